@@ -1,0 +1,65 @@
+"""perdure: durable objects, dynamic workers and facets, in Python.
+
+The users' door. It is lazy, so that `import perdure` costs nothing and the same import works inside a sandbox, where
+the host's half does not exist. Effects: none until a name is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from perdure.api import DurableObject as DurableObject
+    from perdure.api import FacetOptions as FacetOptions
+    from perdure.api import Limits as Limits
+    from perdure.api import WorkerCode as WorkerCode
+    from perdure.api import WorkerEntrypoint as WorkerEntrypoint
+    from perdure.errors import GuestError as GuestError
+    from perdure.errors import LimitExceededError as LimitExceededError
+    from perdure.errors import ObjectResetError as ObjectResetError
+    from perdure.errors import PerdureError as PerdureError
+    from perdure.errors import StorageFailedError as StorageFailedError
+    from perdure.errors import WorkerLoadError as WorkerLoadError
+    from perdure.server import Platform as Platform
+    from perdure.web import Headers as Headers
+    from perdure.web import Request as Request
+    from perdure.web import Response as Response
+
+_HOMES = {
+    "DurableObject": "perdure.api",
+    "WorkerEntrypoint": "perdure.api",
+    "FacetOptions": "perdure.api",
+    "Limits": "perdure.api",
+    "WorkerCode": "perdure.api",
+    "Request": "perdure.web",
+    "Response": "perdure.web",
+    "Headers": "perdure.web",
+    "PerdureError": "perdure.errors",
+    "GuestError": "perdure.errors",
+    "WorkerLoadError": "perdure.errors",
+    "LimitExceededError": "perdure.errors",
+    "ObjectResetError": "perdure.errors",
+    "StorageFailedError": "perdure.errors",
+    "Platform": "perdure.server",
+}
+
+__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  # the names are strings
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module `perdure` has no `{name}`; it has: {', '.join(sorted(_HOMES))}")
+    try:
+        return getattr(import_module(home), name)
+    except ModuleNotFoundError as error:
+        if error.name == home:
+            raise ImportError(f"`{name}` belongs to the host: it does not exist inside a sandbox") from None
+        raise
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,32 @@
+"""What user code touches: classes to extend, `ctx`, storage, stubs, facets, the loader. Effects: none."""
+
+from perdure.api._context import Context as Context
+from perdure.api._context import ObjectId as ObjectId
+from perdure.api._context import WorkerContext as WorkerContext
+from perdure.api._entrypoints import DurableObject as DurableObject
+from perdure.api._entrypoints import WorkerEntrypoint as WorkerEntrypoint
+from perdure.api._env import Env as Env
+from perdure.api._facets import DurableObjectClass as DurableObjectClass
+from perdure.api._facets import FacetOptions as FacetOptions
+from perdure.api._facets import Facets as Facets
+from perdure.api._facets import StartFacet as StartFacet
+from perdure.api._facets import facet_options as facet_options
+from perdure.api._host_calls import ContextCalls as ContextCalls
+from perdure.api._host_calls import FacetCalls as FacetCalls
+from perdure.api._host_calls import StorageCalls as StorageCalls
+from perdure.api._host_calls import Target as Target
+from perdure.api._loader import Limits as Limits
+from perdure.api._loader import LoadedWorker as LoadedWorker
+from perdure.api._loader import Loader as Loader
+from perdure.api._loader import LoaderCalls as LoaderCalls
+from perdure.api._loader import LoadWorker as LoadWorker
+from perdure.api._loader import WorkerCode as WorkerCode
+from perdure.api._loader import WorkerStub as WorkerStub
+from perdure.api._rpc import RpcMethodError as RpcMethodError
+from perdure.api._rpc import public_methods as public_methods
+from perdure.api._rpc import rpc_method as rpc_method
+from perdure.api._storage import Cursor as Cursor
+from perdure.api._storage import Kv as Kv
+from perdure.api._storage import Sql as Sql
+from perdure.api._storage import Storage as Storage
+from perdure.api._stubs import Stub as Stub

@@ -1,0 +1,89 @@
+"""`ctx`: what an object knows about itself and may ask of the platform. Effects: none (it asks its ports)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from perdure.api._facets import Facets
+from perdure.api._storage import Storage
+
+if TYPE_CHECKING:
+    from perdure.api._host_calls import ContextCalls, FacetCalls, StorageCalls
+
+T = TypeVar("T")
+
+
+class ObjectId:
+    """The identity of an object: 64 hex digits, and the name it was made from when there was one."""
+
+    __slots__ = ("name", "text")
+
+    def __init__(self, text: str, *, name: str | None = None) -> None:
+        self.text = text
+        self.name = name
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"ObjectId({self.text!r}, name={self.name!r})"
+
+    def equals(self, other: object) -> bool:
+        """True when both mean the same object; names are not compared."""
+        return isinstance(other, ObjectId) and other.text == self.text
+
+    __eq__ = equals
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+class Context:
+    """Given to the constructor of every DurableObject as `ctx`."""
+
+    __slots__ = ("_calls", "exports", "facets", "id", "props", "storage")
+
+    def __init__(
+        self,
+        *,
+        id: ObjectId,  # noqa: A002  # the reference's name
+        props: Any,
+        exports: Any,
+        storage: StorageCalls,
+        facets: FacetCalls,
+        calls: ContextCalls,
+    ) -> None:
+        self.id = id
+        self.props = props
+        self.exports = exports
+        self.storage = Storage(storage)
+        self.facets = Facets(facets)
+        self._calls = calls
+
+    def wait_until(self, work: Awaitable[object]) -> None:
+        """Keep the object awake until `work` is done; its failure is logged, not raised."""
+        self._calls.wait_until(work)
+
+    async def block_concurrency_while(self, callback: Callable[[], Awaitable[T]]) -> T:
+        """Run `callback` while no other event is delivered. If it raises, or takes 30 s, the object is reset."""
+        return await self._calls.block_concurrency_while(callback)
+
+    def abort(self, reason: str = "Application called abort() to reset Durable Object") -> NoReturn:
+        """Reset this object at once: what the turn wrote is dropped, calls under way fail with `reason`."""
+        self._calls.abort(str(reason))
+
+
+class WorkerContext:
+    """Given as `ctx` to stateless entry points."""
+
+    __slots__ = ("_wait_until", "exports", "props")
+
+    def __init__(self, *, props: Any, exports: Any, wait_until: Callable[[Awaitable[object]], None]) -> None:
+        self.props = props
+        self.exports = exports
+        self._wait_until = wait_until
+
+    def wait_until(self, work: Awaitable[object]) -> None:
+        """Let `work` go on after the answer has been sent."""
+        self._wait_until(work)

@@ -1,0 +1,63 @@
+"""HostCalls: the ports through which user code reaches everything outside itself.
+
+Trusted code gets them as method calls in the same process, a guest as one WebAssembly import; the classes that users
+touch are written once, over these. Storage is synchronous; whatever leaves the object is awaited.
+Effects: none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from perdure.api._facets import StartFacet
+    from perdure.web import Request, Response
+    from perdure.wire import KvRange, SqlPage, SqlValue
+
+T = TypeVar("T")
+
+
+class StorageCalls(Protocol):
+    """One object's database. Values of kv are expressions (`perdure.wire.encode`)."""
+
+    def kv_get(self, key: str) -> str | None: ...
+    def kv_put(self, key: str, value: str) -> None: ...
+    def kv_delete(self, key: str) -> bool: ...
+    def kv_list(self, wanted: KvRange) -> list[tuple[str, str]]:
+        """At most `KV_LIST_PAGE_ROWS` entries, or `wanted.limit` if that is less."""
+        ...
+
+    def sql_exec(self, query: str, bindings: Sequence[SqlValue]) -> SqlPage: ...
+    def sql_next(self, cursor_id: int) -> SqlPage: ...
+    def sql_close(self, cursor_id: int) -> None: ...
+    def database_size(self) -> int:
+        """Bytes in use: (page_count - freelist_count) * page_size."""
+        ...
+
+
+class Target(Protocol):
+    """What a stub points at: an object, a facet, or an entry point of a worker."""
+
+    async def fetch(self, request: Request) -> Response: ...
+    async def call(self, method: str, arguments: Sequence[object]) -> object: ...
+
+
+class FacetCalls(Protocol):
+    """The facets of one object."""
+
+    def get(self, name: str, start: StartFacet) -> Target:
+        """Never starts anything: the facet starts with the target's first use."""
+        ...
+
+    def abort(self, name: str, reason: str) -> None: ...
+    def delete(self, name: str) -> None: ...
+    def list(self) -> list[str]: ...
+
+
+class ContextCalls(Protocol):
+    """What an object may ask about its own life."""
+
+    def wait_until(self, work: Awaitable[object]) -> None: ...
+    async def block_concurrency_while(self, callback: Callable[[], Awaitable[T]]) -> T: ...
+    def abort(self, reason: str) -> NoReturn: ...

@@ -1,0 +1,125 @@
+"""`env.LOADER`: dynamic workers, source code that becomes a running sandbox.
+
+Effects: none (it asks `LoaderCalls`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from perdure.api._facets import DurableObjectClass
+from perdure.api._stubs import Stub
+
+if TYPE_CHECKING:
+    from perdure.api._host_calls import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one isolate may use. `cpu_ms` counts per delivered event; `memory_mb` is the isolate's whole memory."""
+
+    cpu_ms: int | None = None
+    memory_mb: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCode:
+    """The source of a dynamic worker.
+
+    `modules`: name → source text (`.py` or `.js` says the language), or `{"text": …}`, `{"data": bytes}`,
+    `{"json": …}`, `{"py": …}`, `{"js": …}`. `env`: plain values the worker gets as its `env`. The worker has no network:
+    `global_outbound` must stay None.
+    """
+
+    main_module: str
+    modules: Mapping[str, object]
+    env: Mapping[str, object] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    global_outbound: None = None
+    compatibility_date: str | None = None
+
+    @classmethod
+    def python(cls, source: str, *, env: Mapping[str, object] | None = None, limits: Limits | None = None) -> WorkerCode:
+        """One Python module, `worker.py`."""
+        return cls("worker.py", {"worker.py": source}, env=env or {}, limits=limits or Limits())
+
+    @classmethod
+    def javascript(cls, source: str, *, env: Mapping[str, object] | None = None, limits: Limits | None = None) -> WorkerCode:
+        """One JavaScript module, `worker.js`."""
+        return cls("worker.js", {"worker.js": source}, env=env or {}, limits=limits or Limits())
+
+
+LoadWorker = Callable[[], WorkerCode | Mapping[str, object] | Awaitable[WorkerCode | Mapping[str, object]]]
+"""Gives the code of a worker; called when no isolate of that id is loaded, so it must stay valid."""
+
+
+class LoadedWorker(Protocol):
+    """One entry of the loader's cache, as the host sees it."""
+
+    def entrypoint(self, name: str | None, props: object) -> Target: ...
+    def durable_object_class(self, name: str, props: object) -> DurableObjectClass: ...
+    async def check(self, classes: Sequence[str]) -> None: ...
+    async def evaluate(self, source: str, names: Mapping[str, object]) -> object: ...
+
+
+class LoaderCalls(Protocol):
+    """The host's side of one loader binding."""
+
+    def get(self, worker_id: str | None, load: LoadWorker) -> LoadedWorker: ...
+    def load(self, code: WorkerCode | Mapping[str, object]) -> LoadedWorker: ...
+
+
+class Loader:
+    """Loads dynamic workers into sandboxes."""
+
+    __slots__ = ("_calls",)
+
+    def __init__(self, calls: LoaderCalls) -> None:
+        self._calls = calls
+
+    def get(self, worker_id: str | None, load: LoadWorker) -> WorkerStub:
+        """The worker with this id; `load` is called when it is not loaded. The same id promises the same code.
+
+        None as id gives a sandbox of its own each time.
+        """
+        return WorkerStub(self._calls.get(worker_id, load))
+
+    def load(self, code: WorkerCode | Mapping[str, object]) -> WorkerStub:
+        """A worker to use once and throw away. Raises WorkerCodeError when `code` is malformed."""
+        return WorkerStub(self._calls.load(code))
+
+    async def evaluate(self, source: str, names: Mapping[str, object] | None = None, *, language: str = "python", limits: Limits | None = None) -> Any:
+        """Run a few lines in a sandbox of their own and give the value of the last expression, copied.
+
+        `names` become its variables. `language` is `"python"` or `"javascript"`. Raises GuestError with the guest's
+        traceback, or LimitExceededError.
+        """
+        make = WorkerCode.javascript if language == "javascript" else WorkerCode.python
+        return await self._calls.load(make("", limits=limits)).evaluate(source, names or {})
+
+
+class WorkerStub:
+    """A dynamic worker. Cheap; nothing runs until it is used."""
+
+    __slots__ = ("_worker",)
+
+    def __init__(self, worker: LoadedWorker) -> None:
+        self._worker = worker
+
+    def get_entrypoint(self, name: str | None = None, *, props: object = None) -> Stub:
+        """A stub for an entry point, the default one without a name."""
+        return Stub(self._worker.entrypoint(None if name == "default" else name, props))
+
+    def get_durable_object_class(self, name: str, *, props: object = None) -> DurableObjectClass:
+        """A class of the worker, to run as a facet: `FacetOptions(cls=…)`."""
+        return self._worker.durable_object_class(name, props)
+
+    async def check(self, *classes: str) -> None:
+        """Load the code now, and see that it has these Durable Object classes.
+
+        Raises WorkerLoadError with the guest's own traceback, WorkerCodeError, or LimitExceededError: text that whoever
+        wrote the code can repair it from.
+        """
+        await self._worker.check(classes)

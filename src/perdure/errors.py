@@ -1,0 +1,196 @@
+"""The exception tree, sorted by whose act it was.
+
+`UsageError`: the caller's own code is wrong. `GuestError`: code in a sandbox, or in another object, failed.
+`UnavailableError`: a disk, a limit of load, or a reset object; `retryable` says whether trying again can help.
+`InternalError`: our bug. Every message names the value, the rule and what to do.
+Effects: none.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PerdureError(Exception):
+    """Base of every error that perdure raises on purpose.
+
+    `code` is stable and made for programs; the text is made for people and models.
+    `retryable`, `overloaded`, `remote` and `durable_object_reset` carry the reference system's flags.
+    """
+
+    code: ClassVar[str] = "error"
+    retryable: bool = False
+    overloaded: bool = False
+    remote: bool = False
+    durable_object_reset: bool = False
+
+
+# ── the caller's code ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class UsageError(PerdureError):
+    """Something was called in a way that can never work."""
+
+    code = "usage"
+
+
+class ConfigurationError(UsageError):
+    """The app, its settings or the command line do not fit together."""
+
+    code = "configuration"
+
+
+class ObjectIdError(UsageError, TypeError):
+    """A string is no object id, or the id belongs to another namespace."""
+
+    code = "object_id"
+
+
+class FacetError(UsageError, TypeError):
+    """A facet name, depth or start option breaks a rule of facets."""
+
+    code = "facet"
+
+
+class WorkerCodeError(UsageError, TypeError):
+    """The code given to the loader is malformed: modules, names, sizes, entry points."""
+
+    code = "worker_code"
+
+
+class ValueNotCloneableError(UsageError, TypeError):
+    """A value cannot cross a boundary or be stored."""
+
+    code = "data_clone"
+
+
+class KvError(UsageError, TypeError):
+    """A key, a value or a range option of `storage.kv` breaks a rule."""
+
+    code = "kv"
+
+
+class SqlError(UsageError):
+    """SQLite refused a statement. The text carries SQLite's message, offset and code.
+
+    `sqlite_code` is the primary result code's name, such as `SQLITE_CONSTRAINT`.
+    """
+
+    code = "sql"
+
+    def __init__(self, message: str, *, sqlite_code: str = "SQLITE_ERROR") -> None:
+        super().__init__(message)
+        self.sqlite_code = sqlite_code
+
+
+class HttpMessageError(UsageError, TypeError):
+    """A URL, method, header, status or body breaks a rule of HTTP or of the Fetch standard."""
+
+    code = "http_message"
+
+
+class DataDirectoryError(UsageError):
+    """The data directory is in use by another process, or a file in it is not what we left there."""
+
+    code = "data_directory"
+
+
+# ── code that runs in a sandbox, or in another object ────────────────────────────────────────────────────────
+
+
+class GuestError(PerdureError):
+    """Code in a sandbox threw.
+
+    `type_name` is the guest's own exception class, `guest_traceback` its traceback with the guest's files and
+    lines (empty when there is none).
+    """
+
+    code = "guest"
+    remote = True
+
+    def __init__(self, message: str, *, type_name: str = "Error", guest_traceback: str = "") -> None:
+        super().__init__(message)
+        self.type_name = type_name
+        self.guest_traceback = guest_traceback
+
+
+class WorkerLoadError(GuestError):
+    """A dynamic worker failed to start: syntax, a missing module, or an exception at import."""
+
+    code = "worker_load"
+
+
+class LimitExceededError(GuestError):
+    """A guest ran into one of its limits; `limit` names it (`cpu`, `memory`, `stack`, `output`, `host_calls`).
+
+    The isolate that exceeded it has ended; nothing else was touched.
+    """
+
+    code = "limit_exceeded"
+    durable_object_reset = True
+
+    def __init__(self, message: str, *, limit: str) -> None:
+        super().__init__(message, type_name="LimitExceeded")
+        self.limit = limit
+
+
+class SqlInterruptedError(GuestError):
+    """A SQL statement ran past its turn's deadline.
+
+    The unit it belonged to is lost: whoever set the deadline rolls it back and says which limit was exceeded.
+    """
+
+    code = "sql_interrupted"
+
+
+class GuestCrashedError(GuestError):
+    """The guest's runtime ended itself: `os._exit`, an abort inside the interpreter, a forged call."""
+
+    code = "guest_crashed"
+    durable_object_reset = True
+
+
+# ── the world ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class UnavailableError(PerdureError):
+    """It could have worked: disk, load, or an object that was reset meanwhile."""
+
+    code = "unavailable"
+
+
+class ObjectResetError(UnavailableError):
+    """The object was reset while the call was under way. A new stub reaches a fresh instance."""
+
+    code = "object_reset"
+    durable_object_reset = True
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class OverloadedError(UnavailableError):
+    """A queue is full or something waited too long. Trying again at once makes it worse."""
+
+    code = "overloaded"
+    overloaded = True
+
+
+class StorageFailedError(UnavailableError):
+    """The disk failed a read, a write or a flush. Nothing that waited on the write was confirmed."""
+
+    code = "storage_failed"
+    durable_object_reset = True
+
+
+class DamagedDataError(UnavailableError):
+    """A file of ours fails its checksum, its hash chain or SQLite's own checks."""
+
+    code = "damaged_data"
+
+
+class InternalError(PerdureError):
+    """A bug in perdure. Please report it with the text and the log around it."""
+
+    code = "internal"

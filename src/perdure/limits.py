@@ -1,0 +1,90 @@
+"""Every number that bounds something, with its reason.
+
+A limit the reference system documents keeps its value unless the comment says why not.
+Effects: none.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# ── names and ids (spec 1.1, 4.1) ────────────────────────────────────────────────────────────────────────────
+OBJECT_NAME_KEPT_BYTES_MAX: Final = 1024  # a longer name works, but `ctx.id.name` is None
+FACET_NAME_BYTES_MAX: Final = 256
+FACET_DEPTH_MAX: Final = 4  # the root counts as one
+FACETS_PER_ROOT_MAX: Final = 65_535  # numbers are never used twice
+
+# ── values and messages ──────────────────────────────────────────────────────────────────────────────────────
+VALUE_DEPTH_MAX: Final = 512  # nesting of one value; a deeper one would exhaust a guest's stack
+RPC_MESSAGE_BYTES_MAX: Final = 32 * MIB
+BODY_BYTES_MAX: Final = 32 * MIB  # bodies are buffered, so one request may hold this much memory
+URL_BYTES_MAX: Final = 16 * KIB
+HEADERS_MAX: Final = 256  # lines of one message
+HEADERS_BYTES_MAX: Final = 128 * KIB  # names and values together
+FORM_FIELDS_MAX: Final = 1_000
+BIGINT_DIGITS_MAX: Final = 10_000  # reading decimal digits is quadratic
+CALL_ARGUMENTS_MAX: Final = 255
+
+# ── storage (spec 3.3, 3.7) ──────────────────────────────────────────────────────────────────────────────────
+KV_ENTRY_BYTES_MAX: Final = 2 * MIB  # key and value together
+KV_LIST_PAGE_ROWS: Final = 128  # rows fetched per host call while listing
+ROOT_UNACKNOWLEDGED_BYTES_MAX: Final = 8 * MIB  # of pages that wait for the journal; above it no new event starts
+JOURNAL_BATCH_RECORDS_MAX: Final = 512  # in one transaction of the journal: whoever waits behind it waits for it
+JOURNAL_RECORD_BYTES_MAX: Final = 512 * MIB  # SQLite takes no blob above 1 GB; one commit must fit
+JOURNAL_CHECKPOINT_BYTES: Final = 4 * MIB  # of the journal's own -wal (docs/decisions/0002-journal-engine.md)
+JOURNAL_BYTES_SOFT_MAX: Final = 256 * MIB  # records the journal keeps, of all objects, before idle ones are compacted
+COMPACTION_LOG_BYTES_MIN: Final = 256 * KIB  # records one root collects before its files are made durable instead
+COMPACTION_LOG_BYTES_MAX: Final = 8 * MIB  # whatever the size of its files: one step must stay short
+SQL_TEXT_BYTES_MAX: Final = 100_000
+SQL_VARIABLES_MAX: Final = 32_766  # SQLite's own
+SQL_ROW_BYTES_MAX: Final = 4 * MIB
+SQL_COLUMNS_MAX: Final = 2_000  # SQLite's own, as the next four are
+SQL_EXPRESSION_DEPTH_MAX: Final = 1_000
+SQL_COMPOUND_TERMS_MAX: Final = 500
+SQL_FUNCTION_ARGUMENTS_MAX: Final = 1_000
+SQL_TRIGGER_DEPTH_MAX: Final = 1_000
+SQL_LIKE_PATTERN_BYTES_MAX: Final = 4 * KIB  # matching takes text times pattern, and no deadline interrupts it
+SQL_DEADLINE_STEPS: Final = 1_000  # steps of SQLite's machine between two looks at the deadline
+SQL_DRAIN_STEPS_MAX: Final = 1_000_000  # what reading the cursors left open at the end of a turn may take
+SQL_PAGE_ROWS: Final = 256  # rows fetched per host call while a cursor is read
+SQL_PAGE_BYTES: Final = 256 * KIB
+SQL_OPEN_CURSORS_MAX: Final = 64  # per object; the oldest is closed
+SQL_CURSOR_BUFFER_BYTES_MAX: Final = 4 * MIB  # what all cursors still open at the end of their turn may keep
+
+# ── isolates ─────────────────────────────────────────────────────────────────────────────────────────────────
+CPU_MS_DEFAULT: Final = 2_000  # per delivered event, and for loading the code
+CPU_MS_MAX: Final = 300_000
+MEMORY_BYTES_DEFAULT: Final = 128 * MIB
+MEMORY_BYTES_MIN: Final = 16 * MIB
+GUEST_STACK_BYTES: Final = 2 * MIB  # a guest may run on the main thread, whose 8 MiB hold our own frames too
+WORKER_THREAD_STACK_BYTES: Final = 16 * MIB
+WORKER_THREADS_MAX: Final = 8  # guests that compute at the same time, whatever the number of cores
+WORKER_THREAD_NICE: Final = 5  # they yield to the event loop
+INLINE_CPU_MS: Final = 25  # a turn that was thought short may hold the event loop this long, then it is ended
+INLINE_SHORT_MS: Final = 2.0  # what counts as short
+INSTANCES_READY: Final = 4  # made ahead per language
+HOST_CALL_BYTES_MAX: Final = 64 * MIB  # one argument of one host call; storage and sockets have tighter limits
+HOST_CALLS_PER_TURN_MAX: Final = 1_000_000
+GUEST_REPORT_BYTES_MAX: Final = RPC_MESSAGE_BYTES_MAX + MIB
+LOG_LINE_BYTES_MAX: Final = 8 * KIB  # the rest of the line is cut, and says so
+LOG_LINES_PER_TURN_MAX: Final = 1_000
+CODE_BYTES_MAX: Final = 64 * MIB
+ENV_BYTES_MAX: Final = 1 * MIB
+ISOLATE_IDLE_S: Final = 10.0
+ISOLATES_LIVE_MAX: Final = 4_096
+ISOLATES_MEMORY_BYTES_MAX: Final = 2_048 * MIB
+GUEST_PENDING_OPERATIONS_MAX: Final = 1_024  # remote calls and timers one guest may have under way
+
+# ── objects (spec 1.8, 1.10, 2) ──────────────────────────────────────────────────────────────────────────────
+IDLE_EVICTION_S: Final = 10.0
+BLOCK_CONCURRENCY_TIMEOUT_S: Final = 30.0
+BLOCK_CONCURRENCY_DEPTH_MAX: Final = 64
+OUTPUT_LOCK_TIMEOUT_S: Final = 30.0
+INPUT_QUEUE_MAX: Final = 1_000  # events waiting at one object's gate; one more is refused as overloaded
+LIVE_OBJECTS_MAX: Final = 20_000
+
+# ── the server ───────────────────────────────────────────────────────────────────────────────────────────────
+DRAIN_S: Final = 30.0  # how long a stop waits for requests under way

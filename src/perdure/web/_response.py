@@ -1,0 +1,116 @@
+"""Response: the answer to a request. Effects: none."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, overload
+
+from perdure.errors import HttpMessageError
+from perdure.web._body import Body, BodyInit
+from perdure.web._headers import Headers, HeadersInit
+from perdure.web._url import quote_target
+
+_NULL_BODY_STATUSES: Final = frozenset({204, 205, 304})
+_REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
+_REASON: Final = re.compile(r"[\t \x21-\x7e\x80-\xff]*")
+_TO_JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+class _JsonMember:
+    """`Response.json(value)` makes a response, `await response.json()` reads one: Fetch has both under one name."""
+
+    @overload
+    def __get__(self, response: None, owner: type[Response]) -> Callable[..., Response]: ...
+    @overload
+    def __get__(self, response: Response, owner: type[Response]) -> Callable[[], Coroutine[object, object, Any]]: ...
+    def __get__(
+        self, response: Response | None, owner: type[Response]
+    ) -> Callable[..., Response] | Callable[[], Coroutine[object, object, Any]]:
+        return _response_of_json if response is None else response._read_json  # noqa: SLF001  # the descriptor is part of the class
+
+
+class Response(Body):
+    """An HTTP response, as the Fetch standard has it.
+
+    A str body is sent as text/plain in UTF-8 unless the headers say otherwise. `Response.json(value)`, `.html(text)`
+    and `.redirect(url)` make the common ones. Raises HttpMessageError for what Fetch refuses.
+    """
+
+    __slots__ = ("status", "status_text")
+
+    json = _JsonMember()
+
+    def __init__(
+        self, body: BodyInit = None, status: int = 200, headers: HeadersInit = None, status_text: str = ""
+    ) -> None:
+        self.status = _checked_status(status)
+        self.status_text = _checked_status_text(status_text)
+        self.headers = Headers(headers)
+        self._set_body(body)
+        if self.body is not None and self.status in _NULL_BODY_STATUSES:
+            raise HttpMessageError(f"a response with status {self.status} has no body: give None, or another status")
+
+    @classmethod
+    def unchecked(cls, *, status: int, headers: Headers, body: bytes | None, status_text: str = "") -> Response:
+        """A response of parts that are known to be valid."""
+        response = cls.__new__(cls)
+        response.status = status
+        response.status_text = status_text
+        response.headers = headers
+        response.body = body
+        return response
+
+    @staticmethod
+    def html(text: str, status: int = 200, headers: HeadersInit = None) -> Response:
+        """A page."""
+        return _typed(text, "text/html;charset=UTF-8", status, headers)
+
+    @staticmethod
+    def redirect(url: str, status: int = 302) -> Response:
+        """A redirect to `url`, which may be relative (`/`, `?page=2`)."""
+        if status not in _REDIRECT_STATUSES:
+            raise HttpMessageError(f"`{status}` is no redirect: use one of {sorted(_REDIRECT_STATUSES)}")
+        return Response(None, status, {"location": quote_target(url)})
+
+    @property
+    def ok(self) -> bool:
+        """True for a status from 200 to 299."""
+        return 200 <= self.status <= 299
+
+    def clone(self) -> Response:
+        """A response of its own: changing its headers leaves this one alone."""
+        return Response.unchecked(
+            status=self.status, headers=Headers(self.headers), body=self.body, status_text=self.status_text
+        )
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {len(self.body or b'')} bytes>"
+
+    async def _read_json(self) -> Any:  # noqa: ANN401  # parsed JSON is whatever the sender wrote
+        return self._json()
+
+
+def _response_of_json(value: object, status: int = 200, headers: HeadersInit = None) -> Response:
+    """A response with `value` as JSON. Raises TypeError or ValueError for what JSON lacks."""
+    return _typed(_TO_JSON.encode(value), "application/json", status, headers)
+
+
+def _typed(text: str, content_type: str, status: int, headers: HeadersInit) -> Response:
+    lines = Headers(headers)
+    if not lines.has("content-type"):
+        lines.append("content-type", content_type)
+    return Response(text, status, lines)
+
+
+def _checked_status(status: object) -> int:
+    if not isinstance(status, int) or not 200 <= status <= 599:
+        raise HttpMessageError(f"status `{status!r:.40}` is outside 200 to 599")
+    return int(status)
+
+
+def _checked_status_text(text: object) -> str:
+    if not isinstance(text, str) or not _REASON.fullmatch(text):
+        raise HttpMessageError(f"status text `{text!r:.80}` has characters that a status line cannot carry")
+    return text

@@ -1,0 +1,155 @@
+"""Requests and responses ⇄ the dicts of the guest protocol.
+
+`{"m", "u", "h", "b" or "B"}` and `{"s", "h", "b" or "B", "st"}`: a body that is UTF-8 travels as text (`b`), any other
+in base64 (`B`). `…_from_wire` reads what a guest may have forged and checks everything; `…_from_host` reads, inside a
+guest, what the host wrote. Effects: none.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import NotRequired, TypedDict
+
+from perdure.errors import GuestError, HttpMessageError
+from perdure.limits import BODY_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_MAX
+from perdure.web import Headers, Request, Response, to_utf8
+
+
+class _WireBody(TypedDict):
+    b: NotRequired[str]
+    B: NotRequired[str]
+
+
+class WireRequest(_WireBody):
+    """A request of the guest protocol: method, absolute URL, header lines, body."""
+
+    m: str
+    u: str
+    h: list[tuple[str, str]]
+
+
+class WireResponse(_WireBody):
+    """A response of the guest protocol: status, header lines, body, status text."""
+
+    s: int
+    h: list[tuple[str, str]]
+    st: NotRequired[str]
+
+
+def request_to_wire(request: Request) -> WireRequest:
+    """The JSON-able dict for a request."""
+    wire: WireRequest = {"m": request.method, "u": request.url, "h": request.headers.multi_items()}
+    _add_body(wire, request.body)
+    return wire
+
+
+def response_to_wire(response: Response) -> WireResponse:
+    """The JSON-able dict for a response."""
+    wire: WireResponse = {"s": response.status, "h": response.headers.multi_items()}
+    if response.status_text:
+        wire["st"] = response.status_text
+    _add_body(wire, response.body)
+    return wire
+
+
+def request_from_wire(wire: object) -> Request:
+    """The request a guest wrote. Raises GuestError if it is malformed or too large."""
+    shape = _shape(wire, "request")
+    try:
+        url, method = _text(shape, "u"), _text(shape, "m")
+        return Request(url, method, _headers(shape.get("h")), _body(shape))
+    except HttpMessageError as error:
+        raise GuestError(f"the sandbox sent a malformed request: {error}", type_name="TypeError") from None
+
+
+def response_from_wire(wire: object) -> Response:
+    """The response a guest wrote. Raises GuestError if it is malformed or too large."""
+    shape = _shape(wire, "response")
+    status = shape.get("s")
+    try:
+        if type(status) is not int:
+            raise HttpMessageError("`s` is no integer")
+        status_text = _text(shape, "st") if "st" in shape else ""
+        return Response(_body(shape), status, _headers(shape.get("h")), status_text)
+    except HttpMessageError as error:
+        raise GuestError(f"the sandbox sent a malformed response: {error}", type_name="TypeError") from None
+
+
+def request_from_host(wire: WireRequest) -> Request:
+    """The request the host wrote; nothing is checked, so that delivering it costs little."""
+    return Request.unchecked(
+        url=wire["u"], method=wire["m"], headers=Headers.unchecked(wire["h"]), body=_plain_body(wire)
+    )
+
+
+def response_from_host(wire: WireResponse) -> Response:
+    """The response the host wrote; nothing is checked."""
+    return Response.unchecked(
+        status=wire["s"], headers=Headers.unchecked(wire["h"]), body=_plain_body(wire), status_text=wire.get("st", "")
+    )
+
+
+def _add_body(wire: _WireBody, body: bytes | None) -> None:
+    if body is None:
+        return
+    try:
+        wire["b"] = body.decode()
+    except UnicodeDecodeError:
+        wire["B"] = base64.b64encode(body).decode("ascii")
+
+
+def _plain_body(wire: _WireBody) -> bytes | None:
+    if "b" in wire:
+        return wire["b"].encode()
+    return base64.b64decode(wire["B"]) if "B" in wire else None
+
+
+def _shape(wire: object, kind: str) -> dict[str, object]:
+    if not isinstance(wire, dict):
+        raise GuestError(f"the sandbox sent a malformed {kind}: a `{type(wire).__name__}`", type_name="TypeError")
+    return wire
+
+
+def _text(shape: dict[str, object], key: str) -> str:
+    value = shape.get(key)
+    if not isinstance(value, str):
+        raise HttpMessageError(f"`{key}` is no string")
+    return value
+
+
+def _headers(lines: object) -> Headers:
+    if lines is None:
+        return Headers()
+    if not isinstance(lines, list) or len(lines) > HEADERS_MAX:
+        raise HttpMessageError(f"the headers are no list of at most {HEADERS_MAX} lines")
+    headers = Headers()
+    size = 0
+    for line in lines:
+        if not isinstance(line, list) or len(line) != 2 or not all(isinstance(text, str) for text in line):
+            raise HttpMessageError("a header is no pair of strings")
+        name, value = line
+        size += len(name) + len(value)
+        if size > HEADERS_BYTES_MAX:
+            raise HttpMessageError(f"the headers have more than {HEADERS_BYTES_MAX} bytes")
+        headers.append(name, value)
+    return headers
+
+
+def _body(shape: dict[str, object]) -> bytes | None:
+    if "b" in shape:
+        body = to_utf8(_text(shape, "b"))
+    elif "B" in shape:
+        body = _base64(_text(shape, "B"))
+    else:
+        return None
+    if len(body) > BODY_BYTES_MAX:
+        raise HttpMessageError(f"the body has {len(body)} bytes, the limit is {BODY_BYTES_MAX}")
+    return body
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise HttpMessageError("`B` is no base64") from None
