@@ -36,6 +36,7 @@ JOURNAL_BATCH_RECORDS_MAX: Final = 512  # in one transaction of the journal: who
 JOURNAL_RECORD_BYTES_MAX: Final = 512 * MIB  # SQLite takes no blob above 1 GB; one commit must fit
 JOURNAL_CHECKPOINT_BYTES: Final = 4 * MIB  # of the journal's own -wal (docs/decisions/0002-journal-engine.md)
 JOURNAL_BYTES_SOFT_MAX: Final = 256 * MIB  # records the journal keeps, of all objects, before idle ones are compacted
+STORAGE_THREADS: Final = 4  # they wait for the disk, so more than there are processors
 COMPACTION_LOG_BYTES_MIN: Final = 256 * KIB  # records one root collects before its files are made durable instead
 COMPACTION_LOG_BYTES_MAX: Final = 8 * MIB  # whatever the size of its files: one step must stay short
 SQL_TEXT_BYTES_MAX: Final = 100_000

@@ -75,7 +75,9 @@ class Facets:
     def get(self, name: str, start: StartFacet) -> Stub:
         """A stub for facet `name`. Nothing runs yet: `start` is called when the stub is used and the facet is cold."""
         if not callable(start):
-            raise FacetError(f"facets.get(`{name}`, start): start is a function that returns FacetOptions, not `{type(start).__name__}`")
+            raise FacetError(
+                f"facets.get(`{name}`, start): start is a function that returns FacetOptions, not `{type(start).__name__}`"
+            )
         return Stub(self._calls.get(_name(name), start))
 
     def abort(self, name: str, reason: str = "the facet was aborted by its parent") -> None:
@@ -96,5 +98,7 @@ def _name(name: object) -> str:
         raise FacetError(f"a facet's name is a string with at least one character, not `{name!r}`")
     size = len(name.encode("utf-8", "surrogatepass"))
     if size > FACET_NAME_BYTES_MAX:
-        raise FacetError(f"Facet name is too long (max {FACET_NAME_BYTES_MAX} characters): `{name[:32]}…` is {size} bytes; use a hash of it")
+        raise FacetError(
+            f"Facet name is too long (max {FACET_NAME_BYTES_MAX} characters): `{name[:32]}…` is {size} bytes; use a hash of it"
+        )
     return name

@@ -41,12 +41,16 @@ class WorkerCode:
     compatibility_date: str | None = None
 
     @classmethod
-    def python(cls, source: str, *, env: Mapping[str, object] | None = None, limits: Limits | None = None) -> WorkerCode:
+    def python(
+        cls, source: str, *, env: Mapping[str, object] | None = None, limits: Limits | None = None
+    ) -> WorkerCode:
         """One Python module, `worker.py`."""
         return cls("worker.py", {"worker.py": source}, env=env or {}, limits=limits or Limits())
 
     @classmethod
-    def javascript(cls, source: str, *, env: Mapping[str, object] | None = None, limits: Limits | None = None) -> WorkerCode:
+    def javascript(
+        cls, source: str, *, env: Mapping[str, object] | None = None, limits: Limits | None = None
+    ) -> WorkerCode:
         """One JavaScript module, `worker.js`."""
         return cls("worker.js", {"worker.js": source}, env=env or {}, limits=limits or Limits())
 
@@ -90,7 +94,14 @@ class Loader:
         """A worker to use once and throw away. Raises WorkerCodeError when `code` is malformed."""
         return WorkerStub(self._calls.load(code))
 
-    async def evaluate(self, source: str, names: Mapping[str, object] | None = None, *, language: str = "python", limits: Limits | None = None) -> Any:
+    async def evaluate(
+        self,
+        source: str,
+        names: Mapping[str, object] | None = None,
+        *,
+        language: str = "python",
+        limits: Limits | None = None,
+    ) -> Any:
         """Run a few lines in a sandbox of their own and give the value of the last expression, copied.
 
         `names` become its variables. `language` is `"python"` or `"javascript"`. Raises GuestError with the guest's

@@ -43,7 +43,9 @@ def rpc_method(receiver: object, name: str, *, base: type) -> Callable[..., obje
             method = getattr(receiver, candidate)
             assert callable(method)
             return method  # type: ignore[no-any-return]  # getattr is Any
-    raise RpcMethodError(f'The RPC receiver does not implement the method "{name}"; `{kind.__name__}` has: {public_methods(kind, base) or "none"}')
+    raise RpcMethodError(
+        f'The RPC receiver does not implement the method "{name}"; `{kind.__name__}` has: {public_methods(kind, base) or "none"}'
+    )
 
 
 def snake_case(name: str) -> str:

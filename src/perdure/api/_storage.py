@@ -92,7 +92,9 @@ class Kv:
 
     def _check_live(self, listing: int) -> None:
         if listing != self._listing:
-            raise KvError("this kv.list() iterator was invalidated by a new call to kv.list(): read one to its end first, or wrap it in list()")
+            raise KvError(
+                "this kv.list() iterator was invalidated by a new call to kv.list(): read one to its end first, or wrap it in list()"
+            )
 
 
 def _key(key: object) -> str:
@@ -118,7 +120,10 @@ class Sql:
         """
         if not isinstance(query, str):
             raise SqlError(f"a query is a string, not `{type(query).__name__}`", sqlite_code="SQLITE_MISUSE")
-        return Cursor(self._calls, self._calls.sql_exec(query, [_binding(value, place) for place, value in enumerate(bindings, 1)]))
+        return Cursor(
+            self._calls,
+            self._calls.sql_exec(query, [_binding(value, place) for place, value in enumerate(bindings, 1)]),
+        )
 
     @property
     def database_size(self) -> int:

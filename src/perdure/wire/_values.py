@@ -61,7 +61,9 @@ def to_expression(value: object, depth: int = 0) -> object:
 
 def _decimal(value: int) -> str:
     if value.bit_length() > BIGINT_DIGITS_MAX * 3:
-        raise ValueNotCloneableError(f"an integer of {value.bit_length()} bits is too large to store or send: keep it as text or bytes")
+        raise ValueNotCloneableError(
+            f"an integer of {value.bit_length()} bits is too large to store or send: keep it as text or bytes"
+        )
     return str(value)
 
 
@@ -84,7 +86,11 @@ def _compound(value: object, depth: int) -> object:
         case set() | frozenset():
             return ["set", [to_expression(item, depth) for item in value]]
         case re.Pattern():
-            return ["regexp", value.pattern, "".join(letter for letter, flag in _REGEXP_FLAGS.items() if value.flags & flag)]
+            return [
+                "regexp",
+                value.pattern,
+                "".join(letter for letter, flag in _REGEXP_FLAGS.items() if value.flags & flag),
+            ]
         case BaseException():
             return ["error", type(value).__name__, str(value)]
         case str():

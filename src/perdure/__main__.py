@@ -1,0 +1,5 @@
+"""`python -m perdure`. Effects: process."""
+
+from perdure.cli import main
+
+main()

@@ -1,0 +1,3 @@
+"""The command line. Effects: process, disk, network."""
+
+from perdure.cli._main import main as main

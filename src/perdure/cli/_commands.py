@@ -1,0 +1,91 @@
+"""What the commands do. Effects: process, disk, network."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import click
+
+from perdure import __version__
+from perdure.cli._logging import log_to_stderr
+from perdure.errors import InternalError, PerdureError
+from perdure.isolates import Isolates
+from perdure.server import Found, LiveApp, Platform, SourceError, discover, listen, reload_on_save, run
+from perdure.server import serve as serve_live
+
+_EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::", "127.0.0.1", "::1"})  # noqa: S104  # compared, not bound
+
+
+def dev(target: str, *, host: str, port: int, data: Path | None) -> None:
+    """Serve and reload on save, until interrupted."""
+    log_to_stderr()
+    with _errors_for_people():
+        found, tree = discover(target, platform_type=Platform)
+        _prepare(found, data=data, is_development=True)
+        sockets = listen(host, port)
+        live = LiveApp(found)
+        reloading = reload_on_save(live, tree, target, platform_type=Platform, data=found.platform.data)
+        url = _url(host, sockets[0].getsockname()[1])
+        run(serve_live(live, sockets, on_ready=lambda: _greet(found, url), beside=reloading))
+    click.echo("stopped", err=True)
+
+
+def serve(target: str, *, host: str, port: int, data: Path | None, drain_s: float) -> None:
+    """Serve until SIGTERM."""
+    log_to_stderr()
+    with _errors_for_people():
+        found, _ = discover(target, platform_type=Platform)
+        _prepare(found, data=data, is_development=False)
+        sockets = listen(host, port)
+        url = _url(host, sockets[0].getsockname()[1])
+        live = LiveApp(found)
+        ready = serve_live(live, sockets, on_ready=lambda: _greet(found, url), drain_s=drain_s, is_behind_proxy=True)
+        run(ready)
+
+
+def warmup() -> None:
+    """Compile the sandboxes into the user's cache."""
+    with _errors_for_people():
+        isolates = Isolates(on_progress=click.echo)
+        try:
+            isolates.warm_up()
+        finally:
+            isolates.close()
+    click.echo("the sandboxes are compiled: the next start is quick")
+
+
+def _prepare(found: Found, *, data: Path | None, is_development: bool) -> None:
+    if data is not None:
+        found.platform.data = data.resolve()
+    found.platform.is_development = is_development
+
+
+def _greet(found: Found, url: str) -> None:
+    platform = found.platform
+    click.echo(f"perdure {__version__} · {found.description}\n  {url}")
+    habits = "reloads on save; Ctrl-C stops" if platform.is_development else "SIGTERM stops"
+    click.echo(f"  data in {platform.data}; {habits}")
+
+
+def _url(host: str, port: int) -> str:
+    name = "localhost" if host in _EVERY_ADDRESS else host
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+@contextmanager
+def _errors_for_people() -> Iterator[None]:
+    """Errors whose text says what to do are shown as that text; a bug of ours keeps its traceback."""
+    try:
+        yield
+    except InternalError:
+        raise
+    except SourceError as error:
+        click.echo(f"{error}\n\nperdure: the code does not import, see above", err=True)
+        sys.exit(1)
+    except PerdureError as error:
+        click.echo(f"perdure: {error}", err=True)
+        sys.exit(1)

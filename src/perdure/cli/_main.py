@@ -1,0 +1,71 @@
+"""The commands and their options. What they do is imported when one runs, so that --help is instant. Effects: none."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import click
+
+from perdure import __version__
+from perdure.limits import DRAIN_S
+
+_target = click.argument("target", metavar="[PATH[:NAME]]", default=".")
+_host = click.option("--host", default="localhost", show_default=True, help="Address to listen on.")
+_port = click.option(
+    "--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="Port; 0 takes a free one."
+)
+_data = click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory that keeps everything; `.perdure` beside the app unless the app says otherwise.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="perdure %(version)s")
+def main() -> None:
+    """Durable Objects for Python, and sandboxed apps with a database each."""
+
+
+@main.command()
+@_target
+@_host
+@_port
+@_data
+def dev(target: str, host: str, port: int, data: Path | None) -> None:
+    """Serve PATH and reload it when it is saved.
+
+    PATH is a Python file or a folder with a `main.py`. It holds a Platform, an ASGI app that mounts one, or
+    DurableObject classes with a `Default` entry point or a `fetch` function.
+    """
+    _commands().dev(target, host=host, port=port, data=data)
+
+
+@main.command()
+@_target
+@_host
+@_port
+@_data
+@click.option(
+    "--drain",
+    "drain_s",
+    type=click.FloatRange(min=1),
+    default=DRAIN_S,
+    show_default=True,
+    help="Seconds that a stop waits for requests under way.",
+)
+def serve(target: str, host: str, port: int, data: Path | None, drain_s: float) -> None:
+    """Serve PATH in production: no reload, errors are shown as ids, SIGTERM stops in order."""
+    _commands().serve(target, host=host, port=port, data=data, drain_s=drain_s)
+
+
+@main.command()
+def warmup() -> None:
+    """Compile the sandboxes now, so that the first start need not."""
+    _commands().warmup()
+
+
+def _commands() -> ModuleType:
+    return import_module("perdure.cli._commands")

@@ -1,0 +1,238 @@
+"""The guest's one export: LOAD, START, EVENT and RESUME of the guest protocol.
+
+A guest is one worker, and one object of it if the host starts one. Each call is a turn: it delivers what the host
+brings, runs until everything waits for the host again, and reports. A handler that never suspends is answered within
+its own turn without a round of the loop.
+Effects: host calls, tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from perdure.api import Context, DurableObjectClass, Env, ObjectId, WorkerContext, facet_options
+from perdure.errors import GuestError
+from perdure.guest._console import LogStream
+from perdure.guest._errors import error_shape, format_traceback
+from perdure.guest._host_calls import Ask, GuestFacets, GuestLife, GuestStorage, Operations
+from perdure.guest._importer import WorkerImporter
+from perdure.guest._loop import GuestLoop
+from perdure.guest._worker import (
+    Exports,
+    Worker,
+    as_coroutine,
+    as_response,
+    call_handler,
+    call_of,
+    evaluate,
+    fetch_of,
+    is_coroutine,
+    to_json,
+)
+from perdure.wire import GuestOp, HostOp, from_expression, request_from_host, response_to_wire, to_expression
+
+Message = dict[str, Any]
+Convert = Callable[[Any], object]
+"""From what a handler returned to what the report carries."""
+
+
+class Guest:
+    """One sandbox's worker and everything under way in it."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._streams = {level: LogStream(level, ask) for level in ("log", "error")}
+        self._loop = GuestLoop(on_lost_error=self._log_lost)
+        self._importer = WorkerImporter(ask)
+        self._operations = Operations(self._loop)
+        self._facets = GuestFacets(ask, self._operations)
+        self._life = GuestLife(ask, self._loop, self._importer, functools.partial(self._log_lost, "background work failed"))
+        self._worker = Worker(types.ModuleType("worker"), set())
+        self._instance: object = None
+        self._waiting: dict[int, asyncio.Task[object]] = {}
+        self._done: list[list[object]] = []
+
+    def install(self) -> None:
+        """Take over the standard streams and the import system of this interpreter."""
+        sys.stdout, sys.stderr = self._streams["log"], self._streams["error"]
+        sys.meta_path.insert(0, self._importer)
+
+    def call(self, op: int, payload: str) -> str:
+        """One turn."""
+        message: Message = json.loads(payload)
+        self._loop.begin_turn(message.get("now", 0))
+        try:
+            match op:
+                case GuestOp.EVENT:
+                    self._deliver(message)
+                case GuestOp.RESUME:
+                    for operation_id, is_ok, result in message["c"]:
+                        self._operations.settle(operation_id, is_ok, result)
+                case GuestOp.START:
+                    self._start(message)
+                case GuestOp.LOAD:
+                    return self._load(message)
+                case _:
+                    raise GuestError(f"a guest knows no operation {op}")
+            self._loop.run_ready()
+        finally:
+            self._loop.end_turn()
+            for stream in self._streams.values():
+                stream.flush_line()
+        return self._report()
+
+    def _report(self) -> str:
+        done, self._done = self._done, []
+        report: Message = {"d": done} if done else {}
+        if started := self._operations.take_started():
+            report["o"] = started
+        if sections := self._life.take_sections():
+            report["s"] = sections
+        if (delay_ms := self._loop.delay_ms()) is not None:
+            report["t"] = delay_ms
+        if pending := len(self._waiting) + self._life.pending:
+            report["p"] = pending
+        return to_json(report)
+
+    # ── LOAD and START ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _load(self, message: Message) -> str:
+        try:
+            module = self._importer.load_main(message["main"])
+            self._loop.run_ready()
+        except BaseException as error:  # noqa: BLE001  # the worker's own; the host decides what it means
+            return to_json({"error": self._shape(error)})
+        self._worker = Worker(module, self._importer.own_modules())
+        return to_json({"ok": {"exports": self._worker.kinds()}})
+
+    def _start(self, message: Message) -> None:
+        section = self._life.begin_section()
+        try:
+            outcome = self._construct(message)
+            if is_coroutine(outcome):
+                task = self._loop.start(as_coroutine(outcome))
+                task.add_done_callback(functools.partial(self._started, section))
+                return
+        except BaseException as error:  # noqa: BLE001  # the worker's own; the host resets the object
+            self._life.fail_section(section, self._survivable(error))
+            return
+        self._life.end_section(section)
+
+    def _construct(self, message: Message) -> object:
+        """Make the object; what its `on_start` returned."""
+        identity = message.get("id") or {}
+        ctx = Context(
+            id=ObjectId(identity.get("id") or "", name=identity.get("name")),
+            props=from_expression(message.get("props", {})),
+            exports=Exports(self._worker),
+            storage=GuestStorage(self._ask),
+            facets=self._facets,
+            calls=self._life,
+        )
+        self._instance = self._worker.export(message["export"])(ctx, _env(message.get("env")))
+        on_start = getattr(self._instance, "on_start", None)
+        return on_start() if on_start is not None else None
+
+    def _started(self, section: int, task: asyncio.Task[object]) -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is None:
+            self._life.end_section(section)
+        else:
+            self._life.fail_section(section, self._survivable(error))
+
+    # ── EVENT ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _deliver(self, message: Message) -> None:
+        event_id: int = message["e"]
+        try:
+            outcome, convert = self._begin(message)
+            if is_coroutine(outcome):
+                task = self._loop.start(as_coroutine(outcome) if not isinstance(outcome, types.CoroutineType) else outcome)
+                if not task.done():
+                    self._waiting[event_id] = task
+                    task.add_done_callback(functools.partial(self._settle, event_id, convert))
+                    return
+                outcome = task.result()
+            self._done.append([event_id, 1, convert(outcome)])
+        except BaseException as error:  # noqa: BLE001  # the worker's own; it is the event's result
+            self._done.append([event_id, 0, self._shape(self._survivable(error))])
+
+    def _settle(self, event_id: int, convert: Convert, task: asyncio.Task[object]) -> None:
+        del self._waiting[event_id]
+        try:
+            self._done.append([event_id, 1, convert(task.result())])
+        except BaseException as error:  # noqa: BLE001  # as in `_deliver`
+            self._done.append([event_id, 0, self._shape(self._survivable(error))])
+
+    def _begin(self, message: Message) -> tuple[object, Convert]:
+        """Call the handler of an event: what it returned, and how that is to be reported."""
+        match message["k"]:
+            case "fetch":
+                request = request_from_host(message["r"])
+                return self._fetch(message, request), _response
+            case "call":
+                method = call_of(self._receiver(message), message["m"])
+                return method(*[from_expression(argument) for argument in message["a"]]), to_expression
+            case "facet":
+                return self._facets.start_callback(message["cb"])(), self._facet
+            case "eval":
+                variables = {name: from_expression(value) for name, value in message.get("a", {}).items()}
+                return evaluate(message["s"], variables, own_files=self._importer.own_files), to_expression
+            case kind:
+                raise GuestError(f"a guest knows no event `{kind}`")
+
+    def _fetch(self, message: Message, request: Any) -> object:  # noqa: ANN401  # a Request
+        if "x" in message:
+            export = self._worker.export(message["x"])
+            if isinstance(export, types.FunctionType):
+                return call_handler(export, request, _env(message.get("env")), self._worker_context(message))
+        return fetch_of(self._receiver(message))(request)
+
+    def _receiver(self, message: Message) -> object:
+        """The object, or a fresh instance of a stateless entry point."""
+        if "x" not in message:
+            return self._instance
+        return self._worker.export(message["x"])(self._worker_context(message), _env(message.get("env")))
+
+    def _worker_context(self, message: Message) -> WorkerContext:
+        return WorkerContext(
+            props=from_expression(message.get("p", {})), exports=Exports(self._worker), wait_until=self._life.wait_until
+        )
+
+    def _facet(self, answer: object) -> object:
+        kind, identity = facet_options(answer)
+        if isinstance(kind, DurableObjectClass):
+            return {"export": str(kind.definition), "id": identity, "props": to_expression(kind.props)}
+        return {"export": self._worker.name_of(kind), "id": identity, "props": {}}
+
+    # ── errors ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _shape(self, error: BaseException) -> dict[str, object]:
+        return error_shape(error, self._importer.owns, modules=self._importer.names)
+
+    def _survivable(self, error: BaseException) -> BaseException:
+        """`error`, unless it says that memory is used up: then the host ends this sandbox."""
+        if isinstance(error, MemoryError):
+            self._ask(HostOp.EXHAUSTED, "memory", "")
+        return error
+
+    def _log_lost(self, what: str, error: BaseException | None = None) -> None:
+        """Log an error that nobody waits for."""
+        text = what if error is None else f"{what}: {format_traceback(error, self._importer.owns)}"
+        for line in text.splitlines():
+            self._ask(HostOp.LOG, "error", line)
+
+
+def _env(expression: object) -> Env:
+    bindings = from_expression(expression or {})
+    return Env(bindings if isinstance(bindings, dict) else {})
+
+
+def _response(value: object) -> object:
+    return response_to_wire(as_response(value))

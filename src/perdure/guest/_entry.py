@@ -1,0 +1,74 @@
+"""The app that componentize-py bakes into the Python image.
+
+Whatever is imported, created and run here at build time is in the snapshot that every guest starts from: the standard
+library, compiled regular expressions, warm caches. Only this file knows `wit_world`, which exists in the image alone.
+Effects: the snapshot.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import socket
+import sys
+import time
+from typing import Final, NoReturn
+
+import wit_world
+
+from perdure.guest import workers
+from perdure.guest._dispatch import Guest
+from perdure.guest._stdlib import bake_time_zones, import_standard_library
+from perdure.guest._warm_up import warm_up
+from perdure.wire import NETWORK_DENIED
+
+
+_PLUMBING: Final = ("componentize_py_runtime", "componentize_py_types", "wit_world", "tzdata", "__main__")
+
+
+def _strip() -> None:
+    """Take the plumbing out of reach by name. It may be found by other means: the host trusts nothing it is told."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] in _PLUMBING:
+            del sys.modules[name]
+
+
+def _refuse_network(*_arguments: object, **_options: object) -> NoReturn:
+    raise PermissionError(NETWORK_DENIED)
+
+
+def _refuse_to_sleep(seconds: float) -> None:
+    if seconds > 0:
+        raise RuntimeError("time.sleep would stop every other event of this worker: use `await asyncio.sleep(seconds)`")
+
+
+import_standard_library(os.path.dirname(os.__file__).partition("/lib/")[0])  # noqa: PTH120  # as the build mounts it
+bake_time_zones()
+sys.modules["workers"] = workers
+socket.getaddrinfo = socket.create_connection = socket.socket.connect = _refuse_network  # type: ignore[assignment, method-assign]  # fails early, with advice
+time.sleep = _refuse_to_sleep
+warm_up(Guest)
+_guest = Guest(wit_world.host_call)
+_guest.install()
+_is_awake = False
+gc.collect()
+gc.freeze()
+
+
+class WitWorld(wit_world.WitWorld):  # type: ignore[misc]  # made at build time
+    """The world of `guest.wit`."""
+
+    def call(self, op: int, payload: str) -> str:
+        """One turn; see `Guest.call`."""
+        if not _is_awake:
+            _wake()
+        return _guest.call(op, payload)
+
+
+def _wake() -> None:
+    """What cannot be done before the snapshot: the builder looks for its modules after it, and chance is frozen."""
+    global _is_awake  # noqa: PLW0603  # a snapshot's state is module state
+    _is_awake = True
+    _strip()
+    random.seed()

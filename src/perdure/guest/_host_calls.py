@@ -1,0 +1,270 @@
+"""The guest's side of the ports in `perdure.api`: every call becomes one WebAssembly import.
+
+Storage is answered at once. What leaves the object is only noted: the report of the turn carries it to the host, and a
+later turn brings the answer. Effects: host calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, NoReturn, TypeVar
+
+from perdure.api import StartFacet
+from perdure.errors import OverloadedError
+from perdure.guest._errors import error_shape, raise_reply
+from perdure.guest._importer import WorkerImporter
+from perdure.limits import GUEST_PENDING_OPERATIONS_MAX
+from perdure.web import Request, Response
+from perdure.wire import (
+    ERROR_MARK,
+    HostOp,
+    KvRange,
+    SqlPage,
+    SqlValue,
+    from_expression,
+    request_to_wire,
+    response_from_host,
+    to_expression,
+)
+
+T = TypeVar("T")
+Ask = Callable[[int, str, str], str]
+"""`host_call(op, key, payload)`: the one import."""
+
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def checked(reply: str) -> str:
+    """The reply to a host call, unless it is an error: then that is raised."""
+    if reply[:1] == ERROR_MARK:
+        raise_reply(reply[1:])
+    return reply
+
+
+class GuestStorage:
+    """`StorageCalls` over the import."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def kv_get(self, key: str) -> str | None:
+        return checked(self._ask(HostOp.KV_GET, key, "")) or None
+
+    def kv_put(self, key: str, value: str) -> None:
+        checked(self._ask(HostOp.KV_PUT, key, value))
+
+    def kv_delete(self, key: str) -> bool:
+        return checked(self._ask(HostOp.KV_DELETE, key, "")) == "1"
+
+    def kv_list(self, wanted: KvRange) -> list[tuple[str, str]]:
+        options = {
+            "start": wanted.start,
+            "start_after": wanted.start_after,
+            "end": wanted.end,
+            "prefix": wanted.prefix,
+            "reverse": wanted.reverse or None,
+            "limit": wanted.limit,
+        }
+        payload = _COMPACT({name: value for name, value in options.items() if value is not None})
+        rows = json.loads(checked(self._ask(HostOp.KV_LIST, "", payload)))
+        return [(key, _COMPACT(value)) for key, value in rows]
+
+    def sql_exec(self, query: str, bindings: Sequence[SqlValue]) -> SqlPage:
+        payload = _COMPACT([_cell(value) for value in bindings])
+        return _page(checked(self._ask(HostOp.SQL_EXEC, query, payload)))
+
+    def sql_next(self, cursor_id: int) -> SqlPage:
+        return _page(checked(self._ask(HostOp.SQL_NEXT, str(cursor_id), "")))
+
+    def sql_close(self, cursor_id: int) -> None:
+        checked(self._ask(HostOp.SQL_CLOSE, str(cursor_id), ""))
+
+    def database_size(self) -> int:
+        return int(checked(self._ask(HostOp.DATABASE_SIZE, "", "")))
+
+
+def _cell(value: SqlValue) -> object:
+    if isinstance(value, bytes):
+        return ["b", base64.b64encode(value).decode("ascii")]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else ["inf" if value > 0 else "-inf"]
+    return value
+
+
+_SPECIAL_FLOATS: Final = {"inf": math.inf, "-inf": -math.inf}
+
+
+def _value(cell: Any) -> SqlValue:  # noqa: ANN401  # JSON
+    if not isinstance(cell, list):
+        return cell  # type: ignore[no-any-return]  # JSON of the host's
+    if cell[0] == "b":
+        return base64.b64decode(cell[1])
+    return int(cell[1]) if cell[0] == "i" else _SPECIAL_FLOATS[cell[0]]
+
+
+def _page(text: str) -> SqlPage:
+    tree = json.loads(text)
+    rows_read, rows_written = tree["i"]
+    return SqlPage(
+        columns=tuple(tree.get("n", ())),
+        rows=[tuple([_value(cell) for cell in row]) for row in tree["r"]],
+        cursor_id=tree["c"],
+        rows_read=rows_read,
+        rows_written=rows_written,
+    )
+
+
+class Operations:
+    """What this guest has asked of the outside and still waits for."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._last_id = 0
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._started: list[list[object]] = []
+
+    def start(self, kind: str, payload: dict[str, object]) -> asyncio.Future[Any]:
+        """Note an operation; the future gets the JSON tree of its result. Raises OverloadedError."""
+        if len(self._waiting) >= GUEST_PENDING_OPERATIONS_MAX:
+            raise OverloadedError(
+                f"{GUEST_PENDING_OPERATIONS_MAX} operations of this worker are under way: await some before starting more"
+            )
+        self._last_id += 1
+        operation_id = self._last_id
+        future = self._waiting[operation_id] = self._loop.create_future()
+        self._started.append([operation_id, kind, payload])
+        return future
+
+    def settle(self, operation_id: int, is_ok: int, result: Any) -> None:  # noqa: ANN401  # JSON
+        """The host has done one. One that nobody waits for any more is dropped."""
+        future = self._waiting.pop(operation_id, None)
+        if future is None or future.done():
+            return
+        if is_ok:
+            future.set_result(result)
+            return
+        try:
+            raise_reply(json.dumps(result))
+        except Exception as error:  # noqa: BLE001  # whatever the host says is for the one who waits
+            future.set_exception(error)
+
+    def take_started(self) -> list[list[object]]:
+        """Those of this turn, in order."""
+        started, self._started = self._started, []
+        return started
+
+
+class GuestFacets:
+    """`FacetCalls`: facets are started, called and stopped by the host."""
+
+    def __init__(self, ask: Ask, operations: Operations) -> None:
+        self._ask = ask
+        self._operations = operations
+        self._numbers: dict[str, int] = {}
+        self._starts: dict[int, StartFacet] = {}
+
+    def get(self, name: str, start: StartFacet) -> FacetTarget:
+        number = self._numbers.setdefault(name, len(self._numbers) + 1)
+        self._starts[number] = start  # The latest callback of a name is the one that starts it.
+        return FacetTarget(self._operations, name, number)
+
+    def abort(self, name: str, reason: str) -> None:
+        self._operations.start("facet.abort", {"f": name, "reason": reason})
+
+    def delete(self, name: str) -> None:
+        self._operations.start("facet.delete", {"f": name})
+
+    def list(self) -> list[str]:
+        names: list[str] = json.loads(checked(self._ask(HostOp.FACET_LIST, "", "")))
+        return names
+
+    def start_callback(self, number: int) -> StartFacet:
+        """The callback the host asks to be run."""
+        return self._starts[number]
+
+
+class FacetTarget:
+    """`Target`: one facet, reached through the host."""
+
+    def __init__(self, operations: Operations, name: str, callback: int) -> None:
+        self._operations = operations
+        self._facet = {"f": name, "cb": callback}
+
+    async def fetch(self, request: Request) -> Response:
+        reply = await self._operations.start("facet.fetch", {**self._facet, "r": request_to_wire(request)})
+        return response_from_host(reply)
+
+    async def call(self, method: str, arguments: Sequence[object]) -> object:
+        expressions = [to_expression(argument) for argument in arguments]
+        return from_expression(await self._operations.start("facet.call", {**self._facet, "m": method, "a": expressions}))
+
+
+class GuestLife:
+    """`ContextCalls`: background work, critical sections, the end."""
+
+    def __init__(
+        self,
+        ask: Ask,
+        loop: asyncio.AbstractEventLoop,
+        importer: WorkerImporter,
+        report_lost: Callable[[BaseException], None],
+    ) -> None:
+        self._ask = ask
+        self._loop = loop
+        self._importer = importer
+        self._report_lost = report_lost
+        self._background: set[asyncio.Future[Any]] = set()
+        self._sections: list[list[object]] = []
+        self._last_section = 0
+
+    def wait_until(self, work: Awaitable[object]) -> None:
+        task = asyncio.ensure_future(work, loop=self._loop)  # noqa: TID251  # owned by `_background`
+        self._background.add(task)
+        task.add_done_callback(self._background_done)
+
+    async def block_concurrency_while(self, callback: Callable[[], Awaitable[T]]) -> T:
+        section = self.begin_section()
+        try:
+            result = await callback()
+        except BaseException as error:
+            self.fail_section(section, error)
+            raise
+        self.end_section(section)
+        return result
+
+    def abort(self, reason: str) -> NoReturn:
+        self._ask(HostOp.ABORT, "", reason)
+        raise AssertionError("the host did not stop this sandbox")
+
+    def begin_section(self) -> int:
+        """From now on the host delivers no other event."""
+        self._last_section += 1
+        self._sections.append(["begin", self._last_section])
+        return self._last_section
+
+    def end_section(self, section: int) -> None:
+        """Other events may come again."""
+        self._sections.append(["end", section])
+
+    def fail_section(self, section: int, error: BaseException) -> None:
+        """The host resets the object."""
+        self._sections.append(["fail", section, error_shape(error, self._importer.owns, modules=self._importer.names)])
+
+    @property
+    def pending(self) -> int:
+        """How much background work is under way."""
+        return len(self._background)
+
+    def take_sections(self) -> list[list[object]]:
+        """What changed in this turn."""
+        sections, self._sections = self._sections, []
+        return sections
+
+    def _background_done(self, task: asyncio.Future[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._report_lost(error)

@@ -1,0 +1,66 @@
+"""Instances made ahead: making one takes half a millisecond, and its first touch of memory a few more.
+
+A thread of its own refills what was taken, so that the next object starts at once.
+Effects: threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+InstanceT = TypeVar("InstanceT", bound=_Closable)
+
+
+class InstancePool(Generic[InstanceT]):
+    """Up to `size` instances that nobody uses yet. Thread-safe."""
+
+    def __init__(self, make: Callable[[], InstanceT], *, size: int) -> None:
+        self._make = make
+        self._size = size
+        self._ready: deque[InstanceT] = deque()
+        self._wanted = threading.Event()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def fill(self) -> None:
+        """Make what is missing, on this thread; from then on a thread keeps it full."""
+        while len(self._ready) < self._size:
+            self._ready.append(self._make())
+        if self._thread is None and self._size:
+            self._thread = threading.Thread(target=self._refill, name="perdure-instances", daemon=True)
+            self._thread.start()
+
+    def take(self) -> InstanceT:
+        """A fresh instance: one that is ready, or a new one."""
+        try:
+            instance = self._ready.popleft()
+        except IndexError:
+            instance = self._make()
+        self._wanted.set()
+        return instance
+
+    def close(self) -> None:
+        """Throw away what is ready."""
+        self._closed = True
+        self._wanted.set()
+        if self._thread is not None:
+            self._thread.join()
+        while self._ready:
+            self._ready.popleft().close()
+
+    def _refill(self) -> None:
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            while len(self._ready) < self._size and not self._closed:
+                self._ready.append(self._make())
+            if self._closed:
+                return

@@ -1,0 +1,199 @@
+"""Where a turn runs: on the event loop while it is known to be short, else on a thread.
+
+Handing a turn to a thread and back costs more than most turns, but a turn that computes would stop every other event.
+So the history of a piece of code decides. A turn that was thought short has little CPU time; overrunning it ends its
+isolate, and the caller repeats it on a thread.
+Effects: threads, clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+from perdure.clock import Clock, SystemClock
+from perdure.errors import LimitExceededError, UnavailableError
+from perdure.limits import (
+    INLINE_CPU_MS,
+    INLINE_SHORT_MS,
+    WORKER_THREAD_NICE,
+    WORKER_THREAD_STACK_BYTES,
+    WORKER_THREADS_MAX,
+)
+
+T = TypeVar("T")
+
+Turn = Callable[[int], T]
+"""The work of one turn, given its CPU time in ms."""
+
+_TRUSTED_AFTER: Final = 2
+_PROBATION_MAX: Final = 256
+
+
+class InlineOverrunError(UnavailableError):
+    """A turn that was thought short was not: its isolate has ended. Roll back, and run it on a thread."""
+
+    code = "inline_overrun"
+    retryable = True
+
+
+class CallHistory:
+    """What is known about the turns of one piece of code. Pure: it is told durations.
+
+    Code is short after `_TRUSTED_AFTER` short turns in a row; each overrun makes it prove itself twice as long.
+    """
+
+    __slots__ = ("_needed", "_short_in_a_row")
+
+    def __init__(self) -> None:
+        self._short_in_a_row = 0
+        self._needed = _TRUSTED_AFTER
+
+    @property
+    def is_short(self) -> bool:
+        """True while the last turns were all short."""
+        return self._short_in_a_row >= self._needed
+
+    def record(self, duration_ms: float) -> None:
+        """A turn took this long."""
+        self._short_in_a_row = self._short_in_a_row + 1 if duration_ms <= INLINE_SHORT_MS else 0
+
+    def record_overrun(self) -> None:
+        """A turn that was thought short overran."""
+        self._short_in_a_row = 0
+        self._needed = min(self._needed * 4, _PROBATION_MAX)
+
+
+class Runner:
+    """Runs turns, inline or on worker threads."""
+
+    def __init__(self, *, clock: Clock | None = None, threads_max: int = WORKER_THREADS_MAX) -> None:
+        self._clock: Clock = clock or SystemClock()
+        self._threads = WorkerThreads(threads_max)
+
+    async def run(self, turn: Turn[T], history: CallHistory, *, cpu_ms: int) -> T:
+        """Run `turn` where its history says. Raises InlineOverrunError, or what the turn raises."""
+        if history.is_short:
+            return self.run_inline(turn, history, cpu_ms=cpu_ms)
+        return await self.run_on_thread(turn, history, cpu_ms=cpu_ms)
+
+    def run_inline(self, turn: Turn[T], history: CallHistory, *, cpu_ms: int) -> T:
+        """Run `turn` here and now, with little CPU time. Raises InlineOverrunError when that was not enough."""
+        budget_ms = min(cpu_ms, INLINE_CPU_MS)
+        started_s = self._clock.monotonic_s()
+        try:
+            result = turn(budget_ms)
+        except LimitExceededError as error:
+            if error.limit != "cpu" or budget_ms == cpu_ms:
+                raise
+            history.record_overrun()
+            raise InlineOverrunError(
+                f"a turn that was short before took more than {budget_ms} ms of CPU time: it is repeated on a thread"
+            ) from error
+        history.record((self._clock.monotonic_s() - started_s) * 1000)
+        return result
+
+    async def run_on_thread(self, turn: Turn[T], history: CallHistory, *, cpu_ms: int) -> T:
+        """Run `turn` on a worker thread. Cancelling the caller waits for its end: a guest cannot be left behind."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+        work = _Work(turn, cpu_ms, self._clock, loop, done)
+        self._threads.submit(work)
+        try:
+            result = await asyncio.shield(done)
+        except asyncio.CancelledError:
+            await asyncio.wait({done})
+            raise
+        history.record(work.duration_ms)
+        return result
+
+    def close(self) -> None:
+        """End the threads, after what they are running."""
+        self._threads.close()
+
+
+class _Work(Generic[T]):
+    """One turn on its way through a worker thread."""
+
+    __slots__ = ("_clock", "_cpu_ms", "_done", "_loop", "_turn", "duration_ms")
+
+    def __init__(
+        self, turn: Turn[T], cpu_ms: int, clock: Clock, loop: asyncio.AbstractEventLoop, done: asyncio.Future[T]
+    ) -> None:
+        self._turn = turn
+        self._cpu_ms = cpu_ms
+        self._clock = clock
+        self._loop = loop
+        self._done = done
+        self.duration_ms = 0.0
+
+    def run(self) -> None:
+        """Run it, and bring its outcome to the loop."""
+        started_s = self._clock.monotonic_s()
+        try:
+            result = self._turn(self._cpu_ms)
+        except BaseException as error:  # noqa: BLE001  # it is raised where the turn is awaited
+            self._loop.call_soon_threadsafe(self._done.set_exception, error)
+        else:
+            self.duration_ms = (self._clock.monotonic_s() - started_s) * 1000
+            self._loop.call_soon_threadsafe(self._done.set_result, result)
+
+
+class WorkerThreads:
+    """Threads for guests that compute: a known stack, a lower priority than the event loop."""
+
+    def __init__(self, threads_max: int) -> None:
+        self._threads_max = threads_max
+        self._work: queue.SimpleQueue[_Work[object] | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._unfinished = 0
+
+    def submit(self, work: _Work[T]) -> None:
+        """Run `work` on a thread, as soon as one is free."""
+        with self._lock:
+            self._unfinished += 1
+            if self._unfinished > len(self._threads) and len(self._threads) < self._threads_max:
+                self._threads.append(_start_thread(self._serve))
+        self._work.put(work)  # type: ignore[arg-type]  # what a turn returns is between it and its future
+
+    def close(self) -> None:
+        """End the threads."""
+        for _ in self._threads:
+            self._work.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _serve(self) -> None:
+        _lower_priority()
+        while (work := self._work.get()) is not None:
+            work.run()
+            del work  # A thread that waits must not keep the last turn, and what hangs on it, alive.
+            with self._lock:
+                self._unfinished -= 1
+
+
+_STACK_SIZE_LOCK: Final = threading.Lock()
+
+
+def _start_thread(serve: Callable[[], None]) -> threading.Thread:
+    """A thread with room for a guest's stack. The size is a setting of the whole interpreter, so it is put back."""
+    with _STACK_SIZE_LOCK:
+        before = threading.stack_size(WORKER_THREAD_STACK_BYTES)
+        try:
+            thread = threading.Thread(target=serve, name="perdure-guests", daemon=True)
+            thread.start()
+        finally:
+            threading.stack_size(before)
+    return thread
+
+
+def _lower_priority() -> None:
+    """Let the event loop go first. Linux alone has priorities per thread, by its kernel's id."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), WORKER_THREAD_NICE)

@@ -1,0 +1,333 @@
+"""An actor: the slot of one object or facet, and the instance that lives in it from time to time.
+
+It drives the life cycle and both gates, and owns the instance's database. What runs in it is a body: trusted code in
+this process, or a guest in an isolate. Invariants: one live instance per slot, one slot per id; nothing leaves before
+what was written earlier is acknowledged by the journal; a broken slot stays broken. Effects: disk, tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, Protocol
+
+from perdure.api import ObjectId
+from perdure.clock import Clock
+from perdure.errors import InternalError, ObjectResetError, PerdureError
+from perdure.objects._gate_drivers import InputDriver, OutputDriver
+from perdure.objects._lifecycle import Event, State, after
+from perdure.storage import Captured, Commit, Database, RootStore
+from perdure.web import Request, Response
+
+if TYPE_CHECKING:
+    from perdure.objects._facets import FacetSlots
+
+CURRENT: Final[ContextVar[Actor | None]] = ContextVar("perdure_current_actor", default=None)
+"""The actor whose trusted code is running: what it sends waits for its own output gate."""
+
+
+class Body(Protocol):
+    """What runs in an actor."""
+
+    async def start(self) -> None: ...
+    async def fetch(self, request: Request) -> Response: ...
+    async def call(self, method: str, arguments: Sequence[object]) -> object: ...
+    def discard(self, error: PerdureError) -> None:
+        """Never run again; whatever is under way fails with `error`."""
+        ...
+
+    @property
+    def is_busy(self) -> bool: ...
+    @property
+    def is_in_turn(self) -> bool:
+        """True while the body may be using the database, perhaps on another thread."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int: ...
+
+
+class Keeper(Protocol):
+    """Who keeps actors in memory: told what becomes of them."""
+
+    def started(self, actor: Actor) -> None: ...
+    def used(self, actor: Actor) -> None: ...
+    def stopped(self, actor: Actor) -> None: ...
+    def opened(self, root: RootStore) -> None:
+        """A database of this root is open."""
+        ...
+
+    def closed(self, root: RootStore) -> None:
+        """One database fewer is open."""
+        ...
+
+
+class Actor:
+    """One slot. `number` is the facet's number, 0 for a root; `parent` is None for a root."""
+
+    def __init__(
+        self,
+        *,
+        identity: ObjectId,
+        label: str,
+        root: Callable[[], RootStore],
+        number: Callable[[], int],
+        parent: Actor | None,
+        make_body: Callable[[Actor], Awaitable[Body]],
+        keeper: Keeper,
+        clock: Clock,
+        forget: Callable[[Actor], None],
+        after: Actor | None = None,
+    ) -> None:
+        self.identity = identity
+        self.label = label
+        self.parent = parent
+        self.depth: int = 1 if parent is None else parent.depth + 1
+        self.clock = clock
+        self.input = InputDriver()
+        self.output = OutputDriver(clock)
+        self.state = State.COLD
+        self.error: PerdureError | None = None
+        self.was_running = False
+        self.in_flight = 0
+        self.last_used_s = clock.monotonic_s()
+        self.facets: FacetSlots | None = None
+        self.number = -1
+        self._root = root
+        self._number = number
+        self._make_body = make_body
+        self._keeper = keeper
+        self._forget = forget
+        self._after = after
+        self._body: Body | None = None
+        self._database: Database | None = None
+        self._root_store: RootStore | None = None
+        self._starting: asyncio.Task[Body] | None = None
+        self._on_closed: list[Callable[[], None]] = []
+        self._closed: asyncio.Event = asyncio.Event()
+        self._closed.set()
+
+    # ── being called ────────────────────────────────────────────────────────────────────────────────────────
+
+    async def fetch(self, request: Request) -> Response:
+        """Deliver an HTTP request; starts the object when it is cold."""
+        self.in_flight += 1
+        try:
+            body = self._body if self.state is State.RUNNING else await self.start()
+            assert body is not None
+            return await body.fetch(request)
+        finally:
+            self.in_flight -= 1
+            self._keeper.used(self)
+
+    async def call(self, method: str, arguments: Sequence[object]) -> object:
+        """Deliver a call; starts the object when it is cold."""
+        self.in_flight += 1
+        try:
+            body = self._body if self.state is State.RUNNING else await self.start()
+            assert body is not None
+            return await body.call(method, arguments)
+        finally:
+            self.in_flight -= 1
+            self._keeper.used(self)
+
+    # ── its life ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def start(self) -> Body:
+        """The running body; starts it if need be. However many first calls race, one start serves them all."""
+        if self.state is State.BROKEN:
+            assert self.error is not None
+            raise self.error
+        if self._body is not None and self.state is State.RUNNING:
+            return self._body
+        if self._starting is None:
+            self.state = after(self.state, Event.CALLED)
+            self._starting = asyncio.get_running_loop().create_task(self._start())
+        return await asyncio.shield(self._starting)
+
+    async def _start(self) -> Body:
+        try:
+            if self._after is not None:  # A broken predecessor may still be using the file.
+                await self._after.wait_closed()
+                self._after = None
+            body = await self._make_body(self)
+            self._check_not_broken()
+            self._open_database()
+            self._body = body
+            await body.start()
+            self._check_not_broken()
+        except BaseException as error:
+            reason = as_perdure_error(error)
+            self.break_(reason)
+            if isinstance(error, Exception):
+                raise
+            raise reason from error
+        finally:
+            self._starting = None
+        self.state = after(self.state, Event.STARTED)
+        self.was_running = True
+        self._keeper.started(self)
+        return body
+
+    def _check_not_broken(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def _open_database(self) -> None:
+        self.number = self._number()
+        root = self._root()
+        self._database = root.open_database(self.number)
+        self._root_store = root
+        self._closed.clear()
+        self._keeper.opened(root)
+
+    def evict(self) -> None:
+        """Go cold: memory is forgotten, data stays. Only for an actor that `is_idle`."""
+        assert self.is_idle, "an actor was evicted while it was in use"
+        body, self._body = self._body, None
+        self.state = after(self.state, Event.EVICTED)
+        if body is not None:
+            body.discard(ObjectResetError("the object was evicted from memory; try again", retryable=True))
+        self._close_database()
+        self._keeper.stopped(self)
+
+    def break_(self, error: PerdureError) -> None:
+        """Reset: everything under way fails with `error`, and so does every later use of this slot."""
+        if self.state is State.BROKEN:
+            return
+        self.state = after(self.state, Event.FAILED)
+        self.error = error
+        self.input.break_(error)
+        self.output.break_(error)
+        if self.facets is not None:
+            self.facets.break_all(error)
+        body, self._body = self._body, None
+        if body is not None:
+            body.discard(error)
+        self._forget(self)
+        self._keeper.stopped(self)
+        if body is None or not body.is_in_turn:
+            self.turn_abandoned()
+
+    def turn_abandoned(self) -> None:
+        """The last turn of a broken actor is over, here or on its thread: the file can be closed."""
+        if self._database is not None and self.state is State.BROKEN:
+            self._database.rollback()
+            self._close_database()
+
+    def _close_database(self) -> None:
+        database, self._database = self._database, None
+        root, self._root_store = self._root_store, None
+        if database is not None and root is not None:
+            root.close_database(self.number)
+            self._keeper.closed(root)
+        self._closed.set()
+        callbacks, self._on_closed = self._on_closed, []
+        for callback in callbacks:
+            callback()
+
+    def on_closed(self, callback: Callable[[], None]) -> None:
+        """Call back when no connection of this slot is open: at once if none is."""
+        if self._closed.is_set():
+            callback()
+        else:
+            self._on_closed.append(callback)
+
+    async def wait_closed(self) -> None:
+        """Until no connection of this slot is open."""
+        await self._closed.wait()
+
+    @property
+    def is_idle(self) -> bool:
+        """True when nothing runs, waits or is unconfirmed here."""
+        return (
+            self.state is State.RUNNING
+            and not self.in_flight
+            and self.output.gate.is_open
+            and not (self._body is not None and self._body.is_busy)
+            and not (self.facets is not None and self.facets.any_live())
+        )
+
+    @property
+    def memory_bytes(self) -> int:
+        """What its isolate holds; 0 for trusted code."""
+        return 0 if self._body is None else self._body.memory_bytes
+
+    # ── its writes ──────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def database(self) -> Database:
+        """The open database. Raises what broke the object."""
+        self._check_not_broken()
+        if self._database is None:
+            raise ObjectResetError(
+                "storage is no longer accessible: this object has been evicted or reset; use a new stub"
+            )
+        return self._database
+
+    @property
+    def root(self) -> RootStore:
+        """The store of the root object that this actor belongs to."""
+        return self._root_store or self._root()
+
+    def end_turn(self) -> None:
+        """Commit what trusted code has written since the turn began. A failure breaks the object."""
+        database = self._database
+        if database is None:
+            return
+        try:
+            captured = database.commit()
+        except PerdureError as error:
+            self.break_(error)
+            raise
+        self.submit(captured)
+
+    def submit(self, captured: Captured | None) -> int:
+        """Hand a committed unit to the journal; the mark that what is said from now on waits for."""
+        if captured is not None:
+            self._track(self.root.log.submit(captured))
+        return self.output.gate.mark
+
+    def _track(self, commit: Commit) -> None:
+        number = self.output.lock()
+
+        def settled(commit: Commit) -> None:
+            if commit.error is None:
+                self.output.unlock(number)
+                return
+            error = as_perdure_error(commit.error)
+            self.output.fail(number, error)
+            self.break_(error)
+
+        commit.add_callback(settled)
+
+    def hold_until(self, commit: Commit) -> None:
+        """Let nothing out before `commit`, which the host made on this object's behalf."""
+        if self.state is not State.BROKEN:
+            self._track(commit)
+
+    def touch(self) -> None:
+        """Note that it is in use."""
+        self.last_used_s = self.clock.monotonic_s()
+
+
+async def leave_caller() -> None:
+    """Before trusted code sends anything: its turn ends, and what it wrote becomes durable."""
+    caller = CURRENT.get()
+    if caller is None:
+        return
+    caller.end_turn()
+    if not caller.output.gate.is_open:
+        await caller.output.wait()
+
+
+def as_perdure_error(error: BaseException) -> PerdureError:
+    """`error`, or what it means for an object that cannot go on."""
+    if isinstance(error, PerdureError):
+        return error
+    if isinstance(error, Exception):
+        reset = ObjectResetError(f"the object was reset: {type(error).__name__}: {error}")
+        reset.__cause__ = error
+        return reset
+    return InternalError(f"the object was reset by {type(error).__name__}")

@@ -1,0 +1,236 @@
+"""The directory: which objects are in memory, who may come in, who must go.
+
+Locating or creating a slot is one synchronous step, so that one id never has two. Idle actors leave after ten seconds,
+the least recently used ones earlier when isolates need the room. Effects: disk, tasks, timers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from weakref import WeakValueDictionary
+
+from perdure.api import DurableObjectClass, Env, ObjectId
+from perdure.clock import Clock, Entropy
+from perdure.errors import FacetError, OverloadedError, UsageError
+from perdure.limits import (
+    IDLE_EVICTION_S,
+    ISOLATES_LIVE_MAX,
+    ISOLATES_MEMORY_BYTES_MAX,
+    LIVE_OBJECTS_MAX,
+    MIB,
+    OUTPUT_LOCK_TIMEOUT_S,
+)
+from perdure.objects._actor import Actor, Body
+from perdure.objects._facets import FacetSlots
+from perdure.objects._namespaces import Namespace
+from perdure.objects._sandboxed import SandboxedBody
+from perdure.objects._trusted import TrustedBody
+from perdure.storage import RootStore, Store
+from perdure.workers import DynamicClass, KnownClass, WorkerRuntime
+
+_LOG: Final = logging.getLogger("perdure.objects")
+_SWEEP_S: Final = 1.0
+_NEW_ISOLATE_BYTES: Final = 2 * MIB  # assumed of an isolate until the next sweep has measured it
+
+Key = tuple[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedClass:
+    """A class of the platform's owner, with what its instances may reach."""
+
+    kind: type
+    env: Env
+    exports: object
+
+
+class Directory:
+    """Every slot of a platform."""
+
+    def __init__(self, *, store: Store, runtime: WorkerRuntime, clock: Clock, entropy: Entropy) -> None:
+        self._store = store
+        self._runtime = runtime
+        self._clock = clock
+        self._entropy = entropy
+        self._classes: dict[str, TrustedClass] = {}
+        self._slots: WeakValueDictionary[Key, Actor] = WeakValueDictionary()
+        self._closing: WeakValueDictionary[Key, Actor] = WeakValueDictionary()
+        self._live: OrderedDict[Actor, None] = OrderedDict()
+        self._open: Counter[RootStore] = Counter()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._isolate_bytes = 0
+        self._is_closed = False
+
+    # ── classes and slots ───────────────────────────────────────────────────────────────────────────────────
+
+    def define(self, key: str, kind: type, *, env: Env, exports: object) -> Namespace:
+        """A namespace for `kind`; `key` names its objects on disk and in their ids."""
+        self._classes[key] = TrustedClass(kind, env, exports)
+        return Namespace(self, key, kind, entropy=self._entropy)
+
+    def slot(self, namespace: str, identity: bytes, name: str | None) -> Actor:
+        """The slot of one object; makes an empty one when there is none."""
+        if self._is_closed:
+            raise UsageError("the platform has been stopped")
+        key = (namespace, identity)
+        actor = self._slots.get(key)
+        if actor is None:
+            actor = self._slots[key] = self._make(key, name)
+        elif name is not None and actor.identity.name is None:
+            actor.identity.name = name
+        return actor
+
+    def _make(self, key: Key, name: str | None) -> Actor:
+        namespace, identity = key
+        trusted = self._classes[namespace]
+
+        async def make_body(actor: Actor) -> Body:
+            return self._trusted_body(actor, trusted.kind, trusted, {})
+
+        return Actor(
+            identity=ObjectId(identity.hex(), name=name),
+            label=f"{namespace}/{name or identity.hex()[:12]}",
+            root=lambda: self._store.root(*key),
+            number=lambda: 0,
+            parent=None,
+            make_body=make_body,
+            keeper=self,
+            clock=self._clock,
+            forget=lambda actor: self._forget(key, actor),
+            after=self._closing.get(key),
+        )
+
+    def _forget(self, key: Key, actor: Actor) -> None:
+        if self._slots.get(key) is actor:
+            del self._slots[key]
+        self._closing[key] = actor
+
+    def root_of(self, actor: Actor) -> Actor:
+        """The root object that `actor` is, or belongs to."""
+        while actor.parent is not None:
+            actor = actor.parent
+        return actor
+
+    # ── bodies ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def make_facet_body(self, actor: Actor, kind: DurableObjectClass | type) -> Body:
+        """What runs in a facet: a guest's class, or a trusted one of this platform."""
+        props: object = {}
+        if isinstance(kind, DurableObjectClass):
+            definition, props = kind.definition, kind.props
+        else:
+            definition = kind
+        if isinstance(definition, DynamicClass | KnownClass):
+            return await self._guest_body(actor, definition, props)
+        if isinstance(definition, type):
+            return self._trusted_body(actor, definition, self._trusted_class(definition), props)
+        raise FacetError(f"`{definition!r}` is no class that can run as a facet")
+
+    def _trusted_class(self, kind: type) -> TrustedClass:
+        for known in self._classes.values():
+            if known.kind is kind:
+                return known
+        return next(iter(self._classes.values()))
+
+    def _trusted_body(self, actor: Actor, kind: type, trusted: TrustedClass, props: object) -> TrustedBody:
+        actor.facets = FacetSlots(actor, self)
+        return TrustedBody(actor, kind, env=trusted.env, exports=trusted.exports, props=props, facets=actor.facets)
+
+    async def _guest_body(self, actor: Actor, definition: DynamicClass | KnownClass, props: object) -> SandboxedBody:
+        code = await definition.code()
+        self._isolate_bytes += _NEW_ISOLATE_BYTES
+        if self._isolate_bytes > ISOLATES_MEMORY_BYTES_MAX:
+            self._make_room()
+        actor.facets = FacetSlots(actor, self)
+        return SandboxedBody(actor, code, definition, props=props, runtime=self._runtime, facets=actor.facets)
+
+    # ── Keeper ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def started(self, actor: Actor) -> None:
+        """It is in memory now."""
+        self._live[actor] = None
+        if len(self._live) > LIVE_OBJECTS_MAX:
+            self._evict_oldest(len(self._live) - LIVE_OBJECTS_MAX)
+        if self._sweeper is None and not self._is_closed:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+    def used(self, actor: Actor) -> None:
+        """A call to it has ended."""
+        actor.touch()
+        if actor in self._live:
+            self._live.move_to_end(actor)
+
+    def stopped(self, actor: Actor) -> None:
+        """It is out of memory: evicted or broken."""
+        self._live.pop(actor, None)
+
+    def opened(self, root: RootStore) -> None:
+        """A database of this root is open."""
+        self._open[root] += 1
+
+    def closed(self, root: RootStore) -> None:
+        """One database fewer is open; without any, the root's files are let go."""
+        self._open[root] -= 1
+        if not self._open[root]:
+            del self._open[root]
+            self._store.release(root)
+
+    # ── eviction ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        now_s = self._clock.monotonic_s()
+        for actor in list(self._live):
+            held_since = actor.output.gate.oldest_lock_at()
+            if held_since is not None and now_s - held_since > OUTPUT_LOCK_TIMEOUT_S:
+                actor.break_(
+                    OverloadedError("Durable Object storage operation exceeded timeout which caused object to be reset")
+                )
+            elif now_s - actor.last_used_s >= IDLE_EVICTION_S and actor.is_idle:
+                actor.evict()
+        self._make_room()
+        if self._live and not self._is_closed:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+    def _make_room(self) -> None:
+        """Keep isolates under their ceilings: the least recently used idle ones go first."""
+        holders = [actor for actor in self._live if actor.memory_bytes]
+        self._isolate_bytes = sum(actor.memory_bytes for actor in holders)
+        excess = len(holders) - ISOLATES_LIVE_MAX
+        for actor in holders:
+            if self._isolate_bytes <= ISOLATES_MEMORY_BYTES_MAX and excess <= 0:
+                return
+            if actor.is_idle:
+                self._isolate_bytes -= actor.memory_bytes
+                excess -= 1
+                actor.evict()
+
+    def _evict_oldest(self, count: int) -> None:
+        for actor in list(self._live)[: count * 2]:
+            if count > 0 and actor.is_idle:
+                actor.evict()
+                count -= 1
+
+    def statistics(self) -> Mapping[str, int]:
+        """Counts for people: objects in memory, isolates, bytes in isolates."""
+        holders = [actor.memory_bytes for actor in self._live if actor.memory_bytes]
+        return {"live": len(self._live), "isolates": len(holders), "isolate_bytes": sum(holders)}
+
+    async def close(self) -> None:
+        """Stop everything: what is under way fails, what was written is confirmed or not, as the journal says."""
+        self._is_closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        actors = list(self._live)
+        for actor in sorted(actors, key=lambda actor: -actor.depth):
+            if actor.is_idle:
+                actor.evict()
+        for actor in list(self._live):
+            actor.break_(OverloadedError("the platform is stopping; try again in a moment"))
+        for actor in actors:
+            await actor.wait_closed()

@@ -1,0 +1,149 @@
+"""The one door back: answers what a guest's object asks of its own database.
+
+Runs on whichever thread runs the guest, which owns the actor's connection for the turn. Everything that comes in was
+written by a guest. Effects: disk.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from perdure.errors import KvError, LimitExceededError, SqlError, SqlInterruptedError
+from perdure.objects._actor import Actor
+from perdure.wire import HostOp, KvRange, SqlPage, SqlValue
+from perdure.workers import CheckedCode, WorkerHost
+
+if TYPE_CHECKING:
+    from perdure.storage import Database
+
+_SAFE: Final = 2**53 - 1
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+class ObjectHost(WorkerHost):
+    """Answers the host calls of the isolate that runs one object."""
+
+    def __init__(self, code: CheckedCode, actor: Actor, *, language: str, list_facets: Callable[[], list[str]]) -> None:
+        super().__init__(code, label=actor.label, clock=actor.clock)
+        self._actor = actor
+        self._exact_integers = language == "python"
+        self._answers.update(
+            {
+                HostOp.KV_GET: self._kv_get,
+                HostOp.KV_PUT: self._kv_put,
+                HostOp.KV_DELETE: self._kv_delete,
+                HostOp.KV_LIST: self._kv_list,
+                HostOp.SQL_EXEC: self._sql_exec,
+                HostOp.SQL_NEXT: self._sql_next,
+                HostOp.SQL_CLOSE: self._sql_close,
+                HostOp.DATABASE_SIZE: lambda key, payload: str(self._database.database_size),
+                HostOp.FACET_LIST: lambda key, payload: _COMPACT(list_facets()),
+            }
+        )
+
+    def host_call(self, op: int, key: str, payload: str) -> str:
+        """The reply to one host call; a statement that was stopped by the deadline ends the isolate."""
+        try:
+            return super().host_call(op, key, payload)
+        except SqlInterruptedError as error:
+            raise LimitExceededError(
+                f"the guest ran out of CPU time inside a SQL statement: {error}", limit="cpu"
+            ) from None
+
+    @property
+    def _database(self) -> Database:
+        return self._actor.database
+
+    def _kv_get(self, key: str, _: str) -> str:
+        return self._actor.database.kv_get(key) or ""
+
+    def _kv_put(self, key: str, payload: str) -> str:
+        self._actor.database.kv_put(key, payload)
+        return ""
+
+    def _kv_delete(self, key: str, _: str) -> str:
+        return "1" if self._database.kv_delete(key) else ""
+
+    def _kv_list(self, _: str, payload: str) -> str:
+        rows = self._database.kv_list(_range(payload))
+        return "[" + ",".join(f"[{json.dumps(key)},{value}]" for key, value in rows) + "]"
+
+    def _sql_exec(self, query: str, payload: str) -> str:
+        page = self._database.sql_exec(query, _bindings(payload))
+        return self._page(page, names=True)
+
+    def _sql_next(self, cursor: str, _: str) -> str:
+        return self._page(self._database.sql_next(_cursor_id(cursor)), names=False)
+
+    def _sql_close(self, cursor: str, _: str) -> str:
+        self._database.sql_close(_cursor_id(cursor))
+        return ""
+
+    def _page(self, page: SqlPage, *, names: bool) -> str:
+        tree: dict[str, object] = {"n": page.columns} if names else {}
+        tree["r"] = [[self._cell(value) for value in row] for row in page.rows]
+        tree["c"] = page.cursor_id
+        tree["i"] = [page.rows_read, page.rows_written]
+        return _COMPACT(tree)
+
+    def _cell(self, value: SqlValue) -> object:
+        if isinstance(value, bytes):
+            return ["b", base64.b64encode(value).decode("ascii")]
+        if isinstance(value, int) and not self._exact_integers and not -_SAFE <= value <= _SAFE:
+            return ["i", str(value)]
+        if isinstance(value, float) and not math.isfinite(value):
+            return ["inf" if value > 0 else "-inf"]
+        return value
+
+
+def _range(payload: str) -> KvRange:
+    tree = json.loads(payload or "{}")
+    if not isinstance(tree, dict):
+        raise KvError("kv.list() takes options: start, start_after, end, prefix, reverse, limit")
+    texts: dict[str, str | None] = {}
+    for name in ("start", "start_after", "end", "prefix"):
+        text = tree.get(name)
+        if text is not None and not isinstance(text, str):
+            raise KvError(f"kv.list(): {name} is a string")
+        texts[name] = text
+    limit = tree.get("limit")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit <= 0):
+        raise KvError(f"List limit must be positive, not `{limit}`")
+    return KvRange(**texts, reverse=tree.get("reverse") is True, limit=limit)
+
+
+def _bindings(payload: str) -> Sequence[SqlValue]:
+    cells = json.loads(payload or "[]")
+    if not isinstance(cells, list):
+        raise SqlError("bindings are a list", sqlite_code="SQLITE_MISUSE")
+    return [_binding(cell) for cell in cells]
+
+
+def _binding(cell: object) -> SqlValue:
+    match cell:
+        case None | bool() | int() | float() | str():
+            return int(cell) if isinstance(cell, bool) else cell
+        case ["b", str(text)]:
+            try:
+                return base64.b64decode(text, validate=True)
+            except binascii.Error as error:
+                raise SqlError(f"a blob is no base64: {error}", sqlite_code="SQLITE_MISMATCH") from None
+        case ["i", str(digits)] if len(digits) <= 20 and digits.lstrip("-").isdecimal():
+            return int(digits)
+        case ["inf"]:
+            return math.inf
+        case ["-inf"]:
+            return -math.inf
+        case _:
+            raise SqlError("a binding is null, a number, a string, bytes or a boolean", sqlite_code="SQLITE_MISMATCH")
+
+
+def _cursor_id(text: str) -> int:
+    if not text.isdecimal() or len(text) > 15:
+        raise SqlError("no such cursor", sqlite_code="SQLITE_MISUSE")
+    return int(text)

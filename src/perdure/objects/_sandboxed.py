@@ -1,0 +1,233 @@
+"""A body in a sandbox: a class of a dynamic worker, with the actor's gates and database around each turn.
+
+Effects: tasks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from perdure.api import DurableObjectClass, FacetOptions
+from perdure.errors import FacetError, OverloadedError, PerdureError, UsageError, WorkerCodeError, WorkerLoadError
+from perdure.isolates import GuestHost, Isolate
+from perdure.limits import BLOCK_CONCURRENCY_DEPTH_MAX
+from perdure.objects._actor import Actor
+from perdure.objects._host_calls import ObjectHost
+from perdure.storage import Captured
+from perdure.web import Request, Response
+from perdure.wire import (
+    from_expression,
+    request_from_wire,
+    request_to_wire,
+    response_from_wire,
+    response_to_wire,
+    to_expression,
+)
+from perdure.workers import (
+    CheckedCode,
+    DynamicClass,
+    GuestSession,
+    KnownClass,
+    ObjectStart,
+    Operation,
+    SectionChange,
+    WorkerRuntime,
+    check_arguments,
+)
+
+if TYPE_CHECKING:
+    from perdure.objects._facets import FacetSlots, FacetTarget
+
+
+class SandboxedBody:
+    """One instance of a guest's class, alone in its isolate."""
+
+    def __init__(
+        self,
+        actor: Actor,
+        code: CheckedCode,
+        definition: DynamicClass | KnownClass,
+        *,
+        props: object,
+        runtime: WorkerRuntime,
+        facets: FacetSlots,
+    ) -> None:
+        self._actor = actor
+        self._definition = definition
+        fields = {
+            "id": {"id": str(actor.identity), "name": actor.identity.name},
+            "props": to_expression(props),
+            "env": json.loads(code.env),
+        }
+        self._hooks = ObjectHooks(actor, code, facets)
+        self._session = GuestSession(
+            code,
+            self._hooks,
+            isolates=runtime.isolates,
+            runner=runtime.runner,
+            history=runtime.history(code),
+            clock=runtime.clock,
+            start=ObjectStart(definition.export, fields),
+        )
+        self._hooks.session = self._session
+
+    async def start(self) -> None:
+        """Load the code and construct the instance."""
+        try:
+            await self._session.boot()
+        except (WorkerLoadError, WorkerCodeError):
+            self._definition.failed()
+            raise
+
+    async def fetch(self, request: Request) -> Response:
+        """Deliver an HTTP request to the guest."""
+        return response_from_wire(await self._session.event({"k": "fetch", "r": request_to_wire(request)}))
+
+    async def call(self, method: str, arguments: Sequence[object]) -> object:
+        """Deliver a call to the guest."""
+        check_arguments(method, arguments)
+        fields = {"k": "call", "m": method, "a": [to_expression(argument) for argument in arguments]}
+        return from_expression(await self._session.event(fields))
+
+    def discard(self, error: PerdureError) -> None:
+        """End the isolate, at the end of the turn that runs in it now."""
+        self._session.end(error)
+
+    @property
+    def is_busy(self) -> bool:
+        return self._session.is_busy or self._hooks.in_turn
+
+    @property
+    def is_in_turn(self) -> bool:
+        return self._hooks.in_turn
+
+    @property
+    def memory_bytes(self) -> int:
+        return self._session.memory_bytes
+
+
+class ObjectHooks:
+    """Around each turn of a guest's object: its input gate, its database, its output gate."""
+
+    def __init__(self, actor: Actor, code: CheckedCode, facets: FacetSlots) -> None:
+        self.session: GuestSession | None = None
+        self.in_turn = False
+        self._actor = actor
+        self._code = code
+        self._facets = facets
+        self._host: ObjectHost | None = None
+        self._sections: set[int] = set()
+
+    def host_for(self, code: CheckedCode, isolate: Isolate) -> GuestHost:
+        self._close_sections()  # A fresh isolate knows nothing of the sections of the last one.
+        self._host = ObjectHost(code, self._actor, language=code.language, list_facets=self._facets.list)
+        return self._host
+
+    def try_enter(self, *, inside: bool) -> bool:
+        entered = self._actor.input.try_enter(inside=inside)
+        self.in_turn = self.in_turn or entered
+        return entered
+
+    async def enter(self, *, inside: bool) -> None:
+        await self._actor.input.enter(inside=inside)
+        self.in_turn = True
+
+    def leave(self) -> None:
+        self.in_turn = False
+        if self._actor.error is None:
+            self._actor.input.leave()
+        else:
+            self._actor.turn_abandoned()
+
+    def begin(self, *, deadline_s: float) -> None:
+        clock = self._actor.clock
+        self._actor.database.deadline = lambda: clock.monotonic_s() > deadline_s
+        if self._host is not None:
+            self._host.begin_turn()
+
+    def commit(self) -> object:
+        return self._actor.database.commit()
+
+    def committed(self, captured: object) -> int:
+        assert captured is None or isinstance(captured, Captured)
+        return self._actor.submit(captured)
+
+    def rollback(self) -> None:
+        if self._actor.error is None:
+            self._actor.database.rollback()
+
+    def is_clear(self, mark: int) -> bool:
+        return self._actor.output.gate.is_clear(mark)
+
+    async def confirmed(self, mark: int) -> None:
+        await self._actor.output.wait(mark)
+
+    def section(self, change: SectionChange) -> None:
+        if change.kind == "begin":
+            if len(self._sections) >= BLOCK_CONCURRENCY_DEPTH_MAX:
+                raise OverloadedError(
+                    f"blockConcurrencyWhile() calls are nested too deeply: the limit is {BLOCK_CONCURRENCY_DEPTH_MAX}"
+                )
+            self._sections.add(change.section_id)
+            self._actor.input.open_section()
+        elif change.section_id in self._sections:
+            self._sections.discard(change.section_id)
+            self._actor.input.close_section()
+        if change.kind == "fail" and change.error is not None:
+            raise change.error  # The object is reset with the guest's own error (spec 1.8).
+
+    def _close_sections(self) -> None:
+        while self._sections:
+            self._sections.pop()
+            self._actor.input.close_section()
+
+    def ended(self, error: PerdureError) -> None:
+        self._actor.break_(error)
+
+    async def perform(self, operation: Operation) -> object:
+        """What a guest's object may ask of the outside: its own facets."""
+        payload = operation.payload
+        name = str(payload.get("f", ""))
+        match operation.kind:
+            case "facet.fetch":
+                response = await self._target(name, payload).fetch(request_from_wire(payload.get("r")))
+                return response_to_wire(response)
+            case "facet.call":
+                arguments = payload.get("a")
+                if not isinstance(arguments, list):
+                    raise UsageError("a facet's method is called with a list of arguments")
+                result = await self._target(name, payload).call(
+                    str(payload.get("m", "")), [from_expression(item) for item in arguments]
+                )
+                return to_expression(result)
+            case "facet.abort":
+                self._facets.abort(name, str(payload.get("reason", "")))
+            case "facet.delete":
+                self._facets.delete(name)
+            case _:
+                raise UsageError(f"a guest asked for `{operation.kind[:40]}`, which no guest may")
+        return None
+
+    def _target(self, name: str, payload: object) -> FacetTarget:
+        assert isinstance(payload, dict)
+        callback = payload.get("cb")
+        if isinstance(callback, bool) or not isinstance(callback, int):
+            raise UsageError("a facet has no start callback")
+
+        async def start() -> FacetOptions:
+            assert self.session is not None
+            return self._chosen(await self.session.event({"k": "facet", "cb": callback}))
+
+        return self._facets.target(name, start)
+
+    def _chosen(self, answer: object) -> FacetOptions:
+        """What a guest's start callback returned: a class of its own worker."""
+        if not isinstance(answer, dict) or not isinstance(answer.get("export"), str):
+            raise FacetError("the start callback of a facet must return a class from ctx.exports")
+        identity = answer.get("id")
+        handle = DurableObjectClass(
+            KnownClass(self._code, answer["export"]), props=from_expression(answer.get("props"))
+        )
+        return FacetOptions(cls=handle, id=None if identity is None else str(identity))

@@ -1,0 +1,354 @@
+"""A body of trusted code: an instance of a user's class, in this process.
+
+The code runs in the task of whoever called, stepped by hand: at every point where it waits for something, its turn
+ends and what it wrote is committed. The input gate covers deliveries of events, not every resumption of a coroutine.
+A reset interrupts coroutines that are waiting and never resumes them. Effects: tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+from perdure.api import Context, DurableObject, rpc_method
+from perdure.errors import ObjectResetError, OverloadedError, PerdureError, UsageError
+from perdure.limits import BLOCK_CONCURRENCY_DEPTH_MAX, BLOCK_CONCURRENCY_TIMEOUT_S
+from perdure.objects._actor import CURRENT, Actor, as_perdure_error
+from perdure.storage import Database
+from perdure.web import Request, Response
+from perdure.wire import KvRange, SqlPage, SqlValue, from_expression, to_expression
+
+if TYPE_CHECKING:
+    from perdure.api import FacetCalls
+
+T = TypeVar("T")
+_LOG: Final = logging.getLogger("perdure.objects")
+_SECTION_DEPTH: Final[ContextVar[int]] = ContextVar("perdure_section_depth", default=0)
+_ATOMS: Final = frozenset({str, int, float, bool, type(None), bytes})
+
+
+class _AbortSignal(BaseException):
+    """Ends trusted code after `ctx.abort()`; not an Exception, so that `except Exception` lets it pass."""
+
+
+class TrustedBody:
+    """One instance of a class that the platform's owner wrote."""
+
+    def __init__(
+        self, actor: Actor, kind: type, *, env: object, exports: object, props: object, facets: FacetCalls
+    ) -> None:
+        self._actor = actor
+        self._kind = kind
+        self._env = env
+        self._context = Context(
+            id=actor.identity,
+            props=props,
+            exports=exports,
+            storage=TrustedStorage(actor),
+            facets=facets,
+            calls=TrustedContextCalls(self, actor),
+        )
+        self._instance: Any = None
+        self._suspended: set[_Steps] = set()
+        self._background: set[asyncio.Task[object]] = set()
+
+    async def start(self) -> None:
+        """Construct the instance; `on_start` runs in a critical section."""
+        token = CURRENT.set(self._actor)
+        try:
+            self._instance = self._kind(self._context, self._env)
+        finally:
+            CURRENT.reset(token)
+        self._actor.end_turn()
+        on_start = getattr(self._instance, "on_start", None)
+        if on_start is not None:
+            self._actor.input.open_section()
+            try:
+                await self._run(on_start, ())
+            finally:
+                self._actor.input.close_section()
+
+    async def fetch(self, request: Request) -> Response:
+        """Call the instance's `fetch`."""
+        handler = getattr(self._instance, "fetch", None)
+        if handler is None:
+            raise UsageError(
+                f"`{self._kind.__name__}` does not export a fetch() function: define `async def fetch(self, request)`"
+            )
+        answer = await self._deliver(handler, (request,))
+        if not isinstance(answer, Response):
+            raise UsageError(
+                f"`{self._kind.__name__}.fetch` returned `{type(answer).__name__}`: return a Response, such as Response.json(value)"
+            )
+        return answer
+
+    async def call(self, method: str, arguments: Sequence[object]) -> object:
+        """Call a public method with copies of `arguments`; the result is a copy."""
+        function = rpc_method(self._instance, method, base=DurableObject)
+        copies = [_copy(argument) for argument in arguments]
+        return _copy(await self._deliver(function, copies))
+
+    async def _deliver(self, handler: Callable[..., object], arguments: Sequence[object]) -> object:
+        gate = self._actor.input
+        if not gate.try_enter():
+            await gate.enter()
+        result = await self._run(handler, arguments, leave=gate.leave)
+        output = self._actor.output
+        if not output.gate.is_open:
+            await output.wait()
+        return result
+
+    async def _run(
+        self, handler: Callable[..., object], arguments: Sequence[object], *, leave: Callable[[], None] | None = None
+    ) -> object:
+        return await _Steps(self, handler, arguments, leave)
+
+    def discard(self, error: PerdureError) -> None:
+        """Interrupt what waits; what runs right now ends at its next await."""
+        for steps in list(self._suspended):
+            steps.interrupt()
+        for task in self._background:
+            task.cancel()
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._suspended or self._background)
+
+    @property
+    def is_in_turn(self) -> bool:
+        return False
+
+    @property
+    def memory_bytes(self) -> int:
+        return 0
+
+    @property
+    def actor(self) -> Actor:
+        return self._actor
+
+    def suspend(self, steps: _Steps) -> None:
+        """An event waits for something outside."""
+        self._suspended.add(steps)
+
+    def resume(self, steps: _Steps) -> None:
+        """The event goes on."""
+        self._suspended.discard(steps)
+
+    def spawn(self, work: Awaitable[object]) -> None:
+        """Background work that keeps the object awake; failures go to the log."""
+        task = asyncio.ensure_future(self._background_work(work))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _background_work(self, work: Awaitable[object]) -> None:
+        try:
+            await work
+        except Exception:  # noqa: BLE001  # user code: its failure is logged and ends here (spec 1.9)
+            _LOG.exception("work given to wait_until failed", extra={"guest": self._actor.label})
+
+
+class _Steps:
+    """One delivery to trusted code, awaitable; steps the coroutine so that each of its turns has an end."""
+
+    __slots__ = ("_arguments", "_body", "_handler", "_interrupted", "_leave", "_task")
+
+    def __init__(
+        self,
+        body: TrustedBody,
+        handler: Callable[..., object],
+        arguments: Sequence[object],
+        leave: Callable[[], None] | None,
+    ) -> None:
+        self._body = body
+        self._handler = handler
+        self._arguments = arguments
+        self._leave = leave
+        self._task: asyncio.Task[object] | None = None
+        self._interrupted = False
+
+    def interrupt(self) -> None:
+        """The object was reset while this waited."""
+        self._interrupted = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def __await__(self) -> Generator[object, object, object]:
+        actor = self._body.actor
+        try:
+            coroutine = self._first_step(actor)
+            if not inspect.isawaitable(coroutine):
+                return coroutine
+            return (yield from self._drive(actor, coroutine))
+        finally:
+            self._leave_gate()
+
+    def _leave_gate(self) -> None:
+        leave, self._leave = self._leave, None
+        if leave is not None and self._body.actor.error is None:
+            leave()
+
+    def _first_step(self, actor: Actor) -> object:
+        token = CURRENT.set(actor)
+        try:
+            result = self._handler(*self._arguments)
+        except _AbortSignal:
+            raise _reason(actor) from None
+        finally:
+            CURRENT.reset(token)
+            if not inspect.iscoroutinefunction(self._handler):
+                actor.end_turn()
+        return result
+
+    def _drive(self, actor: Actor, awaitable: Awaitable[object]) -> Generator[object, object, object]:
+        coroutine = awaitable if inspect.iscoroutine(awaitable) else _as_coroutine(awaitable)
+        value: object = None
+        failure: BaseException | None = None
+        while True:
+            token = CURRENT.set(actor)
+            try:
+                waits_for = coroutine.send(value) if failure is None else coroutine.throw(failure)
+            except StopIteration as stop:
+                return stop.value
+            except _AbortSignal:
+                raise _reason(actor) from None
+            finally:
+                CURRENT.reset(token)
+                actor.end_turn()
+                self._leave_gate()
+            value = failure = None
+            try:
+                value = yield from self._wait(actor, coroutine, waits_for)
+            except GeneratorExit:
+                coroutine.close()
+                raise
+            except BaseException as error:
+                if self._interrupted or actor.error is not None:
+                    coroutine.close()
+                    raise _reason(actor) from None
+                failure = error
+
+    def _wait(
+        self, actor: Actor, coroutine: Coroutine[object, object, object], waits_for: object
+    ) -> Generator[object, object, object]:
+        if actor.error is not None:  # It was reset by its own turn: it never runs again.
+            coroutine.close()
+            raise actor.error
+        self._task = asyncio.current_task()
+        self._body.suspend(self)
+        try:
+            return (yield waits_for)
+        except asyncio.CancelledError:
+            if self._interrupted and self._task is not None:
+                self._task.uncancel()
+            raise
+        finally:
+            self._body.resume(self)
+
+
+async def _as_coroutine(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+def _reason(actor: Actor) -> PerdureError:
+    return actor.error or ObjectResetError("the object was reset")
+
+
+class TrustedStorage:
+    """`StorageCalls` for trusted code: method calls on the open database.
+
+    A write outside a delivery (in a task the code made) opens a unit too; it is committed by the loop's next step.
+    """
+
+    __slots__ = ("_actor",)
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+
+    def kv_get(self, key: str) -> str | None:
+        return self._actor.database.kv_get(key)
+
+    def kv_put(self, key: str, value: str) -> None:
+        self._writing().kv_put(key, value)
+
+    def kv_delete(self, key: str) -> bool:
+        return self._writing().kv_delete(key)
+
+    def kv_list(self, wanted: KvRange) -> list[tuple[str, str]]:
+        return self._actor.database.kv_list(wanted)
+
+    def sql_exec(self, query: str, bindings: Sequence[SqlValue]) -> SqlPage:
+        return self._writing().sql_exec(query, bindings)
+
+    def sql_next(self, cursor_id: int) -> SqlPage:
+        return self._writing().sql_next(cursor_id)
+
+    def sql_close(self, cursor_id: int) -> None:
+        self._actor.database.sql_close(cursor_id)
+
+    def database_size(self) -> int:
+        return self._actor.database.database_size
+
+    def _writing(self) -> Database:
+        database = self._actor.database
+        if CURRENT.get() is not self._actor or not database.in_unit:
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        return database
+
+    def _end_turn(self) -> None:
+        try:
+            self._actor.end_turn()
+        except PerdureError:
+            _LOG.warning("a commit failed; the object was reset", extra={"guest": self._actor.label})
+
+
+class TrustedContextCalls:
+    """`ContextCalls` for trusted code."""
+
+    __slots__ = ("_actor", "_body")
+
+    def __init__(self, body: TrustedBody, actor: Actor) -> None:
+        self._body = body
+        self._actor = actor
+
+    def wait_until(self, work: Awaitable[object]) -> None:
+        self._body.spawn(work)
+
+    def abort(self, reason: str) -> NoReturn:
+        self._actor.break_(ObjectResetError(reason))
+        raise _AbortSignal(reason)
+
+    async def block_concurrency_while(self, callback: Callable[[], Awaitable[T]]) -> T:
+        depth = _SECTION_DEPTH.get()
+        if depth >= BLOCK_CONCURRENCY_DEPTH_MAX:
+            raise UsageError(
+                f"blockConcurrencyWhile() calls are nested too deeply: the limit is {BLOCK_CONCURRENCY_DEPTH_MAX}"
+            )
+        gate = self._actor.input
+        if depth:
+            gate.open_section()
+        else:
+            await gate.enter_section()
+        token = _SECTION_DEPTH.set(depth + 1)
+        try:
+            async with asyncio.timeout(BLOCK_CONCURRENCY_TIMEOUT_S) as limit:
+                return await callback()
+        except BaseException as error:
+            reason = as_perdure_error(error)
+            if limit.expired():
+                reason = OverloadedError(
+                    f"A call to blockConcurrencyWhile() in a Durable Object waited for too long ({BLOCK_CONCURRENCY_TIMEOUT_S:g} s): the object was reset"
+                )
+            if self._actor.error is None:
+                self._actor.break_(reason)
+            raise _AbortSignal from error
+        finally:
+            _SECTION_DEPTH.reset(token)
+            gate.close_section()
+
+
+def _copy(value: object) -> object:
+    return value if type(value) in _ATOMS else from_expression(to_expression(value))

@@ -1,0 +1,94 @@
+"""Error → HTTP answer and log entry.
+
+While developing, the answer shows what a person or a model needs for a repair: type, message, the traceback in the
+guest's own files. In production it shows an id, under which the log has the same. Effects: log, randomness.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from perdure.clock import Entropy
+from perdure.errors import GuestError, PerdureError, UnavailableError
+from perdure.web import Request, Response
+
+_LOG: Final = logging.getLogger("perdure.server")
+_OUR_CODE: Final = str(Path(__file__).resolve().parents[1])
+_PAGE: Final = """<!doctype html>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
+body {{ max-width: 60rem; margin: 10vh auto; padding: 0 1.5rem }}
+h1 {{ font-size: 1.25rem; overflow-wrap: anywhere }}
+pre {{ padding: 1rem; border-radius: .5rem; background: #8881; overflow: auto;
+      font: .875rem/1.5 ui-monospace, monospace }}
+p {{ opacity: .7 }}
+</style>
+<h1>{title}</h1>
+{details}
+<p>{note}</p>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReport:
+    """What is known of an error: one line, and the traceback without our own frames ("" when there is none)."""
+
+    title: str
+    traceback: str
+
+
+class ErrorAnswers:
+    """Turns what user code raised into an answer, and logs it once, under the id that the answer shows."""
+
+    def __init__(self, *, show_details: bool, entropy: Entropy) -> None:
+        self._show_details = show_details
+        self._entropy = entropy
+
+    def __call__(self, request: Request, error: Exception) -> Response:
+        """The answer to `request`, whose handler raised `error`."""
+        report, status = report_of(error), status_of(error)
+        error_id = self._entropy.random_bytes(6).hex()
+        _LOG.error("%s %s failed, error %s: %s", request.method, request.url, error_id, _as_text(report))
+        if not self._show_details:
+            report = ErrorReport(title="Internal error" if status == 500 else "Temporarily unavailable", traceback="")
+        return answer(request, report, status=status, error_id=error_id)
+
+
+def status_of(error: Exception) -> int:
+    """503 for what may pass by itself, 500 for the rest."""
+    return 503 if isinstance(error, UnavailableError) else 500
+
+
+def report_of(error: Exception) -> ErrorReport:
+    """What to show of `error`: for guests their own traceback, for trusted code its frames and none of ours."""
+    if isinstance(error, GuestError):
+        title = str(error) if str(error).startswith(error.type_name) else f"{error.type_name}: {error}"
+        return ErrorReport(title=title, traceback=error.guest_traceback.strip())
+    summary = traceback.TracebackException.from_exception(error)
+    title = "".join(summary.format_exception_only()).strip()
+    frames = traceback.StackSummary.from_list(
+        [frame for frame in summary.stack if not frame.filename.startswith(_OUR_CODE)]
+    )
+    # Without user code in it the fault is ours, and our own frames are what a report of it needs.
+    shown = frames if frames or isinstance(error, PerdureError) else summary.stack
+    return ErrorReport(title=title, traceback="".join(shown.format()).strip())
+
+
+def answer(request: Request, report: ErrorReport, *, status: int, error_id: str) -> Response:
+    """The answer: a page for a browser that asks for one, plain text for everything else."""
+    headers = {"retry-after": "1"} if status == 503 else {}
+    note = f"error {error_id}"
+    if "text/html" not in request.headers.get("accept", ""):
+        return Response(f"{_as_text(report)}\n\n{note}\n", status, headers)
+    details = f"<pre>{html.escape(report.traceback)}</pre>" if report.traceback else ""
+    return Response.html(_PAGE.format(title=html.escape(report.title), details=details, note=note), status, headers)
+
+
+def _as_text(report: ErrorReport) -> str:
+    return f"{report.title}\n\n{report.traceback}" if report.traceback else report.title

@@ -1,0 +1,277 @@
+"""Platform: the only place where the parts are built and joined. It is an ASGI app.
+
+It starts with the first request when no lifespan arrives, so that `app.mount("/", platform)` is all it takes.
+Effects: disk, tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from perdure.api import DurableObject, Env, Loader, Stub, WorkerContext, WorkerEntrypoint
+from perdure.clock import Clock, Entropy, SystemClock, SystemEntropy
+from perdure.errors import ConfigurationError, UsageError
+from perdure.isolates import Isolates, Runner
+from perdure.objects import CURRENT, Directory, Namespace
+from perdure.server._asgi import Receive, Scope, Send, refuse_websocket, serve_http, serve_lifespan
+from perdure.server._errors import ErrorAnswers
+from perdure.server._gateway import Gateway, Misdirected, ToApp
+from perdure.server._origins import keep_cookies_at_home, refusal_of_foreign_page
+from perdure.storage import Store, StoreOptions
+from perdure.web import Request, Response
+from perdure.workers import LoaderCache, WorkerRuntime
+
+_LOG: Final = logging.getLogger("perdure")
+Fetch = Callable[[Request, Env, WorkerContext], Awaitable[Response] | Response]
+
+
+class Exports:
+    """`ctx.exports`: a namespace for every class of the platform, by the class's name."""
+
+    def __init__(self) -> None:
+        self._namespaces: dict[str, Namespace] = {}
+
+    def add(self, name: str, namespace: Namespace) -> None:
+        """Export a class."""
+        self._namespaces[name] = namespace
+
+    def __getattr__(self, name: str) -> Namespace:
+        namespace = self._namespaces.get(name)
+        if namespace is None:
+            there = ", ".join(f"`{known}`" for known in sorted(self._namespaces)) or "none"
+            raise AttributeError(f"there is no Durable Object class `{name}` on this platform; it has: {there}")
+        return namespace
+
+
+class Platform:
+    """Durable Objects, dynamic workers and facets behind one ASGI app.
+
+    `classes`: the DurableObject classes that have namespaces. `fetch`: what answers requests, a function
+    `(request, env, ctx)` or a WorkerEntrypoint class. `app_host`: a host pattern such as `"{name}.localhost"`; a request
+    for such a host goes to the object of that name, of the first class. `hosts`: further host names of the platform
+    itself, `"*"` for any. `env`: what all classes find in `self.env`,
+    beside `LOADER`. `data`: the directory that keeps everything; one process at a time.
+    """
+
+    def __init__(
+        self,
+        classes: Iterable[type[DurableObject]] = (),
+        *,
+        fetch: Fetch | type[WorkerEntrypoint] | None = None,
+        app_host: str | None = None,
+        hosts: Iterable[str] = (),
+        env: Mapping[str, object] | None = None,
+        data: str | Path = ".perdure",
+        is_development: bool = False,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
+        isolates: Isolates | None = None,
+        store_options: StoreOptions | None = None,
+    ) -> None:
+        self.classes = list(classes)
+        self.data = Path(data)
+        self.is_development = is_development
+        self._fetch = fetch
+        self._env_given = dict(env or {})
+        self._clock = clock or SystemClock()
+        self._entropy = entropy or SystemEntropy()
+        self._isolates = isolates
+        self._owns_isolates = isolates is None
+        self._store_options = store_options or StoreOptions()
+        self._gateway = Gateway(app_host, hosts=hosts)
+        self._answer_error = ErrorAnswers(show_details=is_development, entropy=self._entropy)
+        self._starting: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._store: Store | None = None
+        self._directory: Directory | None = None
+        self._loader: LoaderCache | None = None
+        self._env = Env({})
+        self._exports = Exports()
+        self._background: set[asyncio.Future[object]] = set()
+        _check_classes(self.classes)
+        if app_host and not self.classes:
+            raise ConfigurationError("app_host sends requests to objects of the first class: give classes=[YourClass]")
+
+    # ── its life ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def start(self) -> None:
+        """Open the data directory and recover what a crash left. Done once, however many ask."""
+        if self._starting is None:
+            self._loop = asyncio.get_running_loop()
+            self._starting = asyncio.ensure_future(self._start())
+        elif self._loop is not asyncio.get_running_loop():
+            raise UsageError(
+                "this platform runs on another event loop: call it from there, or use one Platform per loop"
+            )
+        try:
+            await asyncio.shield(self._starting)
+        except BaseException:
+            if self._starting is not None and self._starting.done():
+                self._starting = None
+            raise
+
+    async def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._isolates is None:
+            self._isolates = Isolates(on_progress=_LOG.info)
+        self._store = await loop.run_in_executor(None, self._open_store)
+        runtime = WorkerRuntime(isolates=self._isolates, runner=Runner(), clock=self._clock)
+        self._loader = LoaderCache(runtime, scope=_scope)
+        self._env = Env({"LOADER": Loader(self._loader), **self._env_given})
+        self._directory = Directory(store=self._store, runtime=runtime, clock=self._clock, entropy=self._entropy)
+        for kind in self.classes:
+            self._exports.add(
+                kind.__name__, self._directory.define(kind.__name__, kind, env=self._env, exports=self._exports)
+            )
+
+    def _open_store(self) -> Store:
+        return Store.open(self.data, clock=self._clock, entropy=self._entropy, options=self._store_options)
+
+    async def stop(self) -> None:
+        """Stop in order: nothing acknowledged is lost, files are plain SQLite afterwards."""
+        if self._starting is None:
+            return
+        await asyncio.wait([self._starting])
+        self._starting = None
+        if self._directory is not None:
+            await self._directory.close()
+        if self._loader is not None:
+            self._loader.close()
+        if self._store is not None:
+            await self._store.close()
+        if self._isolates is not None and self._owns_isolates:
+            self._isolates.close()
+            self._isolates = None
+
+    # ── being used ──────────────────────────────────────────────────────────────────────────────────────────
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        match scope["type"]:
+            case "http":
+                await serve_http(scope, receive, send, self.handle, answer_error=self._answer_error)
+            case "lifespan":
+                await serve_lifespan(receive, send, start=self.start, stop=self.stop)
+            case _:
+                await refuse_websocket(scope, receive, send)
+
+    async def handle(self, request: Request) -> Response:
+        """Answer a request for the platform's own origin or for an app's; nothing crosses between origins."""
+        destination = self._gateway.destination(authority_of(request.url))
+        if isinstance(destination, Misdirected):
+            return Response(destination.advice + "\n", 421)
+        refusal = refusal_of_foreign_page(request)
+        if refusal is not None:
+            return Response(refusal + "\n", 403)
+        if self._directory is None:
+            await self.start()
+        if isinstance(destination, ToApp):
+            response = await self.namespace(self.classes[0]).target(destination.name).fetch(request)
+            keep_cookies_at_home(response.headers)
+            return response
+        return await self._own_answer(request)
+
+    async def _own_answer(self, request: Request) -> Response:
+        fetch = self._fetch
+        if fetch is None:
+            return Response(
+                "This platform answers no requests of its own: give it Platform(classes, fetch=…), "
+                "or define `class Default(WorkerEntrypoint)` with `async def fetch(self, request)`.\n",
+                404,
+            )
+        background: list[Awaitable[object]] = []
+        context = WorkerContext(props={}, exports=self._exports, wait_until=background.append)
+        if isinstance(fetch, type):
+            answer: object = fetch(context, self._env).fetch(request)
+        else:
+            answer = fetch(request, self._env, context)
+        if inspect.isawaitable(answer):
+            answer = await answer
+        for work in background:
+            self._spawn(work)
+        if not isinstance(answer, Response):
+            raise UsageError(
+                f"fetch returned `{type(answer).__name__}`: return a Response, such as Response.json(value)"
+            )
+        return answer
+
+    def _spawn(self, work: Awaitable[object]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background_done)
+
+    def _background_done(self, task: asyncio.Future[object]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _LOG.error("work given to wait_until failed", exc_info=task.exception())
+
+    def get(self, kind: type[DurableObject], name: str) -> Stub:
+        """A stub for the object of class `kind` called `name`, for the code around the platform.
+
+        Its first use starts the platform if nothing has.
+        """
+        self._check_class(kind)
+        return Stub(_FromOutside(self, kind, name))
+
+    def namespace(self, kind: type[DurableObject]) -> Namespace:
+        """The namespace of a class; the platform must have been started."""
+        self._check_class(kind)
+        return getattr(self._exports, kind.__name__)  # type: ignore[no-any-return]  # Exports gives namespaces
+
+    def _check_class(self, kind: type[DurableObject]) -> None:
+        if kind not in self.classes:
+            there = ", ".join(f"`{known.__name__}`" for known in self.classes) or "none"
+            raise ConfigurationError(f"class `{kind.__name__}` is not on this platform; it has: {there}")
+
+    def app_host(self, name: str) -> str:
+        """The host name at which the app called `name` answers. Raises UsageError when it cannot have one."""
+        return self._gateway.app_host(name)
+
+
+def authority_of(url: str) -> str:
+    """Host and port of an absolute URL."""
+    return url.partition("://")[2].partition("/")[0]
+
+
+class _FromOutside:
+    """The target of a stub that code around the platform holds."""
+
+    def __init__(self, platform: Platform, kind: type[DurableObject], name: str) -> None:
+        self._platform = platform
+        self._kind = kind
+        self._name = name
+
+    async def fetch(self, request: Request) -> Response:
+        await self._platform.start()
+        return await self._platform.namespace(self._kind).target(self._name).fetch(request)
+
+    async def call(self, method: str, arguments: Sequence[object]) -> object:
+        await self._platform.start()
+        return await self._platform.namespace(self._kind).target(self._name).call(method, arguments)
+
+
+def _scope() -> str:
+    """Who asks a loader: the root object whose code is running, or the platform itself."""
+    actor = CURRENT.get()
+    while actor is not None and actor.parent is not None:
+        actor = actor.parent
+    return "platform" if actor is None else actor.label
+
+
+def _check_classes(classes: list[type[DurableObject]]) -> None:
+    names: set[str] = set()
+    for kind in classes:
+        if not isinstance(kind, type) or not issubclass(kind, DurableObject):
+            raise ConfigurationError(
+                f"`{kind!r}` is no Durable Object class: declare it as `class Name(DurableObject)`"
+            )
+        if kind.__name__ in names:
+            raise ConfigurationError(
+                f"two classes are called `{kind.__name__}`: their objects would share ids; rename one"
+            )
+        names.add(kind.__name__)

@@ -1,0 +1,9 @@
+"""One SQLite file per object or facet, and the journal that makes all of them durable. Effects: disk, process, tasks."""
+
+from perdure.storage._capture import Captured as Captured
+from perdure.storage._database import Database as Database
+from perdure.storage._root_log import Commit as Commit
+from perdure.storage._root_log import RootLog as RootLog
+from perdure.storage._root_store import RootStore as RootStore
+from perdure.storage._store import Store as Store
+from perdure.storage._store import StoreOptions as StoreOptions

@@ -1,0 +1,237 @@
+"""Database: one SQLite file, one connection, and the unit in which a turn writes.
+
+SQLite never syncs here: durable is what the journal has, so the pages of each commit are read from the `-wal` file
+and handed on. A database is used by one thread at a time. Effects: disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import apsw
+
+from perdure.errors import ObjectResetError, StorageFailedError
+from perdure.limits import (
+    SQL_COLUMNS_MAX,
+    SQL_COMPOUND_TERMS_MAX,
+    SQL_DEADLINE_STEPS,
+    SQL_EXPRESSION_DEPTH_MAX,
+    SQL_FUNCTION_ARGUMENTS_MAX,
+    SQL_LIKE_PATTERN_BYTES_MAX,
+    SQL_ROW_BYTES_MAX,
+    SQL_TEXT_BYTES_MAX,
+    SQL_TRIGGER_DEPTH_MAX,
+    SQL_VARIABLES_MAX,
+)
+from perdure.storage._authorizer import MODULES, Authorizer
+from perdure.storage._capture import Captured, WalTail
+from perdure.storage._kv import Kv
+from perdure.storage._layout import wal_path
+from perdure.storage._sql import Sql
+from perdure.storage._template import PAGE_SIZE
+from perdure.storage._unit import Unit, damaged
+from perdure.wire import KvRange, SqlPage, SqlValue
+
+# The directory's lock is ours, so SQLite need not lock files; its default VFS walks a list of all open ones at each open.
+DEFAULT_VFS: Final = "unix-none"
+
+_SETTINGS: Final = {
+    apsw.SQLITE_DBCONFIG_DEFENSIVE: 1,
+    apsw.SQLITE_DBCONFIG_DQS_DDL: 1,
+    apsw.SQLITE_DBCONFIG_DQS_DML: 1,
+    apsw.SQLITE_DBCONFIG_ENABLE_ATTACH_CREATE: 0,
+    apsw.SQLITE_DBCONFIG_ENABLE_ATTACH_WRITE: 0,
+    apsw.SQLITE_DBCONFIG_ENABLE_FKEY: 1,
+    apsw.SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION: 0,
+    apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE: 1,
+    apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA: 0,
+}
+
+_LIMITS: Final = {
+    apsw.SQLITE_LIMIT_ATTACHED: 0,
+    apsw.SQLITE_LIMIT_COLUMN: SQL_COLUMNS_MAX,
+    apsw.SQLITE_LIMIT_COMPOUND_SELECT: SQL_COMPOUND_TERMS_MAX,
+    apsw.SQLITE_LIMIT_EXPR_DEPTH: SQL_EXPRESSION_DEPTH_MAX,
+    apsw.SQLITE_LIMIT_FUNCTION_ARG: SQL_FUNCTION_ARGUMENTS_MAX,
+    apsw.SQLITE_LIMIT_LENGTH: SQL_ROW_BYTES_MAX,
+    apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: SQL_LIKE_PATTERN_BYTES_MAX,
+    apsw.SQLITE_LIMIT_SQL_LENGTH: SQL_TEXT_BYTES_MAX,
+    apsw.SQLITE_LIMIT_TRIGGER_DEPTH: SQL_TRIGGER_DEPTH_MAX,
+    apsw.SQLITE_LIMIT_VARIABLE_NUMBER: SQL_VARIABLES_MAX,
+    apsw.SQLITE_LIMIT_WORKER_THREADS: 0,
+}
+
+
+def open_connection(path: Path, *, vfs: str = DEFAULT_VFS) -> apsw.Connection:
+    """A connection to a database file that exists, set up as all of ours are.
+
+    Raises DamagedDataError when the file is none of ours, StorageFailedError when it cannot be opened for writing.
+    """
+    try:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
+    except apsw.CantOpenError as error:
+        raise StorageFailedError(f"database `{path}` cannot be opened: is it there, and may it be written?") from error
+    try:
+        _set_up(connection)
+        connection.execute("SELECT key FROM _cf_KV LIMIT 1").get  # noqa: B018 - Reads header and schema, now and not later.
+    except (apsw.NotADBError, apsw.CorruptError, apsw.SQLError) as error:
+        connection.close(force=True)
+        raise damaged(path, str(error)) from error
+    except BaseException:
+        connection.close(force=True)
+        raise
+    if connection.readonly("main"):
+        connection.close()
+        raise StorageFailedError(f"database `{path}` may not be written: check who owns it, and its mode")
+    return connection
+
+
+def _set_up(connection: apsw.Connection) -> None:
+    for option, value in _SETTINGS.items():
+        connection.config(option, value)
+    for limit, value in _LIMITS.items():
+        connection.limit(limit, value)
+    connection.drop_modules(MODULES)
+    # First, because a WAL that is entered in exclusive mode needs no shared memory file.
+    connection.pragma("locking_mode", "exclusive")
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "off")
+    connection.wal_autocheckpoint(0)
+
+
+class CommitTail(Protocol):
+    """Where the pages of a commit are read."""
+
+    def read_or_none(self) -> Captured | None: ...
+    def close(self) -> None: ...
+
+
+class Database:
+    """The storage of one object or facet: `kv_…` and `sql_…` for guests, `host_exec` for us.
+
+    Everything written from the first write to `commit` is one transaction, the unit. What breaks the database breaks
+    it for good: every later operation raises the same error (`rollback` and `close` never do).
+    """
+
+    __slots__ = ("_connection", "_host", "_kv", "_sql", "_tail", "_unit", "kv_delete", "kv_get", "kv_list", "kv_put")
+
+    def __init__(self, connection: apsw.Connection, *, path: Path, tail: CommitTail) -> None:
+        self._connection = connection
+        self._tail = tail
+        self._unit = Unit(connection, path=path)
+        authorizer = Authorizer()
+        connection.authorizer = authorizer
+        connection.set_progress_handler(self._unit.is_overdue, SQL_DEADLINE_STEPS)
+        self._host = connection.cursor()
+        self._host.exec_trace = self._before_host_statement
+        self._sql = Sql(connection, self._unit, authorizer)
+        # Called millions of times: bound here, a call goes straight to where it is done.
+        kv = Kv(connection, self._unit)
+        self.kv_get: Callable[[str], str | None] = kv.get
+        self.kv_put: Callable[[str, str], None] = kv.put
+        self.kv_delete: Callable[[str], bool] = kv.delete
+        self.kv_list: Callable[[KvRange], list[tuple[str, str]]] = kv.list
+
+    @classmethod
+    def open(cls, path: Path, *, number: int, vfs: str = DEFAULT_VFS) -> Database:
+        """The database in a file that exists. Blocks for about 0.1 ms. Raises as `open_connection` does."""
+        connection = open_connection(path, vfs=vfs)
+        try:
+            tail = WalTail(wal_path(path), number=number, page_size=PAGE_SIZE)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, path=path, tail=tail)
+
+    # ── SQL ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def sql_exec(self, query: str, bindings: Sequence[SqlValue] = ()) -> SqlPage:
+        """Run a guest's SQL; the first page of the last statement's rows. Raises SqlError."""
+        return self._sql.exec(query, bindings)
+
+    def sql_next(self, cursor_id: int) -> SqlPage:
+        """The following page. Raises SqlError when the cursor is closed, or could not be kept beyond its turn."""
+        return self._sql.next(cursor_id)
+
+    def sql_close(self, cursor_id: int) -> None:
+        """Forget a cursor before its end."""
+        self._sql.close(cursor_id)
+
+    def host_exec(self, query: str, bindings: Sequence[SqlValue] = ()) -> list[tuple[SqlValue, ...]]:
+        """Run a statement of our own, inside the unit if it writes. Nothing is forbidden to it."""
+        self._unit.check()
+        try:
+            return self._host.execute(query, bindings).fetchall()
+        except apsw.Error as error:
+            raise self._unit.explained(error) from error
+
+    def _before_host_statement(self, cursor: apsw.Cursor, _query: str, _bindings: apsw.Bindings | None) -> bool:
+        if not cursor.is_readonly:
+            self._unit.open()
+        return True
+
+    # ── the unit ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def in_unit(self) -> bool:
+        """Whether something was written since the last commit."""
+        return self._unit.is_open
+
+    @property
+    def deadline(self) -> Callable[[], bool] | None:
+        """Asked while SQL runs; once it says True the statement is interrupted with SqlInterruptedError.
+
+        Nothing but `rollback` is possible then.
+        """
+        return self._unit.deadline
+
+    @deadline.setter
+    def deadline(self, deadline: Callable[[], bool] | None) -> None:
+        self._unit.deadline = deadline
+
+    def commit(self) -> Captured | None:
+        """End the turn: the pages it changed, None when it changed none. Cursors still open are buffered.
+
+        Raises StorageFailedError, and breaks the database, when a deferred constraint is violated or the disk fails.
+        """
+        self._unit.check()
+        self._sql.settle()
+        if not self._unit.is_open:
+            return None
+        self._unit.check()
+        self._unit.commit()
+        try:
+            return self._tail.read_or_none()
+        except StorageFailedError as error:
+            raise self._unit.break_(error) from error
+
+    def rollback(self) -> None:
+        """Undo what the turn wrote, and close its cursors."""
+        self._sql.discard()
+        self._unit.rollback()
+
+    # ── the file ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def database_size(self) -> int:
+        """Bytes in use, free pages not counted."""
+        ((size,),) = self.host_exec(
+            "SELECT (page_count - freelist_count) * page_size "
+            "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+        )
+        assert isinstance(size, int), "SQLite counts pages in integers"
+        return size
+
+    def checkpoint(self) -> None:
+        """Move what the `-wal` file holds into the database, and empty it. Syncs nothing. Raises apsw.Error, OSError."""
+        assert not self.in_unit, "a checkpoint moves what is committed: commit first"
+        self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def close(self) -> None:
+        """Close the file; what was not committed is undone. Later calls raise ObjectResetError."""
+        self.rollback()
+        self._unit.break_(ObjectResetError("storage is no longer accessible: this instance of the object has ended"))
+        self._tail.close()
+        self._connection.close(force=True)

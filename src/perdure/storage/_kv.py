@@ -1,0 +1,143 @@
+"""Values by key, in the table `_cf_KV` of the object's database (spec 3.2, 3.3).
+
+A value is the text of an expression, which this room does not read. Keys are in the order of their UTF-8 bytes, which
+is the order of their code points, which is how Python compares strings. Effects: disk.
+"""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+import apsw
+
+from perdure.errors import KvError
+from perdure.limits import KV_ENTRY_BYTES_MAX, KV_LIST_PAGE_ROWS
+from perdure.storage._text import utf8_size, well_formed
+from perdure.storage._unit import Unit
+from perdure.wire import KvRange
+
+_GET: Final = "SELECT value FROM _cf_KV WHERE key = ?"
+_PUT: Final = "INSERT INTO _cf_KV VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+_DELETE: Final = "DELETE FROM _cf_KV WHERE key = ?"
+
+_CHARACTERS_SURELY_FIT: Final = KV_ENTRY_BYTES_MAX // 4  # no character takes more bytes
+_LAST_CHARACTER: Final = "\U0010ffff"
+_LAST_BEFORE_SURROGATES: Final = "\ud7ff"
+_FIRST_AFTER_SURROGATES: Final = "\ue000"
+
+
+class Kv:
+    """The key-value side of one database."""
+
+    __slots__ = ("_connection", "_execute", "_unit")
+
+    def __init__(self, connection: apsw.Connection, unit: Unit) -> None:
+        self._connection = connection
+        self._unit = unit
+        # One cursor for all: what it finds is read at once, and a new one for each call costs as much as the search.
+        self._execute = connection.cursor().execute
+
+    def get(self, key: str) -> str | None:
+        """The value of `key`, or None."""
+        unit = self._unit
+        if unit.failure is not None:
+            unit.check()
+        try:
+            return cast("str | None", self._execute(_GET, (key,)).get)
+        except apsw.Error as error:
+            raise unit.explained(error) from error
+        except UnicodeEncodeError:
+            return self.get(well_formed(key))
+
+    def put(self, key: str, value: str) -> None:
+        """Store `value`. Raises KvError when the key is empty or both are too big."""
+        unit = self._unit
+        if unit.failure is not None:
+            unit.check()
+        if not key or len(key) + len(value) > _CHARACTERS_SURELY_FIT:
+            _check_entry(key, value)
+        if not unit.is_open:
+            unit.open()
+        try:
+            self._execute(_PUT, (key, value))
+        except apsw.Error as error:
+            raise unit.explained(error) from error
+        except UnicodeEncodeError:
+            self.put(well_formed(key), well_formed(value))
+
+    def delete(self, key: str) -> bool:
+        """Forget `key`; True if there was one."""
+        unit = self._unit
+        unit.check()
+        unit.open()
+        try:
+            self._execute(_DELETE, (key,))
+        except apsw.Error as error:
+            raise unit.explained(error) from error
+        except UnicodeEncodeError:
+            return self.delete(well_formed(key))
+        return self._connection.changes() > 0
+
+    def list(self, wanted: KvRange) -> list[tuple[str, str]]:
+        """The first entries of a range, at most `KV_LIST_PAGE_ROWS`. Raises KvError when the range makes no sense."""
+        unit = self._unit
+        unit.check()
+        query, bindings = _range_query(wanted)
+        try:
+            return cast("list[tuple[str, str]]", self._execute(query, bindings).fetchall())
+        except apsw.Error as error:
+            raise unit.explained(error) from error
+
+
+def _check_entry(key: str, value: str) -> None:
+    if not key:
+        raise KvError("a key of storage.kv must not be empty")
+    size = utf8_size(key) + utf8_size(value)
+    if size > KV_ENTRY_BYTES_MAX:
+        raise KvError(
+            f"entry `{key[:32]}` is {size} bytes, key and value together may be {KV_ENTRY_BYTES_MAX}: "
+            "split it over several keys, or keep it in a table of storage.sql"
+        )
+
+
+def _range_query(wanted: KvRange) -> tuple[str, list[str | int]]:
+    """SQL for one page of a range. The index is entered at one bound and left at the other."""
+    if wanted.start is not None and wanted.start_after is not None:
+        raise KvError("kv.list() got both start and startAfter: give one of them")
+    if wanted.limit is not None and wanted.limit <= 0:
+        raise KvError(f"List limit must be positive, not `{wanted.limit}`")
+    lower, lower_bound = _lower_bound(wanted)
+    conditions, bindings = [f"key {lower} ?"], [lower_bound]
+    upper_bound = _upper_bound_or_none(wanted)
+    if upper_bound is not None:
+        conditions.append("key < ?")
+        bindings.append(upper_bound)
+    order = "DESC" if wanted.reverse else "ASC"
+    rows = KV_LIST_PAGE_ROWS if wanted.limit is None else min(wanted.limit, KV_LIST_PAGE_ROWS)
+    query = f"SELECT key, value FROM _cf_KV WHERE {' AND '.join(conditions)} ORDER BY key {order} LIMIT ?"  # noqa: S608 - only operators
+    return query, [*bindings, rows]
+
+
+def _lower_bound(wanted: KvRange) -> tuple[str, str]:
+    """Operator and operand: the highest of the lower bounds."""
+    prefix = well_formed(wanted.prefix or "")
+    if wanted.start_after is not None:
+        after = well_formed(wanted.start_after)
+        return (">", after) if after >= prefix else (">=", prefix)
+    return ">=", max(prefix, well_formed(wanted.start or ""))
+
+
+def _upper_bound_or_none(wanted: KvRange) -> str | None:
+    """The lowest of the upper bounds, exclusive."""
+    ends = [wanted.end and well_formed(wanted.end), _end_of_prefix_or_none(well_formed(wanted.prefix or ""))]
+    return min((end for end in ends if end is not None), default=None)
+
+
+def _end_of_prefix_or_none(prefix: str) -> str | None:
+    """The first string behind all that begin with `prefix`, None when nothing lies behind them."""
+    stem = prefix.rstrip(_LAST_CHARACTER)
+    if not stem:
+        return None
+    last = stem[-1]
+    following = _FIRST_AFTER_SURROGATES if last == _LAST_BEFORE_SURROGATES else chr(ord(last) + 1)
+    return stem[:-1] + following

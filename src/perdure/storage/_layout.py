@@ -1,0 +1,76 @@
+"""Which file is whose: the only place that builds a path of the data directory.
+
+    <data>/lock                                        held while a store is open
+    <data>/journal/0.db                                the journal
+    <data>/objects/<namespace>/<hexid>.sqlite          a root object's database
+    <data>/objects/<namespace>/<hexid>.1.3.sqlite      facet 3, child of facet 1: names show the tree
+Effects: none.
+"""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+Lineage = tuple[int, ...]
+"""The facets' numbers from the root's child down to one database; `()` is the root's own database."""
+
+ROOT: Final[Lineage] = ()
+
+_PLAIN_CHARACTERS: Final = frozenset(string.ascii_letters + string.digits + "_-.")
+
+
+class ObjectKey(NamedTuple):
+    """Names one root object in the whole store."""
+
+    namespace: str
+    object_id: bytes
+
+
+def number_of(lineage: Lineage) -> int:
+    """A database's number within its root object; 0 is the root's own."""
+    return lineage[-1] if lineage else 0
+
+
+def wal_path(database: Path) -> Path:
+    """The write-ahead log that SQLite keeps beside `database`."""
+    return database.with_name(database.name + "-wal")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths below one data directory."""
+
+    directory: Path
+
+    @property
+    def lock(self) -> Path:
+        return self.directory / "lock"
+
+    @property
+    def journal(self) -> Path:
+        return self.directory / "journal" / "0.db"
+
+    @property
+    def objects(self) -> Path:
+        return self.directory / "objects"
+
+    def namespace(self, namespace: str) -> Path:
+        """The directory of a namespace's databases."""
+        return self.objects / _file_name(namespace)
+
+    def database(self, key: ObjectKey, lineage: Lineage) -> Path:
+        """The file of one database."""
+        tree = "".join(f".{number}" for number in lineage)
+        return self.namespace(key.namespace) / f"{key.object_id.hex()}{tree}.sqlite"
+
+
+def _file_name(text: str) -> str:
+    """`text` as a file name: other than plain characters, and a leading dot, become `%XX`."""
+    quoted = "".join(
+        character if character in _PLAIN_CHARACTERS else "".join(f"%{byte:02X}" for byte in character.encode())
+        for character in text
+    )
+    return f"%2E{quoted[1:]}" if quoted.startswith(".") else quoted

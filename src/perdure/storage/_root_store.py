@@ -1,0 +1,333 @@
+"""RootStore: the files of one root object and its facets, and the log that makes them durable.
+
+Files are made whole from the journal at the first use in this process, so a start after a crash costs nothing until
+an object is used. Lives on the event loop, except where a method says otherwise. Effects: disk, tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from perdure.clock import Clock
+from perdure.errors import DataDirectoryError, InternalError, ObjectResetError, StorageFailedError
+from perdure.limits import COMPACTION_LOG_BYTES_MAX, COMPACTION_LOG_BYTES_MIN
+from perdure.storage._database import Database, open_connection
+from perdure.storage._disk import Disk, FileState
+from perdure.storage._facet_index import FacetIndex
+from perdure.storage._journal import Elsewhere, Journal, Lease, Snapshot
+from perdure.storage._layout import ROOT, Layout, Lineage, ObjectKey, number_of, wal_path
+from perdure.storage._recovery import fold_history, refuse_changed_files, restore_files
+from perdure.storage._root_chain import KeptRecord, RootChain
+from perdure.storage._root_log import Commit, RootLog
+from perdure.storage._template import PAGE_SIZE, new_database
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class RootContext:
+    """What all roots of one store share."""
+
+    layout: Layout
+    disk: Disk
+    journal: Journal
+    lease: Lease
+    clock: Clock
+    executor: Executor
+    vfs: str
+    adopt_changed_files: bool
+
+
+class RootStore:
+    """See the module. `Store.root` makes it; it makes files and asks the journal when it is first used."""
+
+    def __init__(self, context: RootContext, key: ObjectKey) -> None:
+        self.key = key
+        self._context = context
+        self._log: RootLog | None = None
+        self._databases: dict[int, Database] = {}
+        self._facets: FacetIndex | None = None
+        self._facet_number_last = 0
+        self._given_out: dict[int, int] = {}  # facet number → commits of the root before it was given out
+        self._deletion: Commit | None = None
+        self._compacting = asyncio.Lock()
+
+    # ── state ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def log(self) -> RootLog:
+        """Where commits go. The first use makes the files whole. Raises DamagedDataError, DataDirectoryError."""
+        if self._log is None:
+            self._log = self._recover()
+        return self._log
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether an append failed: the store makes a new RootStore at the next `root`."""
+        return self._log is not None and self._log.error is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no database is open and nothing is on its way."""
+        return not self._databases and (self._log is None or self._log.chain.is_settled)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the files alone hold everything, durably: the journal needs nothing of this object."""
+        return self._log is None or not self._log.chain.dirty_numbers()
+
+    @property
+    def is_compaction_due(self) -> bool:
+        """Whether so many records collected that making the files durable is worth it."""
+        if self._log is None:
+            return False
+        log_bytes = self._log.chain.log_bytes
+        if log_bytes <= COMPACTION_LOG_BYTES_MIN:
+            return False
+        half = sum(database.database_size for database in self._databases.values()) // 2
+        return log_bytes > min(max(COMPACTION_LOG_BYTES_MIN, half), COMPACTION_LOG_BYTES_MAX)
+
+    # ── databases ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def open_database(self, number: int = 0) -> Database:
+        """The root's own database (0) or a facet's. Blocks for about 0.2 ms; the first one of a root somewhat longer."""
+        database = self._databases.get(number)
+        if database is not None:
+            return database
+        chain = self.log.chain
+        if self._deletion is not None and not self._deletion.done:
+            raise ObjectResetError(f"object `{self.key.object_id.hex()}` is being deleted", retryable=True)
+        lineage = self._lineage(number)
+        path = self._context.layout.database(self.key, lineage)
+        try:
+            if not chain.is_born(number):
+                self._make_file(path)
+                chain.attach(number, lineage, template=_template_pages())
+            database = Database.open(path, number=number, vfs=self._context.vfs)
+        except (OSError, apsw.Error) as error:
+            raise StorageFailedError(f"database `{path}` cannot be opened: {error}") from error
+        self._databases[number] = database
+        return database
+
+    def close_database(self, number: int) -> None:
+        """Close one database, so that its actor can be forgotten. Its `-wal` stays until a compaction."""
+        database = self._databases.pop(number, None)
+        if database is None:
+            return
+        if number == 0:
+            self._forget_facets()
+        database.close()
+        chain = self.log.chain
+        if not chain.is_born(number):
+            self._unlink(chain.lineage(number))
+        elif not chain.has_log(number):
+            self._context.disk.unlink(wal_path(self._context.layout.database(self.key, chain.lineage(number))))
+
+    def close(self) -> None:
+        """Close all databases. Nothing is waited for: commits on their way stay on their way."""
+        for number in list(self._databases):
+            self.close_database(number)
+
+    def release(self) -> None:
+        """Give the object back to the journal; for the store, when the object is idle."""
+        if self._log is not None:
+            self._context.journal.release(self._log.grant)
+            self._log = None
+
+    # ── facets ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def facet_number(self, parent: int, name: str) -> int:
+        """The number of facet `name` of database `parent`: given out at the first call, inside the root's open unit.
+
+        Raises FacetError when a rule of facets forbids it.
+        """
+        index = self._facet_index()
+        last = index.number_last
+        number = index.number(parent, name)
+        if index.number_last > last:
+            self._given_out[number] = self.log.chain.commit_count(0)
+        return number
+
+    def facet_numbers(self, parent: int) -> dict[str, int]:
+        """The live facets of database `parent`, by name."""
+        return self._facet_index().numbers(parent)
+
+    def delete_facet(self, number: int) -> Commit:
+        """Delete a facet and all below it. Their files go when the journal has acknowledged it.
+
+        The root's unit must be closed before, and what runs on these databases must have ended.
+        """
+        root = self.open_database(0)
+        if root.in_unit:
+            raise InternalError(f"facet {number} was deleted while its root's unit was open: commit that first")
+        tree = self._facet_index().remove(number)
+        captured = root.commit()
+        if captured is not None:
+            self.log.submit(captured, cause="facet deleted")
+        for lineage in tree:
+            self.close_database(number_of(lineage))
+        return self._delete(tree)
+
+    def delete(self) -> Commit:
+        """Delete the object with all its facets. It may be opened anew when the journal has acknowledged it."""
+        lineages = sorted({ROOT, *self.log.chain.live_lineages()})
+        self.close()
+        self._deletion = self._delete(lineages)
+        return self._deletion
+
+    def _delete(self, lineages: list[Lineage]) -> Commit:
+        commit = self.log.delete(lineages, cause="deleted")
+
+        def unlink(commit: Commit) -> None:
+            if commit.error is None:
+                for lineage in lineages:
+                    self._unlink(lineage)
+
+        commit.add_callback(unlink)
+        return commit
+
+    # ── compaction ───────────────────────────────────────────────────────────────────────────────────────────
+
+    async def compact(self, numbers: Iterable[int] | None = None) -> None:
+        """Checkpoint databases, make them durable, and let the journal forget what they hold.
+
+        The caller holds their gates, or knows that they are closed: no turn may run on them meanwhile. Commits of
+        other databases go on. Default: all that need it.
+        """
+        chain = self.log.chain
+        async with self._compacting:
+            for number in chain.dirty_numbers() if numbers is None else list(numbers):
+                await self._checkpoint(number)
+            await self._make_durable()
+
+    async def _checkpoint(self, number: int) -> None:
+        log, chain = self.log, self.log.chain
+        while not chain.is_acknowledged(number):
+            await log.wait_for_acknowledgement()
+        if not chain.has_log(number):
+            return
+        database = self._databases.get(number)
+        path = self._context.layout.database(self.key, chain.lineage(number))
+        await self._on_disk(database.checkpoint if database is not None else lambda: _checkpoint(path, self._context))
+        chain.checkpointed(number)
+
+    async def _make_durable(self) -> None:
+        """Sync what is checkpointed. Commits may go on: only what the files held at the start counts."""
+        chain = self.log.chain
+        covered = {number: chain.covered(number) for number in chain.syncable_numbers()}
+        paths = {number: self._path_or_none(number) for number in covered}
+        if not covered:
+            return
+        states = await self._on_disk(lambda: self._sync(paths))
+        for number, sequence in covered.items():
+            chain.synced(number, covered=sequence)
+        last = chain.forgettable() or KeptRecord(chain.forgotten, b"", 0)
+        files = {chain.lineage(number): state for number, state in states.items()}
+        snapshot = Snapshot(self.key, files, forget_until=last.sequence, digest=last.digest)
+        await self._on_disk(lambda: self._context.journal.snapshot(snapshot))
+        chain.forget(last.sequence)
+
+    def _sync(self, paths: dict[int, Path | None]) -> dict[int, FileState | None]:
+        disk = self._context.disk
+        states: dict[int, FileState | None] = {}
+        for number, path in paths.items():
+            if path is not None:
+                disk.sync_file(path)
+            states[number] = None if path is None else disk.file_state_or_none(path)
+        disk.sync_directory(self._context.layout.namespace(self.key.namespace))
+        return states
+
+    async def _on_disk(self, work: Callable[[], Result]) -> Result:
+        """Run on a worker thread. After a failed write or sync nobody knows what the file holds: the log breaks."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._context.executor, work)
+        except (OSError, apsw.Error) as error:
+            reason = f"object `{self.key.object_id.hex()}` could not be made durable: {error}"
+            self.log.break_(reason)
+            raise StorageFailedError(reason) from error
+
+    # ── pieces ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _recover(self) -> RootLog:
+        context = self._context
+        grant = context.journal.acquire(context.lease, self.key)
+        if isinstance(grant, Elsewhere):
+            raise DataDirectoryError(f"object `{self.key.object_id.hex()}` is owned by `{grant.address}`")
+        history = context.journal.load(grant)
+        folded = fold_history(self.key, history)
+        try:
+            changed = restore_files(context.layout, context.disk, self.key, folded, history.files)
+        except OSError as error:
+            raise StorageFailedError(f"object `{self.key.object_id.hex()}` cannot be recovered: {error}") from error
+        if changed and context.adopt_changed_files:
+            context.journal.snapshot(Snapshot(self.key, dict(changed), history.forgotten, history.forgotten_digest))
+        else:
+            refuse_changed_files(context.layout, self.key, changed)
+        forgotten = KeptRecord(history.forgotten, history.forgotten_digest, 0)
+        chain: RootChain[Commit] = RootChain(forgotten=forgotten, kept=folded.kept)
+        for lineage in history.files:
+            chain.attach(number_of(lineage), lineage)
+        for lineage, file in folded.files.items():
+            chain.attach_replayed(number_of(lineage), lineage, is_deleted=file.is_deleted)
+        return RootLog(chain, grant=grant, journal=context.journal, clock=context.clock)
+
+    def _make_file(self, path: Path) -> None:
+        disk = self._context.disk
+        disk.make_directory(path.parent)
+        disk.unlink(wal_path(path))
+        disk.write_new_file(path, new_database())
+
+    def _unlink(self, lineage: Lineage) -> None:
+        path = self._context.layout.database(self.key, lineage)
+        self._context.disk.unlink(wal_path(path))
+        self._context.disk.unlink(path)
+
+    def _path_or_none(self, number: int) -> Path | None:
+        """The database's file, None when it is deleted."""
+        chain = self.log.chain
+        return None if chain.is_deleted(number) else self._context.layout.database(self.key, chain.lineage(number))
+
+    def _lineage(self, number: int) -> Lineage:
+        if number == 0:
+            return ROOT
+        chain = self.log.chain
+        if chain.is_born(number):
+            return chain.lineage(number)
+        if self._given_out.pop(number, -1) == chain.commit_count(0):
+            # Its first commit would be in an earlier record than its name, and a crash could part the two.
+            raise InternalError(f"facet {number} was opened before the root committed its number")
+        return self._facet_index().lineage(number)
+
+    def _facet_index(self) -> FacetIndex:
+        if self._facets is None:
+            self._facets = FacetIndex(self.open_database(0), number_floor=self._facet_number_last)
+        return self._facets
+
+    def _forget_facets(self) -> None:
+        if self._facets is not None:
+            self._facet_number_last = self._facets.number_last
+            self._facets = None
+
+
+@cache
+def _template_pages() -> dict[int, bytes]:
+    content = new_database()
+    return {start // PAGE_SIZE + 1: content[start : start + PAGE_SIZE] for start in range(0, len(content), PAGE_SIZE)}
+
+
+def _checkpoint(path: Path, context: RootContext) -> None:
+    """Checkpoint a database that is closed."""
+    connection = open_connection(path, vfs=context.vfs)
+    try:
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    finally:
+        connection.close()
+    context.disk.unlink(wal_path(path))

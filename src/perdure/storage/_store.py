@@ -1,0 +1,174 @@
+"""Store: one data directory, owned by one process at a time. Effects: disk, process, tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from perdure.clock import Clock, Entropy, new_uuid
+from perdure.errors import DataDirectoryError, StorageFailedError, UnavailableError
+from perdure.limits import JOURNAL_BYTES_SOFT_MAX, STORAGE_THREADS
+from perdure.storage._directory_lock import DirectoryLock
+from perdure.storage._disk import Disk, SystemDisk
+from perdure.storage._journal import DueAlarm, Incarnation
+from perdure.storage._layout import Layout, ObjectKey
+from perdure.storage._root_store import RootContext, RootStore
+from perdure.storage._sqlite_journal import SqliteJournal
+
+_COMPACTED_AT_ONCE: Final = 64  # roots; more would only wait for the same threads
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """How to open a store.
+
+    `adopt_changed_files`: take databases as they are that another program changed while we were stopped.
+    `vfs` is SQLite's file system for objects: the directory's lock is ours, so files need none of their own.
+    """
+
+    adopt_changed_files: bool = False
+    disk: Disk = field(default_factory=SystemDisk)
+    vfs: str = "unix-none"
+    journal_vfs: str | None = None
+
+
+class Store:
+    """The objects of one data directory. Made by `open`, used on one event loop, ended by `close`."""
+
+    def __init__(self, context: RootContext, journal: SqliteJournal, lock: DirectoryLock) -> None:
+        self._context = context
+        self._journal = journal
+        self._lock = lock
+        self._roots: dict[ObjectKey, RootStore] = {}
+
+    @classmethod
+    def open(cls, directory: Path, *, clock: Clock, entropy: Entropy, options: StoreOptions | None = None) -> Store:
+        """Lock the directory and open its journal; blocks. Objects are recovered when they are first used.
+
+        Raises DataDirectoryError when another process has it, DamagedDataError when the journal is damaged.
+        """
+        options = options or StoreOptions()
+        layout, disk = Layout(directory.absolute()), options.disk
+        try:
+            for part in (layout.objects, layout.journal.parent):
+                disk.make_directory(part)
+        except OSError as error:
+            raise StorageFailedError(f"data directory `{directory}` cannot be made: {error}") from error
+        lock = DirectoryLock(layout.lock)
+        try:
+            journal = SqliteJournal(layout.journal, entropy=entropy, vfs=options.journal_vfs)
+            disk.sync_directory(layout.journal.parent)
+            lease = journal.register(Incarnation(new_uuid(entropy)))
+        except BaseException:
+            lock.release()
+            raise
+        executor = ThreadPoolExecutor(STORAGE_THREADS, thread_name_prefix="perdure-storage")
+        context = RootContext(
+            layout=layout,
+            disk=disk,
+            journal=journal,
+            lease=lease,
+            clock=clock,
+            executor=executor,
+            vfs=options.vfs,
+            adopt_changed_files=options.adopt_changed_files,
+        )
+        return cls(context, journal, lock)
+
+    def root(self, namespace: str, object_id: bytes) -> RootStore:
+        """The files of one object. Cheap: files are made, or made whole, at the first `open_database`.
+
+        After its log broke, an object gets a new RootStore, whose files are what the journal acknowledged.
+        """
+        key = ObjectKey(namespace, object_id)
+        root = self._roots.get(key)
+        if root is not None and root.is_broken:
+            root.close()
+            root = None
+        if root is None:
+            root = self._roots[key] = RootStore(self._context, key)
+        return root
+
+    def release(self, root: RootStore) -> None:
+        """Close the databases of an object that nobody uses. Its log stays known until it is compacted."""
+        root.close()
+        if root.is_idle and root.is_clean:
+            self._forget(root)
+
+    @property
+    def is_compaction_due(self) -> bool:
+        """Whether the journal grew so large that `compact_idle` should run."""
+        return self._journal.bytes_kept > JOURNAL_BYTES_SOFT_MAX
+
+    async def compact_idle(self) -> None:
+        """Make durable the files of objects that have no open database, those that waited longest first."""
+        for key in self._journal.keys_with_records():
+            root = self.root(*key)
+            if root.is_idle:
+                await root.compact()
+                self.release(root)
+            if not self.is_compaction_due:
+                return
+
+    def due_alarms(self, *, until_ms: int, limit: int) -> list[DueAlarm]:
+        """Alarms up to a time, the earliest first, of all objects whether in use or not."""
+        return self._journal.due_alarms(until_ms=until_ms, limit=limit)
+
+    async def close(self) -> None:
+        """A clean stop: wait for what is on its way, make every file durable, leave plain SQLite files and no `-wal`.
+
+        What cannot be made durable, because the disk fails, stays in the journal for the next start; then raises
+        StorageFailedError.
+        """
+        failures: list[str] = []
+        try:
+            await self._settle(failures)
+            await self._compact(self._journal_keys(failures), failures)
+            for root in list(self._roots.values()):
+                self._forget(root)
+        finally:
+            self._context.executor.shutdown()
+            await asyncio.to_thread(self._journal.close)
+            self._lock.release()
+        if failures:
+            raise StorageFailedError(f"{len(failures)} objects could not be closed cleanly; the first: {failures[0]}")
+
+    async def _settle(self, failures: list[str]) -> None:
+        for root in list(self._roots.values()):
+            try:
+                if not root.is_idle:
+                    await root.log.wait_until_settled()
+                await root.compact()
+            except (UnavailableError, DataDirectoryError) as error:
+                failures.append(str(error))
+            root.close()
+
+    def _journal_keys(self, failures: list[str]) -> Iterable[ObjectKey]:
+        try:
+            return self._journal.keys_with_records()
+        except StorageFailedError as error:
+            failures.append(str(error))
+            return ()
+
+    async def _compact(self, keys: Iterable[ObjectKey], failures: list[str]) -> None:
+        """Those that were not used since the last crash, and those whose log broke."""
+        room = asyncio.Semaphore(_COMPACTED_AT_ONCE)
+
+        async def compact(root: RootStore) -> None:
+            async with room:
+                try:
+                    await root.compact()
+                except (UnavailableError, DataDirectoryError) as error:
+                    failures.append(str(error))
+
+        async with asyncio.TaskGroup() as tasks:
+            for key in keys:
+                tasks.create_task(compact(self.root(*key)))
+
+    def _forget(self, root: RootStore) -> None:
+        root.release()
+        self._roots.pop(root.key, None)

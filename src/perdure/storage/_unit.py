@@ -1,0 +1,148 @@
+"""The implicit transaction of one turn, and what becomes of a database when SQLite fails (spec 2.3, 2.5).
+
+The first write opens the unit, `commit` ends it. Most errors are a statement's own affair. Three kinds are not:
+after a failed disk, a damaged file or a violated deferred constraint the database is broken for good; after an
+interrupted statement the unit is lost, and nothing goes on before `rollback`. Effects: disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from perdure.errors import DamagedDataError, PerdureError, SqlError, SqlInterruptedError, StorageFailedError
+
+_DISK_FAILED: Final = frozenset(
+    {
+        apsw.SQLITE_CANTOPEN,
+        apsw.SQLITE_FULL,
+        apsw.SQLITE_IOERR,
+        apsw.SQLITE_NOMEM,
+        apsw.SQLITE_PROTOCOL,
+        apsw.SQLITE_READONLY,
+    }
+)
+_FILE_DAMAGED: Final = frozenset({apsw.SQLITE_CORRUPT, apsw.SQLITE_NOTADB})
+
+
+class Unit:
+    """Open from the first write to the end of the turn.
+
+    `deadline` is asked while statements run; when it says True the statement is interrupted. `failure` is what every
+    operation raises from now on, or None. The caller of `open` has called `check`.
+    """
+
+    __slots__ = ("_connection", "_path", "deadline", "failure", "is_open")
+
+    def __init__(self, connection: apsw.Connection, *, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self.deadline: Callable[[], bool] | None = None
+        self.failure: PerdureError | None = None
+        self.is_open = False
+
+    def check(self) -> None:
+        """Raises what broke the database, if something did."""
+        if self.failure is not None:
+            raise self.failure.with_traceback(None)
+
+    def is_overdue(self) -> bool:
+        """Whether the running statement must end: SQLite's progress handler."""
+        return self.deadline is not None and self.deadline()
+
+    def open(self) -> None:
+        """Begin, unless it is open already."""
+        if self.is_open:
+            return
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except apsw.Error as error:
+            raise self.explained(error) from error
+        self.is_open = True
+
+    def commit(self) -> None:
+        """Make what was written visible to the next connection. Any failure breaks the database."""
+        deadline, self.deadline = self.deadline, None  # A commit is not work of the turn: it ends, or it fails.
+        try:
+            self._connection.execute("COMMIT")
+        except apsw.ConstraintError as error:
+            raise self.break_(
+                StorageFailedError(
+                    "Durable Object was reset and rolled back to its last known good state because the application "
+                    f"left the database in a state where constraints were violated: {_text(error)}"
+                )
+            ) from error
+        except apsw.Error as error:
+            raise self.break_(StorageFailedError(f"commit of `{self._path}` failed: {_text(error)}")) from error
+        finally:
+            self.deadline = deadline
+        self.is_open = False
+
+    def rollback(self) -> None:
+        """Undo the unit, if there is one. Ends the trouble after an interrupted statement, and no other."""
+        deadline, self.deadline = self.deadline, None
+        self.is_open = False
+        if isinstance(self.failure, SqlInterruptedError):
+            self.failure = None
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except apsw.Error as error:
+            self.break_(StorageFailedError(f"rollback of `{self._path}` failed: {_text(error)}"))
+        finally:
+            self.deadline = deadline
+
+    def break_(self, failure: PerdureError) -> PerdureError:
+        """From now on every operation raises this; returns it. What broke first stays the reason."""
+        if self.failure is None or isinstance(self.failure, SqlInterruptedError):
+            self.failure = failure
+        return self.failure
+
+    def explained(self, error: apsw.Error, *, offset: int = 0, hint: str = "") -> PerdureError:
+        """The error to raise for SQLite's, after drawing the consequences.
+
+        `offset`: bytes of SQL text before the statement that failed. `hint`: what SQLite could not say.
+        """
+        code = _code(error)
+        text = _text(error, offset=offset)
+        if code == apsw.SQLITE_INTERRUPT:
+            return self.break_(SqlInterruptedError("SQL was interrupted: it ran past the time its turn has"))
+        if code in _DISK_FAILED:
+            return self.break_(StorageFailedError(text))
+        # A virtual table calls it damage when its own content contradicts itself, which SQL of a guest can bring about.
+        if code in _FILE_DAMAGED and error.extendedresult != apsw.SQLITE_CORRUPT_VTAB:
+            return self.break_(damaged(self._path, text))
+        if self.is_open and not self._connection.in_transaction:
+            return self.break_(StorageFailedError(f"{text}; SQLite rolled back everything this turn had written"))
+        return SqlError(f"{text} ({hint})" if hint else text, sqlite_code=_name(code))
+
+
+def damaged(path: Path, reason: str) -> DamagedDataError:
+    """The error for a file that SQLite cannot read."""
+    return DamagedDataError(
+        f"database `{path}` is damaged: {reason}; keep a copy of it and of its `-wal`, then restore it from a backup"
+    )
+
+
+def _code(error: apsw.Error) -> int:
+    """The primary result code; errors that apsw itself raises have none."""
+    return getattr(error, "result", apsw.SQLITE_MISUSE)
+
+
+def _text(error: apsw.Error, *, offset: int = 0) -> str:
+    """SQLite's message, ` at offset N` when known, and the name of the code."""
+    code = _code(error)
+    extended = getattr(error, "extendedresult", code)
+    place = getattr(error, "error_offset", -1)
+    text = f"{error} at offset {offset + place}" if place >= 0 else str(error)
+    detail = "" if extended == code else f" (extended: {_name(extended)})"
+    return f"{text}: {_name(code)}{detail}"
+
+
+def _name(code: int) -> str:
+    """`SQLITE_CONSTRAINT`, or with an extended code `SQLITE_CONSTRAINT_UNIQUE`."""
+    name = apsw.mapping_result_codes.get(code) or apsw.mapping_extended_result_codes.get(code)
+    return str(name or code)

@@ -1,0 +1,18 @@
+"""Dynamic workers: code by id, checked, loaded into isolates and driven turn by turn. Effects: tasks, timers."""
+
+from perdure.workers._code import CheckedCode as CheckedCode
+from perdure.workers._code import check_code as check_code
+from perdure.workers._guest_host import AbortedError as AbortedError
+from perdure.workers._guest_host import WorkerHost as WorkerHost
+from perdure.workers._loader import DynamicClass as DynamicClass
+from perdure.workers._loader import KnownClass as KnownClass
+from perdure.workers._loader import LoaderCache as LoaderCache
+from perdure.workers._loader import LoaderEntry as LoaderEntry
+from perdure.workers._loader import WorkerRuntime as WorkerRuntime
+from perdure.workers._reports import Operation as Operation
+from perdure.workers._reports import SectionChange as SectionChange
+from perdure.workers._session import GuestSession as GuestSession
+from perdure.workers._session import ObjectStart as ObjectStart
+from perdure.workers._session import TurnHooks as TurnHooks
+from perdure.workers._session import check_object_class as check_object_class
+from perdure.workers._stateless import check_arguments as check_arguments

@@ -1,0 +1,210 @@
+"""Worker code, checked: what the loader was given becomes modules with a kind, a language and a content hash.
+
+The rules and texts are those of spec 5.2. Effects: none.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Final, Literal
+
+from perdure.api import Limits, WorkerCode
+from perdure.errors import ValueNotCloneableError, WorkerCodeError
+from perdure.limits import (
+    CODE_BYTES_MAX,
+    CPU_MS_DEFAULT,
+    CPU_MS_MAX,
+    ENV_BYTES_MAX,
+    MEMORY_BYTES_DEFAULT,
+    MEMORY_BYTES_MIN,
+    MIB,
+)
+from perdure.wire import encode
+
+Language = Literal["python", "javascript"]
+_KINDS: Final = ("js", "cjs", "py", "text", "data", "json")
+_BUNDLE_FIRST: Final = (".ts", ".tsx", ".jsx")
+_CAMEL: Final = {
+    "mainModule": "main_module",
+    "globalOutbound": "global_outbound",
+    "compatibilityDate": "compatibility_date",
+    "cpuMs": "cpu_ms",
+    "memoryMb": "memory_mb",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One module as the guest's importer receives it; `data` is base64 text."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedCode:
+    """Code that may be loaded. `digest` is over everything that decides how it behaves."""
+
+    language: Language
+    main: str
+    modules: Mapping[str, Module]
+    env: str
+    cpu_ms: int
+    memory_bytes: int
+    digest: str
+
+
+def check_code(given: object) -> CheckedCode:
+    """What a loader callback returned, checked. Raises WorkerCodeError."""
+    code = _as_worker_code(given)
+    modules = _modules(code)
+    language = _language(code.main_module, modules)
+    env = _env(code.env)
+    cpu_ms, memory_bytes = _limits(code.limits)
+    return CheckedCode(
+        language=language,
+        main=code.main_module,
+        modules=modules,
+        env=env,
+        cpu_ms=cpu_ms,
+        memory_bytes=memory_bytes,
+        digest=_digest(code.main_module, modules),
+    )
+
+
+def _as_worker_code(given: object) -> WorkerCode:
+    if isinstance(given, WorkerCode):
+        return given
+    if not isinstance(given, Mapping):
+        raise WorkerCodeError(
+            f"the code of a worker is a WorkerCode or a mapping with `main_module` and `modules`, not `{type(given).__name__}`: "
+            'return WorkerCode(main_module="app.py", modules={"app.py": source})'
+        )
+    named = {_CAMEL.get(str(key), str(key)): value for key, value in given.items()}
+    known = {field.name for field in fields(WorkerCode)}
+    unknown = sorted(set(named) - known - {"compatibility_flags", "compatibilityFlags"})
+    if unknown:
+        raise WorkerCodeError(f"WorkerCode has no field `{unknown[0]}`; its fields are: {', '.join(sorted(known))}")
+    missing = sorted({"main_module", "modules"} - set(named))
+    if missing:
+        raise WorkerCodeError(f"WorkerCode needs `{missing[0]}`")
+    return WorkerCode(**{key: value for key, value in named.items() if key in known})
+
+
+def _modules(code: WorkerCode) -> dict[str, Module]:
+    if not isinstance(code.modules, Mapping) or not code.modules:
+        raise WorkerCodeError("modules must contain at least one module")
+    if code.global_outbound is not None:
+        raise WorkerCodeError("global_outbound must be None for now: dynamic workers have no network")
+    modules = {_module_name(name): _module(str(name), source) for name, source in code.modules.items()}
+    size = sum(len(module.text.encode("utf-8", "surrogatepass")) for module in modules.values())
+    if size > CODE_BYTES_MAX:
+        raise WorkerCodeError(
+            f"Dynamic Worker code size {size} bytes exceeds the maximum allowed size of {CODE_BYTES_MAX} bytes"
+        )
+    if code.main_module not in modules:
+        raise WorkerCodeError(
+            f"Main module name is not present in bundle: `{code.main_module}` is not among {', '.join(map(repr, modules))}"
+        )
+    return modules
+
+
+def _module_name(name: object) -> str:
+    if not isinstance(name, str) or not name or "\n" in name or "\0" in name:
+        raise WorkerCodeError(f"`{name!r}` is no module name: use a path such as 'app.py' or 'lib/util.js'")
+    if name.startswith("/") or posixpath.normpath(name) != name or name.startswith("../"):
+        raise WorkerCodeError(f"module name `{name}` must be a plain relative path, such as 'lib/util.py'")
+    return name
+
+
+def _module(name: str, source: object) -> Module:
+    if isinstance(source, str):
+        return Module(_kind_by_name(name), source)
+    if not isinstance(source, Mapping) or len(source) != 1 or (kind := str(next(iter(source)))) not in _KINDS:
+        raise WorkerCodeError(f"module `{name}` must be a string, or contain exactly one of: {', '.join(_KINDS)}")
+    content = source[kind]
+    if kind == "data":
+        if not isinstance(content, bytes | bytearray | memoryview):
+            raise WorkerCodeError(f"module `{name}`: data is bytes, not `{type(content).__name__}`")
+        return Module(kind, base64.b64encode(bytes(content)).decode("ascii"))
+    if kind == "json":
+        try:
+            return Module(kind, json.dumps(content))
+        except (TypeError, ValueError) as error:
+            raise WorkerCodeError(f"module `{name}` cannot be written as JSON: {error}") from None
+    if not isinstance(content, str):
+        raise WorkerCodeError(f"module `{name}`: {kind} is a string, not `{type(content).__name__}`")
+    return Module(kind, content)
+
+
+def _kind_by_name(name: str) -> str:
+    if name.endswith(".py"):
+        return "py"
+    if name.endswith((".js", ".mjs")):
+        return "js"
+    text = f"Module name must end with '.js' or '.py' (or give the kind, as in {{'text': …}}). Got: {name}"
+    if name.endswith(_BUNDLE_FIRST):
+        text += ". Strip the types or bundle it to JavaScript first"
+    raise WorkerCodeError(text)
+
+
+def _language(main: str, modules: Mapping[str, Module]) -> Language:
+    kind = modules[main].kind
+    if kind not in {"py", "js", "cjs"}:
+        raise WorkerCodeError(f"main module `{main}` must be Python or JavaScript, it is `{kind}`")
+    python = kind == "py"
+    for name, module in modules.items():
+        if python and module.kind in {"js", "cjs"}:
+            raise WorkerCodeError(
+                f"Module `{name}` is a JavaScript module, but the main module `{main}` is a Python module: a worker has one language"
+            )
+        if not python and module.kind == "py":
+            raise WorkerCodeError(
+                f"Module `{name}` is a Python module, but the main module isn't a Python module: a worker has one language"
+            )
+    return "python" if python else "javascript"
+
+
+def _env(env: object) -> str:
+    if not isinstance(env, Mapping) or not all(isinstance(name, str) for name in env):
+        raise WorkerCodeError("env is a mapping from names to values")
+    try:
+        text = encode(dict(env))
+    except ValueNotCloneableError as error:
+        raise ValueNotCloneableError(f"env of a dynamic worker: {error}") from None
+    if len(text) > ENV_BYTES_MAX:
+        raise WorkerCodeError(f"Dynamic Worker env size {len(text)} bytes exceeds the maximum of {ENV_BYTES_MAX} bytes")
+    return text
+
+
+def _limits(limits: object) -> tuple[int, int]:
+    if isinstance(limits, Mapping):
+        try:
+            limits = Limits(**{_CAMEL.get(str(key), str(key)): value for key, value in limits.items()})
+        except TypeError:
+            raise WorkerCodeError(f"limits has `cpu_ms` and `memory_mb`, not: {', '.join(map(str, limits))}") from None
+    if not isinstance(limits, Limits):
+        raise WorkerCodeError(f"limits is a Limits(cpu_ms=…, memory_mb=…), not `{type(limits).__name__}`")
+    cpu_ms = CPU_MS_DEFAULT if limits.cpu_ms is None else limits.cpu_ms
+    if not isinstance(cpu_ms, int) or not 1 <= cpu_ms <= CPU_MS_MAX:
+        raise WorkerCodeError(f"limits.cpu_ms is `{cpu_ms}`, it must be between 1 and {CPU_MS_MAX}")
+    memory = MEMORY_BYTES_DEFAULT if limits.memory_mb is None else limits.memory_mb * MIB
+    if not isinstance(memory, int) or not MEMORY_BYTES_MIN <= memory <= 4096 * MIB:
+        raise WorkerCodeError(
+            f"limits.memory_mb is `{limits.memory_mb}`, it must be between {MEMORY_BYTES_MIN // MIB} and 4096"
+        )
+    return cpu_ms, memory
+
+
+def _digest(main: str, modules: Mapping[str, Module]) -> str:
+    hasher = hashlib.blake2b(digest_size=16)
+    for name in (main, *sorted(modules)):
+        for part in (name, modules[name].kind, modules[name].text):
+            data = part.encode("utf-8", "surrogatepass")
+            hasher.update(len(data).to_bytes(8, "little") + data)
+    return hasher.hexdigest()

@@ -1,0 +1,279 @@
+"""The loader's cache: worker id → code → isolates, with nothing kept that failed.
+
+An id belongs to whoever asked: two objects that use the same id get two entries, so that no supervisor is ever handed
+another's code or env. Code is asked for at first use and whenever it has been evicted. Effects: tasks, timers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+from perdure.api import DurableObjectClass, LoadWorker, Target, WorkerCode
+from perdure.clock import Clock
+from perdure.errors import PerdureError, WorkerCodeError
+from perdure.isolates import CallHistory, Isolates, Runner
+from perdure.limits import ISOLATE_IDLE_S
+from perdure.workers._code import CheckedCode, check_code
+from perdure.workers._session import GuestSession, check_object_class
+from perdure.workers._stateless import EntrypointTarget, StatelessHooks, evaluate
+
+_ENTRIES_MAX: Final = 10_000
+_HISTORIES_MAX: Final = 10_000
+_SWEEP_S: Final = 1.0
+
+
+class DynamicClass:
+    """A class of a dynamic worker, by name: what stands behind a DurableObjectClass from the loader."""
+
+    __slots__ = ("entry", "export")
+
+    def __init__(self, entry: LoaderEntry, export: str) -> None:
+        self.entry = entry
+        self.export = export
+
+    async def code(self) -> CheckedCode:
+        """The worker's code."""
+        return await self.entry.code()
+
+    def failed(self) -> None:
+        """The code did not start: ask for it again next time."""
+        self.entry.forget_code()
+
+
+class KnownClass:
+    """A class of code that is loaded already: what stands behind a guest's own `ctx.exports.Name`."""
+
+    __slots__ = ("_code", "export")
+
+    def __init__(self, code: CheckedCode, export: str) -> None:
+        self._code = code
+        self.export = export
+
+    async def code(self) -> CheckedCode:
+        """The worker's code."""
+        return self._code
+
+    def failed(self) -> None:
+        """Nothing was cached, nothing is forgotten."""
+
+
+class WorkerRuntime:
+    """What all loaders of a platform share: isolates, threads, and what is known about how long code runs."""
+
+    def __init__(self, *, isolates: Isolates, runner: Runner, clock: Clock) -> None:
+        self.isolates = isolates
+        self.runner = runner
+        self.clock = clock
+        self._histories: OrderedDict[str, CallHistory] = OrderedDict()
+
+    def history(self, code: CheckedCode) -> CallHistory:
+        """How long calls of this very code have run, whoever runs it."""
+        history = self._histories.get(code.digest)
+        if history is None:
+            history = self._histories[code.digest] = CallHistory()
+            if len(self._histories) > _HISTORIES_MAX:
+                self._histories.popitem(last=False)
+        return history
+
+
+class EntryOwner(Protocol):
+    """Who keeps an entry: told when it starts to hold an isolate, and when it failed."""
+
+    def booted(self, entry: LoaderEntry) -> None: ...
+    def failed(self, entry: LoaderEntry) -> None: ...
+
+
+class LoaderEntry:
+    """One dynamic worker: its code once asked for, and the isolate that answers its entry points."""
+
+    def __init__(self, runtime: WorkerRuntime, *, label: str, load: LoadWorker, owner: EntryOwner) -> None:
+        self.label = label
+        self._runtime = runtime
+        self._load = load
+        self._owner = owner
+        self._code: CheckedCode | None = None
+        self._loading: asyncio.Task[CheckedCode] | None = None
+        self._session: GuestSession | None = None
+        self._hooks: StatelessHooks | None = None
+        self._booting: asyncio.Task[GuestSession] | None = None
+        self._last_used_s = 0.0
+
+    # ── LoadedWorker, as `perdure.api` sees it ──────────────────────────────────────────────────────────────
+
+    def entrypoint(self, name: str | None, props: object) -> Target:
+        """A target for one entry point; nothing runs yet."""
+        return EntrypointTarget(self, name, props)
+
+    def durable_object_class(self, name: str, props: object) -> DurableObjectClass:
+        """A handle on one class; nothing runs yet."""
+        if not isinstance(name, str) or not name:
+            raise WorkerCodeError('get_durable_object_class(name) needs the name of a class, such as "App"')
+        return DurableObjectClass(DynamicClass(self, name), props=props)
+
+    async def check(self, classes: Sequence[str]) -> None:
+        """Load the code and look for these classes."""
+        session = await self.session()
+        for name in classes:
+            check_object_class(name, session.exports)
+
+    async def evaluate(self, source: str, names: Mapping[str, object]) -> object:
+        """Run `source` once in a sandbox that is thrown away afterwards."""
+        session = await self.session()
+        try:
+            return await evaluate(session, source, names)
+        finally:
+            self.close()
+
+    # ── the host's side ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def code(self) -> CheckedCode:
+        """The checked code; asks for it when it is not there. A failure is not kept."""
+        if self._code is not None:
+            return self._code
+        if self._loading is None:
+            self._loading = asyncio.ensure_future(self._ask())
+        return await asyncio.shield(self._loading)
+
+    def forget_code(self) -> None:
+        """The code failed to start: the next use asks for it again."""
+        self._code = None
+        self._owner.failed(self)
+
+    async def _ask(self) -> CheckedCode:
+        try:
+            answer = self._load()
+            if inspect.isawaitable(answer):
+                answer = await answer
+            self._code = check_code(answer)
+        except BaseException:
+            self._owner.failed(self)
+            raise
+        finally:
+            self._loading = None
+        return self._code
+
+    async def session(self) -> GuestSession:
+        """The isolate of the entry points, started if it is not there."""
+        self._last_used_s = self._runtime.clock.monotonic_s()
+        if self._session is not None and self._hooks is not None and self._hooks.error is None:
+            return self._session
+        if self._booting is None:
+            self._booting = asyncio.ensure_future(self._boot())
+        return await asyncio.shield(self._booting)
+
+    async def _boot(self) -> GuestSession:
+        try:
+            code = await self.code()
+            hooks = StatelessHooks(label=self.label, clock=self._runtime.clock)
+            session = self.new_session(code, hooks)
+            await session.boot()
+            self._session, self._hooks = session, hooks
+            self._owner.booted(self)
+        except BaseException:
+            self._owner.failed(self)
+            raise
+        finally:
+            self._booting = None
+        return session
+
+    def new_session(self, code: CheckedCode, hooks: StatelessHooks) -> GuestSession:
+        """A session for entry points."""
+        runtime = self._runtime
+        return GuestSession(
+            code,
+            hooks,
+            isolates=runtime.isolates,
+            runner=runtime.runner,
+            history=runtime.history(code),
+            clock=runtime.clock,
+        )
+
+    @property
+    def is_live(self) -> bool:
+        """True while there is an isolate, or one is being started."""
+        return self._session is not None or self._booting is not None
+
+    def sweep(self, now_s: float) -> None:
+        """Throw the isolate away when it has been idle for `ISOLATE_IDLE_S`."""
+        if self._session is not None and not self._session.is_busy and now_s - self._last_used_s > ISOLATE_IDLE_S:
+            self.close()
+
+    def close(self) -> None:
+        """Throw the isolate away; the next use starts a new one."""
+        session, self._session, self._hooks = self._session, None, None
+        if session is not None:
+            session.end(PerdureError("the worker was unloaded"))
+
+
+class LoaderCache:
+    """The entries of one loader binding; serves `perdure.api.Loader`.
+
+    `scope` tells who is asking: ids of different scopes never meet.
+    """
+
+    def __init__(self, runtime: WorkerRuntime, *, scope: Callable[[], str]) -> None:
+        self._runtime = runtime
+        self._scope = scope
+        self._entries: OrderedDict[tuple[str, str], LoaderEntry] = OrderedDict()
+        self._keys: dict[LoaderEntry, tuple[str, str]] = {}
+        self._live: set[LoaderEntry] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def get(self, worker_id: str | None, load: LoadWorker) -> LoaderEntry:
+        """The entry of `worker_id`; None makes one that nobody else can reach."""
+        if not callable(load):
+            raise WorkerCodeError("LOADER.get(id, load): load is a function that returns the WorkerCode")
+        scope = self._scope()
+        if worker_id is None:
+            return LoaderEntry(self._runtime, label=scope, load=load, owner=self)
+        if not isinstance(worker_id, str):
+            raise WorkerCodeError(f"a worker's id is a string or None, not `{type(worker_id).__name__}`")
+        key = (scope, worker_id)
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = LoaderEntry(self._runtime, label=scope, load=load, owner=self)
+            self._keys[entry] = key
+            if len(self._entries) > _ENTRIES_MAX:
+                self.failed(next(iter(self._keys)))
+        return entry
+
+    def load(self, code: WorkerCode | Mapping[str, object]) -> LoaderEntry:
+        """An entry for code given directly, checked at once."""
+        check_code(code)
+        return LoaderEntry(self._runtime, label=self._scope(), load=lambda: code, owner=self)
+
+    def booted(self, entry: LoaderEntry) -> None:
+        """An entry holds an isolate now: sweep it away when it has been idle."""
+        self._live.add(entry)
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+    def failed(self, entry: LoaderEntry) -> None:
+        """Forget an entry, so that the next `get` with its id asks for code again."""
+        key = self._keys.pop(entry, None)
+        if key is not None:
+            del self._entries[key]
+
+    def close(self) -> None:
+        """Throw every isolate away."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for entry in self._live:
+            entry.close()
+        self._live.clear()
+        self._entries.clear()
+        self._keys.clear()
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        now_s = self._runtime.clock.monotonic_s()
+        for entry in self._live:
+            entry.sweep(now_s)
+        self._live = {entry for entry in self._live if entry.is_live}
+        if self._live:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)

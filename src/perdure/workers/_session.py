@@ -1,0 +1,384 @@
+"""A guest session: one isolate with one worker's code, driven turn by turn.
+
+A turn is one call into the guest: it runs until the guest is idle and ends with a report (what finished, what it wants
+from outside, its next timer). Around each turn stand the hooks of whoever owns the session: an object holds its input
+gate, commits its database and lets nothing out before it is durable; a stateless worker only keeps turns apart.
+A short turn runs on the loop's thread; a long one on a thread of its own. When a turn that was thought short overruns,
+its isolate is gone: what it wrote is rolled back and it runs once more, from a fresh isolate, on a thread (ruling 10).
+Effects: tasks, timers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from perdure.clock import Clock
+from perdure.errors import GuestError, InternalError, ObjectResetError, OverloadedError, PerdureError, WorkerCodeError
+from perdure.isolates import CallHistory, GuestHost, InlineOverrunError, Isolate, Isolates, Runner
+from perdure.limits import GUEST_PENDING_OPERATIONS_MAX
+from perdure.wire import GuestOp
+from perdure.workers._code import CheckedCode
+from perdure.workers._reports import Done, Operation, Report, SectionChange, parse_loaded, parse_report
+
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class TurnHooks(Protocol):
+    """What the owner of a session does around its turns."""
+
+    def host_for(self, code: CheckedCode, isolate: Isolate) -> GuestHost:
+        """Who answers the host calls of this isolate."""
+        ...
+
+    def try_enter(self, *, inside: bool) -> bool: ...
+    async def enter(self, *, inside: bool) -> None:
+        """Wait for the next turn; `inside` for what the guest itself caused."""
+        ...
+
+    def leave(self) -> None: ...
+    def begin(self, *, deadline_s: float) -> None:
+        """A turn begins, on the thread that will run it; whatever it asks must end by then (monotonic seconds)."""
+        ...
+
+    def commit(self) -> object:
+        """End the unit of writes, on the thread that ran the turn."""
+        ...
+
+    def committed(self, captured: object) -> int:
+        """Hand the unit to the journal, on the loop; the mark that what the turn says must wait for."""
+        ...
+
+    def rollback(self) -> None: ...
+    def is_clear(self, mark: int) -> bool: ...
+    async def confirmed(self, mark: int) -> None:
+        """Until everything up to `mark` is durable. Raises what broke the object."""
+        ...
+
+    async def perform(self, operation: Operation) -> object:
+        """Do what the guest asked for; the result as JSON tree."""
+        ...
+
+    def section(self, change: SectionChange) -> None: ...
+    def ended(self, error: PerdureError) -> None:
+        """The isolate is gone, and with it everything in the guest's memory."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    done: Done
+    mark: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStart:
+    """How to construct the object that lives in a session: the START payload but for the time."""
+
+    export: str
+    fields: Mapping[str, object]
+
+
+class GuestSession:
+    """One isolate and what is under way in it."""
+
+    def __init__(
+        self,
+        code: CheckedCode,
+        hooks: TurnHooks,
+        *,
+        isolates: Isolates,
+        runner: Runner,
+        history: CallHistory,
+        clock: Clock,
+        start: ObjectStart | None = None,
+    ) -> None:
+        self.code = code
+        self.exports: Mapping[str, str] = {}
+        self._hooks = hooks
+        self._isolates = isolates
+        self._runner = runner
+        self._history = history
+        self._clock = clock
+        self._start = start
+        self._isolate: Isolate | None = None
+        self._error: PerdureError | None = None
+        self._last_event = 0
+        self._waiting: dict[int, asyncio.Future[_Outcome]] = {}
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._operations = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._pending = 0
+        self._is_running = False
+        self._long: asyncio.Task[_Outcome | None] | None = None
+
+    # ── what the owner calls ────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def is_busy(self) -> bool:
+        """True while the guest has events, timers, operations or background work under way."""
+        return bool(self._waiting or self._tasks or self._timer or self._pending or self._operations)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the isolate holds now."""
+        return self._isolate.memory_bytes if self._isolate is not None else 0
+
+    async def boot(self) -> None:
+        """Load the code, and construct the object if there is one. Raises WorkerLoadError, GuestError."""
+        await self._hooks.enter(inside=True)
+        await self._turn(None, "")
+
+    async def event(self, fields: Mapping[str, object]) -> object:
+        """Deliver one event; its result as JSON tree, once what it wrote is durable. Raises GuestError and its kin."""
+        if not self._hooks.try_enter(inside=False):
+            await self._hooks.enter(inside=False)
+        if self._error is not None:
+            self._hooks.leave()
+            raise self._error
+        self._last_event += 1
+        event_id = self._last_event
+        outcome = await self._turn(
+            GuestOp.EVENT, _COMPACT({"e": event_id, **fields, "now": self._clock.now_ms()}), event_id
+        )
+        if outcome is None:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting[event_id] = waiter
+            try:
+                outcome = await waiter
+            finally:
+                self._waiting.pop(event_id, None)
+        if not self._hooks.is_clear(outcome.mark):
+            await self._hooks.confirmed(outcome.mark)
+        if outcome.done.error is not None:
+            raise outcome.done.error
+        return outcome.done.result
+
+    def end(self, error: PerdureError) -> None:
+        """Throw the isolate away; everything under way in it fails with `error`."""
+        if self._error is not None:
+            return
+        self._error = error
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for waiter in self._waiting.values():
+            if not waiter.done():
+                waiter.set_exception(error)
+        self._waiting.clear()
+        for task in self._tasks:
+            task.cancel()
+        self._pending = 0
+        if not self._is_running:  # An isolate that runs on a thread is dropped when its turn is over.
+            self._drop_isolate()
+
+    # ── one turn ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _turn(self, op: GuestOp | None, payload: str, event_id: int | None = None) -> _Outcome | None:
+        """Run one turn; the input gate is held, and is left when the turn is over. `op` None is the boot."""
+        self._is_running = True
+        if self._history.is_short:
+            try:
+                result = self._runner.run_inline(self._call(op, payload), self._history, cpu_ms=self.code.cpu_ms)
+            except InlineOverrunError:
+                self._lose_memory()
+                if op is GuestOp.RESUME:  # What it would have resumed is gone, and its callers have been told.
+                    self._is_running = False
+                    self._hooks.leave()
+                    return None
+            except BaseException as error:
+                self._fail(error)
+                self._hooks.leave()
+                raise
+            else:
+                return self._finish(result, event_id)
+        # A thread cannot be stopped: the turn goes on, and is finished, even when whoever waits for it gives up.
+        self._long = asyncio.ensure_future(self._long_turn(op, payload, event_id))
+        return await asyncio.shield(self._long)
+
+    async def _long_turn(self, op: GuestOp | None, payload: str, event_id: int | None) -> _Outcome | None:
+        try:
+            result = await self._runner.run_on_thread(self._call(op, payload), self._history, cpu_ms=self.code.cpu_ms)
+        except BaseException as error:
+            self._fail(error)
+            self._hooks.leave()
+            raise
+        return self._finish(result, event_id)
+
+    def _call(self, op: GuestOp | None, payload: str) -> Callable[[int], tuple[str, object]]:
+        """The work of a turn, to be run on any one thread: the guest's code, then the commit."""
+
+        def run(cpu_ms: int) -> tuple[str, object]:
+            self._hooks.begin(deadline_s=self._clock.monotonic_s() + cpu_ms / 1000)
+            reply = "{}"
+            if self._isolate is None:
+                reply = self._boot_isolate(cpu_ms)
+            if op is not None:
+                assert self._isolate is not None
+                reply = self._isolate.call(op, payload, cpu_ms=cpu_ms)
+            return reply, self._hooks.commit()
+
+        return run
+
+    def _boot_isolate(self, cpu_ms: int) -> str:
+        isolate = self._isolates.create(self.code.language, memory_bytes=self.code.memory_bytes)
+        self._isolate = isolate
+        isolate.host = self._hooks.host_for(self.code, isolate)
+        self.exports = parse_loaded(isolate.call(GuestOp.LOAD, _COMPACT({"main": self.code.main}), cpu_ms=cpu_ms))
+        if self._start is None:
+            return "{}"
+        check_object_class(self._start.export, self.exports)
+        return isolate.call(
+            GuestOp.START,
+            _COMPACT({"export": self._start.export, **self._start.fields, "now": self._clock.now_ms()}),
+            cpu_ms=cpu_ms,
+        )
+
+    def _finish(self, result: tuple[str, object], event_id: int | None) -> _Outcome | None:
+        reply, captured = result
+        own: _Outcome | None = None
+        self._is_running = False
+        try:
+            mark = self._hooks.committed(captured)
+            if self._error is not None:  # It was ended while it ran.
+                self._drop_isolate()
+                raise self._error
+            own = self._absorb(parse_report(reply), mark, event_id)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        finally:
+            self._hooks.leave()
+        return own
+
+    def _fail(self, error: BaseException) -> None:
+        """A turn failed: the guest's memory cannot be trusted, its writes are dropped."""
+        self._is_running = False
+        self._hooks.rollback()
+        if self._error is not None:
+            self._drop_isolate()
+            return
+        reason = (
+            error
+            if isinstance(error, PerdureError)
+            else InternalError(f"{type(error).__name__} in a turn: {error}; please report this")
+        )
+        self.end(reason)
+        self._hooks.ended(reason)
+
+    def _lose_memory(self) -> None:
+        """An inline turn overran. Its isolate is gone; other events that were under way in it can only be told."""
+        self._hooks.rollback()
+        self._drop_isolate()
+        lost = ObjectResetError(
+            "the object was restarted because another call ran too long; its data is safe, try again", retryable=True
+        )
+        for waiter in self._waiting.values():
+            if not waiter.done():
+                waiter.set_exception(lost)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for task in self._tasks:
+            task.cancel()
+        self._pending = 0
+
+    def _drop_isolate(self) -> None:
+        if self._isolate is not None:
+            self._isolate.close()
+            self._isolate = None
+
+    # ── what a report asks for ──────────────────────────────────────────────────────────────────────────────
+
+    def _absorb(self, report: Report, mark: int, event_id: int | None) -> _Outcome | None:
+        own: _Outcome | None = None
+        for done in report.done:
+            outcome = _Outcome(done, mark)
+            if done.event_id == event_id:
+                own = outcome
+            elif (waiter := self._waiting.get(done.event_id)) is not None and not waiter.done():
+                waiter.set_result(outcome)
+        for change in report.sections:
+            self._hooks.section(change)
+        for operation in report.operations:
+            self._begin(operation, mark)
+        self._pending = report.pending
+        self._set_timer(report.timer_ms)
+        return own
+
+    def _set_timer(self, delay_ms: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if delay_ms is not None:
+            self._timer = asyncio.get_running_loop().call_later(delay_ms / 1000, self._timer_due)
+
+    def _timer_due(self) -> None:
+        self._timer = None
+        self._spawn(self._resume([]))
+
+    def _begin(self, operation: Operation, mark: int) -> None:
+        if len(self._tasks) >= GUEST_PENDING_OPERATIONS_MAX:
+            error = OverloadedError(
+                f"this worker has {GUEST_PENDING_OPERATIONS_MAX} operations under way: await some before starting more"
+            )
+            self._spawn(self._resume([[operation.operation_id, 0, error_shape(error)]]))
+            return
+        self._spawn(self._perform(operation, mark))
+
+    async def _perform(self, operation: Operation, mark: int) -> None:
+        isolate = self._isolate
+        self._operations += 1
+        try:
+            if not self._hooks.is_clear(mark):
+                await self._hooks.confirmed(mark)
+            settled: list[object] = [operation.operation_id, 1, await self._hooks.perform(operation)]
+        except PerdureError as error:
+            settled = [operation.operation_id, 0, error_shape(error)]
+        finally:
+            self._operations -= 1
+        if self._isolate is isolate:
+            await self._resume([settled])
+
+    async def _resume(self, settled: list[list[object]]) -> None:
+        try:
+            await self._hooks.enter(inside=True)
+        except PerdureError:
+            return  # The object broke meanwhile: everything it had under way has been told already.
+        if self._error is not None or self._isolate is None:
+            self._hooks.leave()
+            return
+        try:
+            await self._turn(GuestOp.RESUME, _COMPACT({"c": settled, "now": self._clock.now_ms()}))
+        except PerdureError:
+            return  # `_fail` has told everybody who waited.
+
+    def _spawn(self, work: object) -> None:
+        task: asyncio.Task[object] = asyncio.ensure_future(work)  # type: ignore[arg-type]  # always a coroutine
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def check_object_class(name: str, exports: Mapping[str, str]) -> None:
+    """Raise WorkerCodeError unless `name` is a class that can run as an object."""
+    kind = exports.get(name)
+    if kind in {"object", "class"}:
+        return
+    there = ", ".join(f"`{export}` ({what})" for export, what in sorted(exports.items())) or "nothing"
+    if kind is None:
+        raise WorkerCodeError(f"no such Durable Object class: `{name}`; the worker exports {there}")
+    raise WorkerCodeError(
+        f"`{name}` is no Durable Object class but a {kind}; declare it as `class {name}(DurableObject)`"
+    )
+
+
+def error_shape(error: BaseException) -> dict[str, object]:
+    """An error as a guest receives it: never a traceback of the host."""
+    if isinstance(error, GuestError):
+        return {"type": error.type_name, "message": str(error), "remote": True, "code": error.code}
+    if isinstance(error, PerdureError):
+        return {"type": type(error).__name__, "message": str(error), "code": error.code}
+    return {"type": type(error).__name__, "message": str(error), "remote": True}

@@ -1,0 +1,127 @@
+"""A stateless worker: one isolate that answers requests to a dynamic worker's entry points.
+
+Turns of concurrent requests interleave but never overlap. The isolate goes when it has been idle, and comes back with
+the next request. Effects: tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from perdure.clock import Clock
+from perdure.errors import GuestError, PerdureError, UsageError, WorkerCodeError
+from perdure.isolates import GuestHost, Isolate
+from perdure.limits import CALL_ARGUMENTS_MAX
+from perdure.web import Request, Response
+from perdure.wire import from_expression, request_to_wire, response_from_wire, to_expression
+from perdure.workers._code import CheckedCode
+from perdure.workers._guest_host import WorkerHost
+from perdure.workers._reports import Operation, SectionChange
+from perdure.workers._session import GuestSession
+
+if TYPE_CHECKING:
+    from perdure.workers._loader import LoaderEntry
+
+
+class StatelessHooks:
+    """Turns of a worker that owns nothing: kept apart, and that is all."""
+
+    def __init__(self, *, label: str, clock: Clock) -> None:
+        self._label = label
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._host: WorkerHost | None = None
+        self.error: PerdureError | None = None
+
+    def host_for(self, code: CheckedCode, isolate: Isolate) -> GuestHost:
+        self._host = WorkerHost(code, label=self._label, clock=self._clock)
+        return self._host
+
+    def try_enter(self, *, inside: bool) -> bool:
+        return False
+
+    async def enter(self, *, inside: bool) -> None:
+        await self._lock.acquire()
+
+    def leave(self) -> None:
+        self._lock.release()
+
+    def begin(self, *, deadline_s: float) -> None:
+        if self._host is not None:
+            self._host.begin_turn()
+
+    def commit(self) -> object:
+        return None
+
+    def committed(self, captured: object) -> int:
+        return 0
+
+    def rollback(self) -> None: ...
+
+    def is_clear(self, mark: int) -> bool:
+        return True
+
+    async def confirmed(self, mark: int) -> None: ...
+
+    async def perform(self, operation: Operation) -> object:
+        raise UsageError(f"`{operation.kind}` is not available in a stateless worker: facets belong to Durable Objects")
+
+    def section(self, change: SectionChange) -> None: ...
+
+    def ended(self, error: PerdureError) -> None:
+        self.error = error
+
+
+class EntrypointTarget:
+    """One entry point of a dynamic worker, with its props."""
+
+    def __init__(self, entry: LoaderEntry, name: str | None, props: object) -> None:
+        self._entry = entry
+        self._name = name or "default"
+        self._props = to_expression({} if props is None else props)
+
+    async def fetch(self, request: Request) -> Response:
+        result = await self._event({"k": "fetch", "r": request_to_wire(request)})
+        return response_from_wire(result)
+
+    async def call(self, method: str, arguments: Sequence[object]) -> object:
+        check_arguments(method, arguments)
+        return from_expression(
+            await self._event({"k": "call", "m": method, "a": [to_expression(argument) for argument in arguments]})
+        )
+
+    async def _event(self, fields: Mapping[str, object]) -> object:
+        session = await self._entry.session()
+        kind = session.exports.get(self._name)
+        if kind == "object":
+            raise WorkerCodeError(
+                f"entrypoint name {self._name} refers to a Durable Object class: use get_durable_object_class('{self._name}')"
+            )
+        if kind is None:
+            there = ", ".join(f"`{name}`" for name in sorted(session.exports)) or "nothing"
+            what = "has no default entrypoint" if self._name == "default" else f"has no such entrypoint: {self._name}"
+            raise WorkerCodeError(f"Worker {what}; it exports {there}")
+        environment = {"x": self._name, "p": self._props, "env": json.loads(session.code.env)}
+        return await session.event({**fields, **environment})
+
+
+async def evaluate(session: GuestSession, source: str, names: Mapping[str, object]) -> object:
+    """The value of the last expression of `source`, run once."""
+    variables = {name: to_expression(value) for name, value in names.items()}
+    return from_expression(await session.event({"k": "eval", "s": source, "a": variables}))
+
+
+def check_arguments(method: str, arguments: Sequence[object]) -> None:
+    """Raise UsageError when a call has more arguments than any method takes."""
+    if len(arguments) > CALL_ARGUMENTS_MAX:
+        raise UsageError(
+            f"`{method}` was called with {len(arguments)} arguments, the limit is {CALL_ARGUMENTS_MAX}: pass a list"
+        )
+
+
+def is_fatal(error: BaseException) -> bool:
+    """True when an error ended the isolate that raised it."""
+    return isinstance(error, GuestError) and error.durable_object_reset

@@ -1,0 +1,51 @@
+"""A real `perdure dev` process on a free port, for the tests of documents and of the wheel."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+START_DEADLINE_S = 180  # the first start compiles the images
+
+
+@contextmanager
+def served(perdure: Path, app: Path, *, path: str | None = None) -> Iterator[str]:
+    """Serve `app` with the command `perdure`; gives the address. `path` replaces PATH. The data lies beside the app."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"} | ({} if path is None else {"PATH": path})
+    command = [str(perdure), "dev", str(app), "--port", "0", "--data", str(app.parent / "data")]
+    process = subprocess.Popen(
+        command, env=environment, cwd=app.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    watchdog = threading.Timer(START_DEADLINE_S, process.kill)
+    watchdog.start()
+    try:
+        yield _address(process)
+    finally:
+        watchdog.cancel()
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    """The first address that the server prints. A server that ends without one fails with what it said."""
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if match := re.search(r"http://[\w.\[\]:-]+", line):
+            return match[0]
+    raise AssertionError("the server ended without an address:\n" + "".join(said))
+
+
+def fetch(url: str, body: str | None = None) -> str:
+    """The text at `url`; with a body it is a POST."""
+    with urlopen(Request(url, data=None if body is None else body.encode()), timeout=60) as answer:
+        text = answer.read()
+    assert isinstance(text, bytes)
+    return text.decode()

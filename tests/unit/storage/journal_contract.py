@@ -1,0 +1,210 @@
+"""What every journal must do: a hypothesis machine that drives one through its seven methods and remembers what was
+acknowledged. A journal's own test subclasses `JournalMachine` and says how to make one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from perdure.storage._disk import FileState
+from perdure.storage._journal import (
+    AlarmChange,
+    Append,
+    Elsewhere,
+    Grant,
+    Incarnation,
+    Journal,
+    Lease,
+    Outcome,
+    Snapshot,
+    Verdict,
+)
+from perdure.storage._layout import ObjectKey
+from perdure.storage._record import NO_DIGEST, Changed, Record, digest_of, encode_record
+
+KEYS = (ObjectKey("Counter", bytes(32)), ObjectKey("Counter", bytes(31) + b"\1"), ObjectKey("App", bytes(32)))
+ALARMS = st.dictionaries(st.integers(0, 2), st.one_of(st.none(), st.integers(1, 50)), max_size=2)
+
+
+@dataclass
+class Owner:
+    """What one holder of a grant believes."""
+
+    grant: Grant
+    head: int
+    digest: bytes
+    lease: Lease
+    last: Append | None = None
+
+
+@dataclass
+class Truth:
+    """What was acknowledged for one object."""
+
+    records: list[bytes] = field(default_factory=list)
+    forgotten: int = 0
+    alarms: dict[int, int] = field(default_factory=dict)
+    files: dict[tuple[int, ...], FileState] = field(default_factory=dict)
+    current: Owner | None = None
+
+
+class JournalMachine(RuleBasedStateMachine):
+    """Subclass and override the four methods below."""
+
+    registering_ends_earlier_ones = False
+    """Whether whoever registers has proved already, by a lock, that all earlier incarnations ended."""
+
+    leases = Bundle("leases")
+    owners = Bundle("owners")
+
+    def make_journal(self) -> Journal:
+        raise NotImplementedError
+
+    def close_journal(self) -> None:
+        raise NotImplementedError
+
+    def restart_journal(self) -> None:
+        """Make `self.journal` another process's view: everything only remembered in memory is gone."""
+        raise NotImplementedError
+
+    def appended(self, append: Append) -> Outcome:
+        """Append and wait for the answer."""
+        raise NotImplementedError
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.journal = self.make_journal()
+        self.truth = {key: Truth() for key in KEYS}
+        self.incarnations = 0
+
+    def teardown(self) -> None:
+        self.close_journal()
+
+    @rule(target=leases)
+    def register(self) -> Lease:
+        self.incarnations += 1
+        for truth in self.truth.values() if self.registering_ends_earlier_ones else ():
+            truth.current = None
+        return self.journal.register(Incarnation(f"incarnation-{self.incarnations}"))
+
+    @rule(target=leases)
+    def restart(self) -> Lease:
+        self.restart_journal()
+        return self.register()
+
+    @rule(target=owners, lease=leases, key=st.sampled_from(KEYS))
+    def acquire(self, lease: Lease, key: ObjectKey) -> Owner | None:
+        grant = self.journal.acquire(lease, key)
+        if isinstance(grant, Elsewhere):
+            return None
+        history = self.journal.load(grant)
+        owner = Owner(grant, history.head, history.head_digest, lease)
+        truth = self.truth[key]
+        if truth.current is not None:
+            assert grant.epoch > truth.current.grant.epoch, "an epoch came twice"
+        truth.current = owner
+        return owner
+
+    @rule(owner=owners, body=st.binary(min_size=1, max_size=40), alarms=ALARMS)
+    def append(self, owner: Owner | None, body: bytes, alarms: dict[int, int | None]) -> None:
+        if owner is None:
+            return
+        append = self.next_append(owner, owner.head + 1, body, alarms)
+
+        outcome = self.appended(append)
+
+        truth = self.truth[owner.grant.key]
+        if truth.current is owner:
+            assert outcome.verdict is Verdict.ACKNOWLEDGED, f"the owner was refused: {outcome}"
+        if outcome.verdict is Verdict.ACKNOWLEDGED:
+            assert truth.current is owner, "a superseded owner committed"
+            self.acknowledged(owner, append, outcome)
+
+    @rule(owner=owners, skip=st.integers(-2, 3).filter(lambda skip: skip != 1))
+    def append_out_of_turn(self, owner: Owner | None, skip: int) -> None:
+        if owner is None or owner.head + skip < 1:
+            return
+        outcome = self.appended(self.next_append(owner, owner.head + skip, b"out of turn", {}))
+        assert outcome.verdict is Verdict.FENCED, "a record that is not the next one was taken"
+
+    @rule(owner=owners)
+    def append_again(self, owner: Owner | None) -> None:
+        if owner is None or owner.last is None:
+            return
+        outcome = self.appended(owner.last)
+        if self.truth[owner.grant.key].current is owner:
+            assert outcome.verdict is Verdict.ACKNOWLEDGED, "the answer to the same append changed"
+
+    @rule(owner=owners, part=st.floats(0, 1), lineage=st.sampled_from([(), (1,), (1, 3)]), size=st.integers(0, 99))
+    def snapshot(self, owner: Owner | None, part: float, lineage: tuple[int, ...], size: int) -> None:
+        if owner is None:
+            return
+        truth = self.truth[owner.grant.key]
+        until = round(len(truth.records) * part)
+        digest = digest_of(truth.records[until - 1]) if until else NO_DIGEST
+        state = FileState(size, size) if size else None
+        self.journal.snapshot(Snapshot(owner.grant.key, {lineage: state}, until, digest))
+        if not truth.records:
+            return
+        truth.forgotten = max(truth.forgotten, until)
+        truth.files.pop(lineage, None)
+        if state is not None:
+            truth.files[lineage] = state
+
+    @rule(owner=consumes(owners))
+    def release(self, owner: Owner | None) -> None:
+        if owner is None:
+            return
+        self.journal.release(owner.grant)
+        truth = self.truth[owner.grant.key]
+        if truth.current is owner:
+            truth.current = None
+        outcome = self.appended(self.next_append(owner, owner.head + 1, b"late", {}))
+        assert outcome.verdict is Verdict.FENCED, "a released grant still appends"
+
+    @rule(until=st.integers(0, 60), limit=st.integers(1, 5))
+    def due_alarms(self, until: int, limit: int) -> None:
+        due = self.journal.due_alarms(until_ms=until, limit=limit)
+
+        expected = [
+            (at, key, number)
+            for key, truth in self.truth.items()
+            for number, at in truth.alarms.items()
+            if at <= until
+        ]
+        assert [alarm.at_ms for alarm in due] == sorted(at for at, _, _ in expected)[:limit]
+        assert {tuple(alarm) for alarm in due} <= set(expected)
+
+    @invariant()
+    def what_was_acknowledged_is_there(self) -> None:
+        for key, truth in self.truth.items():
+            if truth.current is None:
+                continue
+            history = self.journal.load(truth.current.grant)
+            assert history.records == tuple(truth.records[truth.forgotten :]), "acknowledged records differ"
+            assert (history.forgotten, history.head) == (truth.forgotten, len(truth.records))
+            assert history.files == truth.files, key
+            if truth.records:
+                assert history.head_digest == digest_of(truth.records[-1])
+            if truth.forgotten:
+                assert history.forgotten_digest == digest_of(truth.records[truth.forgotten - 1])
+
+    def next_append(self, owner: Owner, sequence: int, body: bytes, alarms: dict[int, Any]) -> Append:
+        section = Changed((), False, 512, 1, {1: body.ljust(512, b"\0")})
+        record = Record(sequence, owner.digest, 1_700_000_000_000, "test", (section,))
+        return Append(owner.grant, record, {number: AlarmChange(at) for number, at in alarms.items()})
+
+    def acknowledged(self, owner: Owner, append: Append, outcome: Outcome) -> None:
+        data = encode_record(append.record)
+        assert (outcome.digest, outcome.size_bytes) == (digest_of(data), len(data))
+        truth = self.truth[owner.grant.key]
+        truth.records.append(data)
+        owner.head, owner.digest, owner.last = append.record.sequence, outcome.digest, append
+        for number, alarm in append.alarms.items():
+            truth.alarms.pop(number, None)
+            if alarm.at_ms is not None:
+                truth.alarms[number] = alarm.at_ms

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from perdure.clock import SystemEntropy
+from perdure.errors import DamagedDataError, StorageFailedError
+from perdure.storage import _sqlite_journal
+from perdure.storage._journal import Append, Incarnation, Outcome, Verdict
+from perdure.storage._layout import ObjectKey
+from perdure.storage._record import NO_DIGEST, Changed, Record
+from perdure.storage._sqlite_journal import SqliteJournal
+from tests.unit.storage.journal_contract import JournalMachine
+
+KEY = ObjectKey("Counter", bytes(32))
+
+
+def opened(path: Path, **options: int) -> SqliteJournal:
+    return SqliteJournal(path, entropy=SystemEntropy(), deliver=lambda tell: tell(), **options)
+
+
+def appended(journal: SqliteJournal, append: Append) -> Outcome:
+    answers: list[Outcome] = []
+    answered = threading.Event()
+
+    def done(outcome: Outcome) -> None:
+        answers.append(outcome)
+        answered.set()
+
+    journal.append(append, done)
+    assert answered.wait(10), "the journal did not answer"
+    return answers[0]
+
+
+class SqliteJournalMachine(JournalMachine):
+    registering_ends_earlier_ones = True
+
+    def make_journal(self) -> SqliteJournal:
+        self.directory = tempfile.TemporaryDirectory()
+        self.path = Path(self.directory.name) / "0.db"
+        return opened(self.path)
+
+    def close_journal(self) -> None:
+        assert isinstance(self.journal, SqliteJournal)
+        self.journal.close()
+        self.directory.cleanup()
+
+    def restart_journal(self) -> None:
+        assert isinstance(self.journal, SqliteJournal)
+        self.journal.close()
+        self.journal = opened(self.path)
+
+    def appended(self, append: Append) -> Outcome:
+        assert isinstance(self.journal, SqliteJournal)
+        return appended(self.journal, append)
+
+
+TestSqliteJournal = SqliteJournalMachine.TestCase
+TestSqliteJournal.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+
+
+def record(sequence: int, previous_digest: bytes) -> Record:
+    return Record(sequence, previous_digest, 0, "", (Changed((), False, 4096, 1, {1: bytes([sequence % 256]) * 4096}),))
+
+
+def filled(journal: SqliteJournal, count: int) -> None:
+    grant = journal.acquire(journal.register(Incarnation("one")), KEY)
+    digest = NO_DIGEST
+    for sequence in range(1, count + 1):
+        outcome = appended(journal, Append(grant, record(sequence, digest), {}))  # type: ignore[arg-type] # owned by us
+        assert outcome.verdict is Verdict.ACKNOWLEDGED
+        digest = outcome.digest
+
+
+def test_wal_starts_again_while_records_arrive(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "0.db", checkpoint_bytes=64 * 1024)
+
+    filled(journal, 300)
+
+    assert (tmp_path / "0.db-wal").stat().st_size < 1024 * 1024
+    journal.close()
+
+
+def test_close_leaves_one_plain_file(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "0.db")
+    filled(journal, 3)
+
+    journal.close()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["0.db"]
+
+
+def test_foreign_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "0.db").write_bytes(b"what is this" * 1000)
+
+    with pytest.raises(DamagedDataError, match="not a database"):
+        opened(tmp_path / "0.db")
+
+
+def test_truncated_journal_is_refused(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "0.db")
+    filled(journal, 20)
+    journal.close()
+    content = (tmp_path / "0.db").read_bytes()
+    (tmp_path / "0.db").write_bytes(content[: len(content) // 2])
+
+    with pytest.raises(DamagedDataError, match="Restore it from a backup"):
+        again = opened(tmp_path / "0.db")
+        try:
+            again.load(again.acquire(again.register(Incarnation("two")), KEY))  # type: ignore[arg-type] # owned by us
+        finally:
+            again.close()
+
+
+def test_oversized_record_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_sqlite_journal, "JOURNAL_RECORD_BYTES_MAX", 100)
+    journal = opened(tmp_path / "0.db")
+    grant = journal.acquire(journal.register(Incarnation("one")), KEY)
+
+    outcome = appended(journal, Append(grant, record(1, NO_DIGEST), {}))  # type: ignore[arg-type] # owned by us
+
+    assert outcome.verdict is Verdict.FAILED
+    assert "the limit is 100" in outcome.reason
+    journal.close()
+
+
+def test_journal_that_failed_answers_nothing_more(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "0.db")
+    lease = journal.register(Incarnation("one"))
+    journal._failure = "the disk is gone"
+
+    with pytest.raises(StorageFailedError, match="the disk is gone"):
+        journal.acquire(lease, KEY)
+    journal.close()

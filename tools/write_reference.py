@@ -1,0 +1,167 @@
+"""Writes the pages of docs/reference that repeat what the code says: `limits.md`, `errors.md`, `api.md`.
+
+`python tools/write_reference.py` writes them; with `--check` it only says which are out of date, and fails.
+Effects: disk, terminal.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+GENERATED = "<!-- Written by tools/write_reference.py from the code; change the code, then run that. -->"
+DOORS = ("perdure", "perdure.testing")
+
+CONSTANT = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*): Final = (?P<value>.+?)(?:  # (?P<reason>.+))?$")
+SECTION = re.compile(r"# ── (?P<title>[^─]+?) ─+$")
+
+
+def limits_page() -> str:
+    """Every number of `limits.py`, by section, with its reason."""
+    limits = importlib.import_module("perdure.limits")
+    lines = [
+        "# Limits",
+        "",
+        GENERATED,
+        "",
+        "Every number that bounds something. Names are those of `perdure.limits`.",
+        "",
+    ]
+    for line in (ROOT / "src" / "perdure" / "limits.py").read_text(encoding="utf-8").splitlines():
+        if section := SECTION.match(line):
+            title = re.sub(r" \(spec[^)]*\)", "", section["title"])
+            lines += ["", f"## {title[0].upper()}{title[1:]}", "", "| name | value | why |", "| --- | --- | --- |"]
+        elif (constant := CONSTANT.match(line)) and constant["name"] not in {"KIB", "MIB"}:
+            value = getattr(limits, constant["name"])
+            shown = in_words(constant["name"], value)
+            lines.append(f"| `{constant['name']}` | {shown} | {constant['reason'] or ''} |")
+    return "\n".join(lines) + "\n"
+
+
+def in_words(name: str, value: object) -> str:
+    """A number as a person writes it: sizes in MiB, times with their unit."""
+    assert isinstance(value, int | float), name
+    if "BYTES" in name and isinstance(value, int):
+        for size, unit in ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
+            if value % size == 0:
+                return f"{value // size} {unit}"
+        return f"{value:,} bytes"
+    if name.endswith("_S"):
+        return f"{value:g} s"
+    if "_MS" in name:
+        return f"{value:,} ms"
+    return f"{value:,}"
+
+
+def errors_page() -> str:
+    """The exception tree, in the order of `errors.py`."""
+    errors = importlib.import_module("perdure.errors")
+    source = (ROOT / "src" / "perdure" / "errors.py").read_text(encoding="utf-8")
+    lines = ["# Errors", "", GENERATED, "", first_paragraph(errors).replace("\n", " "), ""]
+    lines += ["| exception | code | when |", "| --- | --- | --- |"]
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef):
+            error = getattr(errors, node.name)
+            depth = sum(1 for base in error.__mro__ if base.__module__ == "perdure.errors") - 1
+            indent = "· " * depth
+            lines.append(f"| {indent}`{node.name}` | `{error.code}` | {first_paragraph(error)} |")
+    return "\n".join(lines) + "\n"
+
+
+def api_page() -> str:
+    """The public names of the users' doors, with their promises."""
+    lines = ["# Public API", "", GENERATED, ""]
+    for door in DOORS:
+        if not (ROOT / "src" / Path(*door.split(".")) / "__init__.py").exists():
+            continue
+        lines += [f"## `{door}`", ""]
+        module = importlib.import_module(door)
+        for name in sorted(public_names(door)):
+            lines += list(entry(name, getattr(module, name)))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def public_names(door: str) -> list[str]:
+    """The names a door re-exports, read from its source so that a lazy door counts too."""
+    path = ROOT / "src" / Path(*door.split(".")) / "__init__.py"
+    return [
+        alias.asname
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname is not None and not alias.asname.startswith("_")
+    ]
+
+
+def entry(name: str, value: object) -> Iterator[str]:
+    """One public name: signature, docstring, and its public methods by their first lines."""
+    yield f"### `{name}{signature(value)}`"
+    yield ""
+    yield inspect.getdoc(value) or ""
+    yield ""
+    if inspect.isclass(value) and not issubclass(value, BaseException):
+        members = [
+            f"- `{member}{signature(function)}` {first_paragraph(function)}".rstrip()
+            for member, function in vars(value).items()
+            if not member.startswith("_")
+            and inspect.getdoc(function)
+            and (callable(function) or is_described(function))
+        ]
+        if members:
+            yield from members
+            yield ""
+
+
+def is_described(member: object) -> bool:
+    return isinstance(member, property | classmethod | staticmethod)
+
+
+def signature(value: object) -> str:
+    """The signature of a function or method; nothing for what has none worth reading."""
+    function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+    if isinstance(function, property) or inspect.isclass(function) or not callable(function):
+        return ""
+    parameters = [
+        str(each) for each in inspect.signature(function).parameters.values() if each.name not in {"self", "cls"}
+    ]
+    return re.sub(r"'|\b(?:collections\.abc|typing)\.", "", f"({', '.join(parameters)})")
+
+
+def first_paragraph(value: object) -> str:
+    return " ".join((inspect.getdoc(value) or "").partition("\n\n")[0].split())
+
+
+PAGES: dict[str, Callable[[], str]] = {"limits.md": limits_page, "errors.md": errors_page, "api.md": api_page}
+
+
+def outdated() -> list[str]:
+    """The pages that do not say what the code says."""
+    return [name for name, page in PAGES.items() if read(REFERENCE / name) != page()]
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def main() -> int:
+    old = outdated()
+    if "--check" in sys.argv[1:]:
+        for name in old:
+            print(f"docs/reference/{name} is out of date: python tools/write_reference.py")
+        return 1 if old else 0
+    REFERENCE.mkdir(parents=True, exist_ok=True)
+    for name in old:
+        (REFERENCE / name).write_text(PAGES[name](), encoding="utf-8")
+        print(f"wrote docs/reference/{name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
