@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 START_DEADLINE_S = 180  # the first start compiles the images
@@ -45,7 +46,11 @@ def _address(process: subprocess.Popen[str]) -> str:
 
 def fetch(url: str, body: str | None = None) -> str:
     """The text at `url`; with a body it is a POST."""
-    with urlopen(Request(url, data=None if body is None else body.encode()), timeout=60) as answer:
-        text = answer.read()
+    try:
+        with urlopen(Request(url, data=None if body is None else body.encode()), timeout=60) as answer:
+            text = answer.read()
+    except HTTPError as error:
+        with error:
+            raise AssertionError(f"{url} answered {error.code}: {error.read().decode()}") from None
     assert isinstance(text, bytes)
     return text.decode()

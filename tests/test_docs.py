@@ -70,7 +70,9 @@ def test_python_type_checks(tmp_path: Path) -> None:
         (tmp_path / f"snippet_{position}.py").write_text(f"# {snippet.name}\n{snippet.text}", encoding="utf-8")
 
     # Not strict: a page shows what people write, and they need not annotate.
-    options = ("--config-file=", "--check-untyped-defs", "--cache-dir", ".mypy_cache/docs")
+    cache = ROOT / ".mypy_cache" / "docs"
+    cache.mkdir(parents=True, exist_ok=True)
+    options = ("--config-file=", "--check-untyped-defs", "--cache-dir", cache)
     checked = subprocess.run(
         [sys.executable, "-m", "mypy", *options, tmp_path],
         cwd=ROOT,

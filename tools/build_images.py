@@ -91,7 +91,9 @@ def build_python(*, force: bool) -> None:
             target = stage / file.relative_to(SOURCES.parent)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
-        shutil.copytree(Path(str(resources.files("tzdata"))), stage / "tzdata", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            Path(str(resources.files("tzdata"))), stage / "tzdata", ignore=shutil.ignore_patterns("__pycache__")
+        )
         (stage / f"{_ENTRY}.py").write_text(_ENTRY_SOURCE, encoding="utf-8")
         wasm = stage / "python.wasm"
         command = [

@@ -18,6 +18,14 @@ ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 GENERATED = "<!-- Written by tools/write_reference.py from the code; change the code, then run that. -->"
 DOORS = ("perdure", "perdure.testing")
+# What user code is handed rather than imports, by the door of the room that makes it.
+HANDED = {
+    "perdure.api": (
+        "Context", "WorkerContext", "ObjectId", "Storage", "Kv", "Sql", "Cursor", "Facets", "DurableObjectClass",
+        "Loader", "WorkerStub", "Stub",
+    ),
+    "perdure.objects": ("Namespace",),
+}  # fmt: skip
 
 CONSTANT = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*): Final = (?P<value>.+?)(?:  # (?P<reason>.+))?$")
 SECTION = re.compile(r"# ── (?P<title>[^─]+?) ─+$")
@@ -85,6 +93,10 @@ def api_page() -> str:
         module = importlib.import_module(door)
         for name in sorted(public_names(door)):
             lines += list(entry(name, getattr(module, name)))
+    lines += ["## What `ctx` and `env` hold", "", "Handed to user code, never constructed by it.", ""]
+    for door, names in HANDED.items():
+        for name in names:
+            lines += list(entry(name, getattr(importlib.import_module(door), name)))
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -107,20 +119,22 @@ def entry(name: str, value: object) -> Iterator[str]:
     yield inspect.getdoc(value) or ""
     yield ""
     if inspect.isclass(value) and not issubclass(value, BaseException):
-        members = [
-            f"- `{member}{signature(function)}` {first_paragraph(function)}".rstrip()
-            for member, function in vars(value).items()
-            if not member.startswith("_")
-            and inspect.getdoc(function)
-            and (callable(function) or is_described(function))
+        described = [
+            f"- `{member}{signature(each)}` {first_paragraph(each)}" for member, each in members(value).items()
         ]
-        if members:
-            yield from members
-            yield ""
+        yield from [*described, ""] if described else []
 
 
-def is_described(member: object) -> bool:
-    return isinstance(member, property | classmethod | staticmethod)
+def members(value: type) -> dict[str, object]:
+    """The public methods and properties of a class that have a docstring, its own before those it inherits."""
+    found: dict[str, object] = {}
+    for kind in value.__mro__:
+        if kind.__module__.startswith("perdure"):
+            for member, each in vars(kind).items():
+                is_method = callable(each) or isinstance(each, property | classmethod | staticmethod)
+                if not member.startswith("_") and is_method and inspect.getdoc(each):
+                    found.setdefault(member, each)
+    return found
 
 
 def signature(value: object) -> str:
@@ -128,10 +142,23 @@ def signature(value: object) -> str:
     function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
     if isinstance(function, property) or inspect.isclass(function) or not callable(function):
         return ""
+    whole = inspect.signature(function)
     parameters = [
-        str(each) for each in inspect.signature(function).parameters.values() if each.name not in {"self", "cls"}
+        each.replace(annotation=AsWritten(each.annotation)) if isinstance(each.annotation, str) else each
+        for each in whole.parameters.values()
+        if each.name not in {"self", "cls"}
     ]
-    return re.sub(r"'|\b(?:collections\.abc|typing)\.", "", f"({', '.join(parameters)})")
+    return str(whole.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
+
+
+class AsWritten:
+    """An annotation that is printed as its source has it, without quotes."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 def first_paragraph(value: object) -> str:

@@ -40,6 +40,12 @@ class ConfigurationError(UsageError):
     code = "configuration"
 
 
+class SourceError(ConfigurationError):
+    """The app's code fails at import; the text is its traceback."""
+
+    code = "source"
+
+
 class ObjectIdError(UsageError, TypeError):
     """A string is no object id, or the id belongs to another namespace."""
 

@@ -47,6 +47,8 @@ StartFacet = Callable[[], object | Awaitable[object]]
 
 def facet_options(answer: object) -> tuple[DurableObjectClass | type, str | None]:
     """What a start callback returned, checked. Raises FacetError."""
+    kind: object
+    identity: object
     if isinstance(answer, FacetOptions):
         kind, identity = answer.cls, answer.id
     elif isinstance(answer, Mapping):
@@ -59,9 +61,7 @@ def facet_options(answer: object) -> tuple[DurableObjectClass | type, str | None
             f"the start callback of a facet returned `{type(answer).__name__}`: return "
             'FacetOptions(cls=worker.get_durable_object_class("App"))'
         )
-    if identity is not None and not isinstance(identity, str):
-        identity = str(identity)
-    return kind, identity
+    return kind, None if identity is None else str(identity)
 
 
 class Facets:
@@ -76,12 +76,15 @@ class Facets:
         """A stub for facet `name`. Nothing runs yet: `start` is called when the stub is used and the facet is cold."""
         if not callable(start):
             raise FacetError(
-                f"facets.get(`{name}`, start): start is a function that returns FacetOptions, not `{type(start).__name__}`"
+                f"facets.get(`{name}`, start): start is a function that returns FacetOptions, not "
+                f"`{type(start).__name__}`"
             )
         return Stub(self._calls.get(_name(name), start))
 
     def abort(self, name: str, reason: str = "the facet was aborted by its parent") -> None:
-        """Stop facet `name` and its descendants: calls under way fail with `reason`; data stays; next use starts anew."""
+        """Stop facet `name` and its descendants: calls under way fail with `reason`; data stays; next use "
+        "starts anew.
+        """
         self._calls.abort(_name(name), str(reason))
 
     def delete(self, name: str) -> None:
@@ -99,6 +102,7 @@ def _name(name: object) -> str:
     size = len(name.encode("utf-8", "surrogatepass"))
     if size > FACET_NAME_BYTES_MAX:
         raise FacetError(
-            f"Facet name is too long (max {FACET_NAME_BYTES_MAX} characters): `{name[:32]}…` is {size} bytes; use a hash of it"
+            f"Facet name is too long (max {FACET_NAME_BYTES_MAX} characters): `{name[:32]}…` is {size} bytes; use "
+            "a hash of it"
         )
     return name

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from perdure.api._facets import DurableObjectClass
 from perdure.api._stubs import Stub
+from perdure.errors import WorkerCodeError
 
 if TYPE_CHECKING:
     from perdure.api._host_calls import Target
@@ -29,8 +30,8 @@ class WorkerCode:
     """The source of a dynamic worker.
 
     `modules`: name → source text (`.py` or `.js` says the language), or `{"text": …}`, `{"data": bytes}`,
-    `{"json": …}`, `{"py": …}`, `{"js": …}`. `env`: plain values the worker gets as its `env`. The worker has no network:
-    `global_outbound` must stay None.
+    `{"json": …}`, `{"py": …}`, `{"js": …}`. `env`: plain values the worker gets as its `env`. The worker has no
+    network: `global_outbound` must stay None.
     """
 
     main_module: str
@@ -107,6 +108,8 @@ class Loader:
         `names` become its variables. `language` is `"python"` or `"javascript"`. Raises GuestError with the guest's
         traceback, or LimitExceededError.
         """
+        if language not in {"python", "javascript"}:
+            raise WorkerCodeError(f"language is 'python' or 'javascript', not `{language}`")
         make = WorkerCode.javascript if language == "javascript" else WorkerCode.python
         return await self._calls.load(make("", limits=limits)).evaluate(source, names or {})
 

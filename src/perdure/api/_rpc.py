@@ -34,7 +34,8 @@ def rpc_method(receiver: object, name: str, *, base: type) -> Callable[..., obje
     kind = type(receiver)
     if not isinstance(receiver, base):
         raise RpcMethodError(
-            f"class `{kind.__name__}` does not support RPC: declare it as `class {kind.__name__}({base.__name__})` (it extends {base.__name__})"
+            f"class `{kind.__name__}` does not support RPC: declare it as `class "
+            f"{kind.__name__}({base.__name__})` (it extends {base.__name__})"
         )
     for candidate in (name, snake_case(name)):
         if candidate in RESERVED:
@@ -44,13 +45,14 @@ def rpc_method(receiver: object, name: str, *, base: type) -> Callable[..., obje
             assert callable(method)
             return method  # type: ignore[no-any-return]  # getattr is Any
     raise RpcMethodError(
-        f'The RPC receiver does not implement the method "{name}"; `{kind.__name__}` has: {public_methods(kind, base) or "none"}'
+        f'The RPC receiver does not implement the method "{name}"; `{kind.__name__}` has: '
+        f"{public_methods(kind, base) or 'none'}"
     )
 
 
 def snake_case(name: str) -> str:
-    """`setCode` → `set_code`; a name without capitals stays as it is."""
-    return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: "_" + match[1].lower(), name)
+    """`setCode` → `set_code`, `getURL` → `get_url`; a name without capitals stays as it is."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def public_methods(kind: type, base: type) -> str:
@@ -63,4 +65,7 @@ def _is_public_method(kind: type, base: type, name: str) -> bool:
     if name.startswith("_") or name in vars(base):
         return False
     owner = next((owner for owner in kind.__mro__ if name in vars(owner)), None)
-    return owner is not None and owner is not object and owner not in base.__mro__ and callable(getattr(kind, name))
+    if owner is None or owner is object or owner in base.__mro__:
+        return False
+    member = getattr(kind, name)
+    return callable(member) and not isinstance(member, type)

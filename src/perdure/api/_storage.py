@@ -93,7 +93,8 @@ class Kv:
     def _check_live(self, listing: int) -> None:
         if listing != self._listing:
             raise KvError(
-                "this kv.list() iterator was invalidated by a new call to kv.list(): read one to its end first, or wrap it in list()"
+                "this kv.list() iterator was invalidated by a new call to kv.list(): read one to its end first, "
+                "or wrap it in list()"
             )
 
 

@@ -6,7 +6,7 @@ Effects: none (a `Target` does the work).
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from perdure.web import Request, Response
@@ -49,9 +49,9 @@ class RpcMethod:
         self._target = target
         self._name = name
 
-    def __call__(self, *arguments: object) -> Coroutine[object, object, Any]:
+    def __call__(self, *arguments: object) -> Awaitable[Any]:
         """Call it; the result is what the method returns, copied."""
-        return self._target.call(self._name, arguments)  # type: ignore[return-value]  # an async def is a coroutine
+        return self._target.call(self._name, arguments)
 
     def __repr__(self) -> str:
         return f"<RPC method {self._name}>"

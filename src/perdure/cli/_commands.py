@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -12,9 +13,9 @@ import click
 
 from perdure import __version__
 from perdure.cli._logging import log_to_stderr
-from perdure.errors import InternalError, PerdureError
+from perdure.errors import InternalError, PerdureError, SourceError
 from perdure.isolates import Isolates
-from perdure.server import Found, LiveApp, Platform, SourceError, discover, listen, reload_on_save, run
+from perdure.server import Found, LiveApp, Platform, discover, listen, reload_on_save, run
 from perdure.server import serve as serve_live
 
 _EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::", "127.0.0.1", "::1"})  # noqa: S104  # compared, not bound
@@ -28,9 +29,9 @@ def dev(target: str, *, host: str, port: int, data: Path | None) -> None:
         _prepare(found, data=data, is_development=True)
         sockets = listen(host, port)
         live = LiveApp(found)
-        reloading = reload_on_save(live, tree, target, platform_type=Platform, data=found.platform.data)
+        reloading = partial(reload_on_save, live, tree, target, platform_type=Platform, data=found.platform.data)
         url = _url(host, sockets[0].getsockname()[1])
-        run(serve_live(live, sockets, on_ready=lambda: _greet(found, url), beside=reloading))
+        run(serve_live(live, sockets, on_ready=partial(_greet, found, url), beside=reloading))
     click.echo("stopped", err=True)
 
 
@@ -43,7 +44,7 @@ def serve(target: str, *, host: str, port: int, data: Path | None, drain_s: floa
         sockets = listen(host, port)
         url = _url(host, sockets[0].getsockname()[1])
         live = LiveApp(found)
-        ready = serve_live(live, sockets, on_ready=lambda: _greet(found, url), drain_s=drain_s, is_behind_proxy=True)
+        ready = serve_live(live, sockets, on_ready=partial(_greet, found, url), drain_s=drain_s, is_behind_proxy=True)
         run(ready)
 
 

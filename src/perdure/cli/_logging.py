@@ -1,7 +1,7 @@
 """Log lines for people: `HH:MM:SS level app/facet | text`, on stderr, coloured on a terminal only.
 
 What a sandboxed app prints is shown without control characters, so that it cannot steer the terminal.
-Effects: log.
+Effects: log, process (the environment).
 """
 
 from __future__ import annotations
@@ -61,4 +61,4 @@ def _plain(text: str) -> str:
 
 
 def _indented(text: str) -> str:
-    return text.rstrip("\n").replace("\n", "\n    ")
+    return re.sub(r"\n(?=[^\n])", "\n    ", text.rstrip("\n"))

@@ -48,11 +48,13 @@ class Guest:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._streams = {level: LogStream(level, ask) for level in ("log", "error")}
-        self._loop = GuestLoop(on_lost_error=self._log_lost)
+        self._loop = GuestLoop(on_lost_error=self._log_lost)  # type: ignore[abstract]  # asyncio's base is not, at run time
         self._importer = WorkerImporter(ask)
         self._operations = Operations(self._loop)
         self._facets = GuestFacets(ask, self._operations)
-        self._life = GuestLife(ask, self._loop, self._importer, functools.partial(self._log_lost, "background work failed"))
+        self._life = GuestLife(
+            ask, self._loop, self._importer, functools.partial(self._log_lost, "background work failed")
+        )
         self._worker = Worker(types.ModuleType("worker"), set())
         self._instance: object = None
         self._waiting: dict[int, asyncio.Task[object]] = {}
@@ -76,10 +78,8 @@ class Guest:
                         self._operations.settle(operation_id, is_ok, result)
                 case GuestOp.START:
                     self._start(message)
-                case GuestOp.LOAD:
-                    return self._load(message)
                 case _:
-                    raise GuestError(f"a guest knows no operation {op}")
+                    return self._load(message)
             self._loop.run_ready()
         finally:
             self._loop.end_turn()
@@ -108,7 +108,7 @@ class Guest:
             self._loop.run_ready()
         except BaseException as error:  # noqa: BLE001  # the worker's own; the host decides what it means
             return to_json({"error": self._shape(error)})
-        self._worker = Worker(module, self._importer.own_modules())
+        self._worker = Worker(module, self._importer.own_modules)
         return to_json({"ok": {"exports": self._worker.kinds()}})
 
     def _start(self, message: Message) -> None:
@@ -153,7 +153,9 @@ class Guest:
         try:
             outcome, convert = self._begin(message)
             if is_coroutine(outcome):
-                task = self._loop.start(as_coroutine(outcome) if not isinstance(outcome, types.CoroutineType) else outcome)
+                task = self._loop.start(
+                    as_coroutine(outcome) if not isinstance(outcome, types.CoroutineType) else outcome
+                )
                 if not task.done():
                     self._waiting[event_id] = task
                     task.add_done_callback(functools.partial(self._settle, event_id, convert))

@@ -21,17 +21,10 @@ from perdure.guest import workers
 from perdure.guest._dispatch import Guest
 from perdure.guest._stdlib import bake_time_zones, import_standard_library
 from perdure.guest._warm_up import warm_up
-from perdure.wire import NETWORK_DENIED
+from perdure.wire import NETWORK_DENIED, GuestOp
 
-
-_PLUMBING: Final = ("componentize_py_runtime", "componentize_py_types", "wit_world", "tzdata", "__main__")
-
-
-def _strip() -> None:
-    """Take the plumbing out of reach by name. It may be found by other means: the host trusts nothing it is told."""
-    for name in list(sys.modules):
-        if name.partition(".")[0] in _PLUMBING:
-            del sys.modules[name]
+_PLUMBING: Final = ("componentize_py_runtime", "componentize_py_types", "wit_world", "tzdata", "perdure_guest")
+_SEED_BYTES: Final = 32
 
 
 def _refuse_network(*_arguments: object, **_options: object) -> NoReturn:
@@ -46,12 +39,11 @@ def _refuse_to_sleep(seconds: float) -> None:
 import_standard_library(os.path.dirname(os.__file__).partition("/lib/")[0])  # noqa: PTH120  # as the build mounts it
 bake_time_zones()
 sys.modules["workers"] = workers
-socket.getaddrinfo = socket.create_connection = socket.socket.connect = _refuse_network  # type: ignore[assignment, method-assign]  # fails early, with advice
-time.sleep = _refuse_to_sleep
-warm_up(Guest)
+socket.getaddrinfo = socket.create_connection = socket.socket.connect = _refuse_network  # type: ignore[method-assign]  # fails early, with advice
+time.sleep = _refuse_to_sleep  # type: ignore[assignment]  # takes what numbers have in common
+warm_up(Guest, rounds=40)
 _guest = Guest(wit_world.host_call)
 _guest.install()
-_is_awake = False
 gc.collect()
 gc.freeze()
 
@@ -60,15 +52,25 @@ class WitWorld(wit_world.WitWorld):  # type: ignore[misc]  # made at build time
     """The world of `guest.wit`."""
 
     def call(self, op: int, payload: str) -> str:
-        """One turn; see `Guest.call`."""
-        if not _is_awake:
-            _wake()
-        return _guest.call(op, payload)
+        """One turn; see `Guest.call`. WAKE comes once, before any other; REHEARSE may follow."""
+        match op:
+            case GuestOp.EVENT | GuestOp.RESUME | GuestOp.START | GuestOp.LOAD:
+                return _guest.call(op, payload)
+            case GuestOp.WAKE:
+                _wake()
+            case GuestOp.REHEARSE:
+                warm_up(Guest, rounds=1)
+            case _:
+                raise ValueError(f"a guest knows no operation {op}")
+        return ""
 
 
 def _wake() -> None:
-    """What cannot be done before the snapshot: the builder looks for its modules after it, and chance is frozen."""
-    global _is_awake  # noqa: PLW0603  # a snapshot's state is module state
-    _is_awake = True
-    _strip()
-    random.seed()
+    """What cannot be in the snapshot.
+
+    Chance is frozen there. The plumbing can be taken out of reach by name only now, since the builder looks for it; it
+    may still be found by other means, and the host trusts nothing it is told.
+    """
+    for name in _PLUMBING:
+        sys.modules.pop(name, None)
+    random.seed(os.urandom(_SEED_BYTES))

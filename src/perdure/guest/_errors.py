@@ -28,10 +28,8 @@ IsOwnFile = Callable[[str], bool]
 
 def error_shape(error: BaseException, is_own: IsOwnFile, *, modules: list[str] | None = None) -> dict[str, object]:
     """`error` as the host takes it. `modules`: what the worker consists of, for the text of a failed import."""
-    if isinstance(error, ModuleNotFoundError) and error.name and not getattr(error, "_is_explained", False):
+    if isinstance(error, ModuleNotFoundError) and _ADVICE_FOR_IMPORTS not in error.msg:
         error.msg = f"{error.msg}: {_explain_import(modules)}"
-        error.args = (error.msg,)
-        error._is_explained = True  # type: ignore[attr-defined]  # the same error may be reported twice
     shape: dict[str, object] = {"type": _type_name(error), "message": _message(error)}
     text = format_traceback(error, is_own)
     if text:

@@ -131,7 +131,8 @@ class Operations:
         """Note an operation; the future gets the JSON tree of its result. Raises OverloadedError."""
         if len(self._waiting) >= GUEST_PENDING_OPERATIONS_MAX:
             raise OverloadedError(
-                f"{GUEST_PENDING_OPERATIONS_MAX} operations of this worker are under way: await some before starting more"
+                f"{GUEST_PENDING_OPERATIONS_MAX} operations of this worker are under way: "
+                "await some before starting more"
             )
         self._last_id += 1
         operation_id = self._last_id
@@ -200,7 +201,9 @@ class FacetTarget:
 
     async def call(self, method: str, arguments: Sequence[object]) -> object:
         expressions = [to_expression(argument) for argument in arguments]
-        return from_expression(await self._operations.start("facet.call", {**self._facet, "m": method, "a": expressions}))
+        return from_expression(
+            await self._operations.start("facet.call", {**self._facet, "m": method, "a": expressions})
+        )
 
 
 class GuestLife:
@@ -222,7 +225,7 @@ class GuestLife:
         self._last_section = 0
 
     def wait_until(self, work: Awaitable[object]) -> None:
-        task = asyncio.ensure_future(work, loop=self._loop)  # noqa: TID251  # owned by `_background`
+        task = asyncio.ensure_future(work, loop=self._loop)  # owned by `_background`
         self._background.add(task)
         task.add_done_callback(self._background_done)
 

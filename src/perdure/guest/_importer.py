@@ -41,6 +41,7 @@ class WorkerImporter(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         self._roots: Sequence[str] = ("",)
         self.names: list[str] | None = None
         self.own_files: set[str] = set()
+        self.own_modules: set[str] = set()
 
     def load_main(self, path: str) -> ModuleType:
         """Import the main module. Its folder is where the others are looked for first."""
@@ -55,16 +56,13 @@ class WorkerImporter(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         module = ModuleType(name)
         module.__spec__, module.__loader__, module.__file__, module.__package__ = spec, self, path, ""
         sys.modules[name] = module
+        self.own_modules.add(name)
         exec(self._code(source), module.__dict__)  # noqa: S102  # running it is what we are for
         return module
 
     def owns(self, filename: str) -> bool:
         """True for a file of the worker."""
         return filename in self.own_files
-
-    def own_modules(self) -> set[str]:
-        """The names of the worker's modules that are loaded."""
-        return {name for name, module in list(sys.modules.items()) if getattr(module, "__loader__", None) is self}
 
     # ── finder ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -89,6 +87,7 @@ class WorkerImporter(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return None
 
     def _spec(self, fullname: str, file: str, package: str | None) -> importlib.machinery.ModuleSpec:
+        self.own_modules.add(fullname)
         spec = importlib.machinery.ModuleSpec(fullname, self, origin=file, is_package=package is not None)
         spec.has_location = True
         if package is not None:
@@ -147,7 +146,9 @@ class WorkerImporter(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         """The code of a loaded module."""
         text = self.get_source(fullname)
         spec = sys.modules[fullname].__spec__
-        return None if text is None or spec is None else compile(text, spec.origin or fullname, "exec", dont_inherit=True)
+        return (
+            None if text is None or spec is None else compile(text, spec.origin or fullname, "exec", dont_inherit=True)
+        )
 
     def get_data(self, path: str) -> bytes:
         """The content of any module, for `pkgutil.get_data`. Raises OSError when there is none."""

@@ -12,9 +12,13 @@ import heapq
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from contextvars import Context
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_RESOLUTION_S = 1e-6  # Seconds since the epoch, as floats, are exact to a quarter of this.
 
 
 class GuestLoop(asyncio.AbstractEventLoop):
@@ -45,7 +49,7 @@ class GuestLoop(asyncio.AbstractEventLoop):
     def run_ready(self) -> None:
         """Run everything that is ready or due, and what that makes ready, until the guest waits for the host."""
         while True:
-            while self._timers and self._timers[0][0] <= self._now_s:
+            while self._timers and self._timers[0][0] <= self._now_s + _RESOLUTION_S:
                 self._ready.append(heapq.heappop(self._timers)[2])
             if not self._ready:
                 return
@@ -55,7 +59,7 @@ class GuestLoop(asyncio.AbstractEventLoop):
         """How long until the next timer, None when there is none."""
         while self._timers and self._timers[0][2].cancelled():
             heapq.heappop(self._timers)
-        return max(0.0, (self._timers[0][0] - self._now_s) * 1000) if self._timers else None
+        return max(0.0, round((self._timers[0][0] - self._now_s) * 1000, 3)) if self._timers else None
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A task that has run to its first suspension already: one that never suspends costs no round of the loop."""
@@ -88,7 +92,9 @@ class GuestLoop(asyncio.AbstractEventLoop):
     def set_debug(self, enabled: bool) -> None:  # noqa: FBT001  # asyncio's signature
         del enabled
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Any = None) -> asyncio.Handle:
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
@@ -96,12 +102,12 @@ class GuestLoop(asyncio.AbstractEventLoop):
     call_soon_threadsafe = call_soon
 
     def call_later(
-        self, delay: float, callback: Callable[..., object], *args: Any, context: Any = None
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         return self.call_at(self._now_s + delay, callback, *args, context=context)
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Any = None
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         self._timers_made += 1  # Timers of one moment fire in the order they were set.
@@ -123,9 +129,9 @@ class GuestLoop(asyncio.AbstractEventLoop):
     def get_task_factory(self) -> None:
         return None
 
-    def run_in_executor(self, executor: object, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(self, executor: object, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """Run `func` at once: the sandbox has one thread. `asyncio.to_thread` comes through here."""
-        done = self.create_future()
+        done: asyncio.Future[T] = self.create_future()
         try:
             done.set_result(func(*args))
         except Exception as error:  # noqa: BLE001  # the future carries it, as an executor's would

@@ -11,15 +11,28 @@ import io
 import pkgutil
 import re
 import sys
+import zoneinfo
 from importlib import resources
-from typing import Final
+from typing import IO, Final
+from zoneinfo import _common  # where both implementations of zoneinfo look
 
 # For development, for a terminal or a screen, for processes, or with a side effect at import.
 _LEFT_OUT: Final = re.compile(
     r"(_pyrepl|_ios_support|_apple_support|_android_support|antigravity|ctypes|curses|dbm|ensurepip|idlelib|multiprocessing|pip|pydoc_data|test|this|tkinter|turtle"
     r"|turtledemo|venv|webbrowser|.*\.tests?|.*\.__main__|__main__)(\..*)?"
 )
-_NEEDED: Final = ("asyncio", "dataclasses", "datetime", "decimal", "hashlib", "json", "sqlite3", "unicodedata", "zlib", "zoneinfo")
+_NEEDED: Final = (
+    "asyncio",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "hashlib",
+    "json",
+    "sqlite3",
+    "unicodedata",
+    "zlib",
+    "zoneinfo",
+)
 _NAMED_ZONES: Final = "zones"
 
 
@@ -49,17 +62,14 @@ def _modules_in(folder: str, prefix: str) -> list[str]:
 
 def bake_time_zones() -> None:
     """Keep the IANA time zones in memory, and let `zoneinfo` find them there instead of in files."""
-    import zoneinfo  # noqa: PLC0415  # at build time only
-    from zoneinfo import _common  # type: ignore[attr-defined]  # noqa: PLC0415, PLC2701  # where both implementations look
-
     package = resources.files("tzdata")
     names = (package / _NAMED_ZONES).read_text(encoding="utf-8").split()
     zones = {name: (package / "zoneinfo" / name).read_bytes() for name in names}
 
-    def load_tzdata(key: str) -> io.BytesIO:
+    def load_tzdata(key: str) -> IO[bytes]:
         if key not in zones:
             raise zoneinfo.ZoneInfoNotFoundError(f"No time zone found with key {key}")
         return io.BytesIO(zones[key])
 
-    _common.load_tzdata = load_tzdata
+    _common.load_tzdata = load_tzdata  # type: ignore[assignment]  # any binary file will do
     zoneinfo.available_timezones = lambda: set(zones)

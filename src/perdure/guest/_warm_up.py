@@ -1,4 +1,7 @@
-"""A rehearsal at build time, so that the snapshot holds warm caches: inline caches, interned names, free lists.
+"""A rehearsal: a small worker is loaded and used, and thrown away.
+
+At build time it leaves warm caches in the snapshot (inline caches, interned names, free lists); in a new instance it
+touches the memory that every worker will need.
 
 Effects: none that last (its guest is thrown away).
 """
@@ -6,14 +9,14 @@ Effects: none that last (its guest is thrown away).
 from __future__ import annotations
 
 import json
+import linecache
 import sys
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from perdure.wire import GuestOp, HostOp
 
-_ROUNDS: Final = 40
-_SOURCE: Final = '''
+_SOURCE: Final = """
 from workers import DurableObject, Response
 
 class App(DurableObject):
@@ -29,14 +32,14 @@ class App(DurableObject):
 
     def fail(self):
         raise ValueError("rehearsed")
-'''
+"""
 
 
 class _Callable(Protocol):
     def call(self, op: int, payload: str) -> str: ...
 
 
-def warm_up(make_guest: Callable[[Callable[[int, str, str], str]], _Callable]) -> None:
+def warm_up(make_guest: Callable[[Callable[[int, str, str], str]], _Callable], *, rounds: int) -> None:
     """Load a worker and send it requests of each kind."""
     guest = make_guest(_RehearsalHost())
     importers = list(sys.meta_path)
@@ -44,7 +47,7 @@ def warm_up(make_guest: Callable[[Callable[[int, str, str], str]], _Callable]) -
     try:
         _turn(guest, GuestOp.LOAD, main="worker.py")
         _turn(guest, GuestOp.START, export="App", id={"id": "a" * 64, "name": "rehearsal"}, props={}, env={"A": "b"})
-        for event_id in range(_ROUNDS):
+        for event_id in range(rounds):
             headers = [["host", "localhost"], ["accept", "*/*"]]
             request = {"m": "GET", "u": "http://localhost/path?query=1", "h": headers}
             _turn(guest, GuestOp.EVENT, e=event_id, k="fetch", r=request)
@@ -55,6 +58,7 @@ def warm_up(make_guest: Callable[[Callable[[int, str, str], str]], _Callable]) -
     finally:
         sys.meta_path[:] = importers
         sys.modules.pop("worker", None)
+        linecache.clearcache()  # Otherwise a real `worker.py` would be quoted with the lines of this one.
 
 
 def _turn(guest: _Callable, op: GuestOp, **message: object) -> None:

@@ -48,7 +48,9 @@ class Worker:
         for name, value in self._names.items():
             if value is kind:
                 return name
-        raise FacetError(f"class `{getattr(kind, '__name__', kind)}` is not in the main module of this worker: import it there")
+        raise FacetError(
+            f"class `{getattr(kind, '__name__', kind)}` is not in the main module of this worker: import it there"
+        )
 
 
 def _kind(name: str, value: object) -> str | None:
@@ -89,7 +91,9 @@ def fetch_of(receiver: Any) -> Callable[[Request], object]:  # noqa: ANN401  # a
 
 def call_of(receiver: object, method: str) -> Callable[..., object]:
     """The method a stub may call. Raises RpcMethodError."""
-    return rpc_method(receiver, method, base=WorkerEntrypoint if isinstance(receiver, WorkerEntrypoint) else DurableObject)
+    return rpc_method(
+        receiver, method, base=WorkerEntrypoint if isinstance(receiver, WorkerEntrypoint) else DurableObject
+    )
 
 
 def call_handler(handler: Callable[..., object], request: Request, env: object, ctx: object) -> object:
@@ -97,7 +101,9 @@ def call_handler(handler: Callable[..., object], request: Request, env: object, 
     parameters = inspect.signature(handler).parameters.values()
     if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
         return handler(request, env, ctx)
-    count = sum(parameter.kind in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD} for parameter in parameters)
+    count = sum(
+        parameter.kind in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD} for parameter in parameters
+    )
     return handler(*(request, env, ctx)[:count])
 
 

@@ -15,6 +15,6 @@ from perdure.web import Response as Response
 from perdure.wire import NETWORK_DENIED
 
 
-async def fetch(resource: object, *arguments: Any, **options: Any) -> NoReturn:  # noqa: ANN401, RUF029  # as Cloudflare's
+async def fetch(resource: object, *arguments: Any, **options: Any) -> NoReturn:  # noqa: ANN401  # as Cloudflare's
     """Refuse: a worker reaches the outside through what its `env` holds, and through nothing else."""
     raise PermissionError(NETWORK_DENIED)

@@ -95,7 +95,8 @@ def claim_directory(directory: Path) -> None:
         found = directory.lstat()
     except OSError as error:
         raise ConfigurationError(
-            f"cannot use `{directory}` for compiled code ({error.strerror}): give `cache_directory` a directory of your own"
+            f"cannot use `{directory}` for compiled code ({error.strerror}): "
+            "give `cache_directory` a directory of your own"
         ) from error
     if sys.platform == "win32":
         return  # A profile's AppData is private by its access list, which `stat` cannot tell.

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from wasmtime import Config, Module
 from wasmtime import Engine as WasmtimeEngine
@@ -23,10 +23,12 @@ from perdure.isolates import _failures as failures
 from perdure.isolates import _ffi as ffi
 from perdure.isolates._code_cache import CodeCache
 from perdure.isolates._images import Image
+from perdure.isolates._isolate import GuestHost
 from perdure.limits import GUEST_STACK_BYTES, MIB
 
 TICK_S: Final = 0.005
 _TICK_NS: Final = int(TICK_S * 1_000_000_000)
+_LOOK_NS: Final = 100_000_000  # how soon a guest that nobody wants any more is stopped
 _QUIET_TICKS: Final = 200  # how long the ticker stays awake after the last call: waking a thread costs more than a tick
 _TICKS_WITHOUT_END: Final = 1 << 40  # for making an instance: our own code, from our own image
 
@@ -39,7 +41,9 @@ _MEMORIES_MAX: Final = 10
 class Engine:
     """Compiles or maps images, makes stores. Thread-safe."""
 
-    def __init__(self, *, cache_directory: Path | None = None, on_progress: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, *, cache_directory: Path | None = None, on_progress: Callable[[str], None] | None = None
+    ) -> None:
         self._engine = WasmtimeEngine(_config())
         self._cache = CodeCache(
             cache_directory, configuration=_configuration_key(), on_progress=on_progress or _tell_nobody
@@ -131,19 +135,37 @@ class EpochTicker:
                     self._wake.clear()
 
 
+class StoredIsolate(Protocol):
+    """Whoever lives in a store, as callbacks need it."""
+
+    def answer(self, op: int, key: str, payload: str) -> str:
+        """The reply to one host call."""
+        ...
+
+    @property
+    def host(self) -> GuestHost:
+        """Who answers."""
+        ...
+
+
 class GuestStore:
     """One guest's Wasmtime store: its memory limit, its CPU budget, and why it was stopped.
 
     `failure` is set by whoever stops the guest, before it returns an error to Wasmtime; `stopped_by` finds it there.
     """
 
-    __slots__ = ("_budget_ns", "_cpu_ms", "_memory_bytes", "_started_ns", "_store", "_ticker", "context", "failure")
+    __slots__ = (
+        "_budget_ns", "_cpu_ms", "_memory_bytes", "_started_ns", "_store", "_ticker",
+        "context", "failure", "is_unwanted", "isolate",
+    )  # fmt: skip
 
     def __init__(self, engine: int, ticker: EpochTicker) -> None:
         self._ticker = ticker
         self._store: int | None = int(ffi.store_new(engine, None, None))
         self.context = int(ffi.store_context(self._store))
         self.failure: BaseException | None = None
+        self.is_unwanted = False
+        self.isolate: StoredIsolate | None = None
         self._cpu_ms = 0
         self._budget_ns = 0
         self._started_ns = 0
@@ -160,9 +182,7 @@ class GuestStore:
     def limit_memory(self, memory_bytes: int) -> None:
         """Bound the guest's linear memory; an allocation beyond it fails inside the guest."""
         self._memory_bytes = memory_bytes
-        ffi.store_limiter(
-            self._store, memory_bytes, _TABLE_ELEMENTS_MAX, _INSTANCES_MAX, _TABLES_MAX, _MEMORIES_MAX
-        )
+        ffi.store_limiter(self._store, memory_bytes, _TABLE_ELEMENTS_MAX, _INSTANCES_MAX, _TABLES_MAX, _MEMORIES_MAX)
 
     def begin(self, cpu_ms: int) -> None:
         """The guest begins to run on this thread, with this much CPU time."""
@@ -171,7 +191,7 @@ class GuestStore:
         self._budget_ns = cpu_ms * 1_000_000
         self._started_ns = time.thread_time_ns()
         self._ticker.enter()
-        ffi.set_epoch_deadline(self.context, _ticks(self._budget_ns))
+        ffi.set_epoch_deadline(self.context, _ticks(min(self._budget_ns, _LOOK_NS)))
 
     def finish(self) -> None:
         """The guest has stopped running."""
@@ -199,10 +219,13 @@ class GuestStore:
             self._store = None
 
     def more_ticks(self) -> int:
-        """How long the guest may go on before the next look; 0 when its CPU time is used up."""
+        """How long the guest may go on before the next look; 0 when it may not."""
+        if self.is_unwanted:
+            self.failure = failures.ended()
+            return 0
         left_ns = self._budget_ns - (time.thread_time_ns() - self._started_ns)
         if left_ns > 0:
-            return _ticks(left_ns)
+            return _ticks(min(left_ns, _LOOK_NS))
         self.failure = failures.cpu_exceeded(self._cpu_ms)
         return 0
 
@@ -216,18 +239,25 @@ def store_of(context: int) -> GuestStore:
     return _STORES[context]
 
 
+def isolate_of(context: int) -> StoredIsolate:
+    """The isolate a callback was called for."""
+    isolate = _STORES[context].isolate
+    assert isolate is not None
+    return isolate
+
+
 def _ticks(duration_ns: int) -> int:
     """The ticks after which `duration_ns` has passed for certain: the current one is already under way."""
     return -(-duration_ns // _TICK_NS) + 1
 
 
-@ffi.EpochCallback
+@ffi.EpochCallback  # type: ignore[untyped-decorator]  # ctypes
 def _on_deadline(context: int, data: int | None, ticks: object, kind: int | None) -> int:
     del data, kind  # Nothing is registered, and 0, which is `continue`, is what Wasmtime put there.
     store = _STORES.get(context)
     more = store.more_ticks() if store is not None else 0
     if not more:
-        return ffi.new_error("its CPU time is used up")
+        return ffi.new_error("stopped by the engine")
     ticks[0] = more  # type: ignore[index]  # a ctypes pointer to u64
     return 0
 

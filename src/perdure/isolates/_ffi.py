@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import POINTER, c_bool, c_char_p, c_int, c_int64, c_size_t, c_uint8, c_uint64, c_void_p
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from wasmtime import _ffi as declared
 
 from perdure.errors import GuestCrashedError, InternalError
 
-library: Final = ctypes.CDLL(declared.dll._name)
+library: Final = ctypes.CDLL(declared.dll._name)  # noqa: SLF001  # there is no other way to its path
 
 _KIND_U32: Final = int(declared.WASMTIME_COMPONENT_U32.value)
 _KIND_U64: Final = int(declared.WASMTIME_COMPONENT_U64.value)
@@ -59,15 +59,13 @@ class Value(ctypes.Structure):
 
 # The layout above is Wasmtime's own on 64-bit machines, the only ones wasmtime-py runs on.
 assert ctypes.sizeof(Value) == _VALUE_BYTES
-assert declared.wasmtime_component_val_t.of.offset == Value.number.offset == _WORD_BYTES
-_STRING_OFFSET: Final = Value.number.offset
+assert declared.wasmtime_component_val_t.of.offset == _WORD_BYTES
+_STRING_OFFSET: Final = _WORD_BYTES
 
 # ── prototypes ───────────────────────────────────────────────────────────────────────────────────────────────
 
 HostFunction: Final = ctypes.CFUNCTYPE(c_size_t, c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t)
 """(data, context, type, arguments, argument count, results, result count) → error pointer, or 0."""
-
-HostFunctionType = ctypes._CFunctionType if TYPE_CHECKING else object
 
 EpochCallback: Final = ctypes.CFUNCTYPE(c_size_t, c_void_p, c_void_p, POINTER(c_uint64), c_void_p)
 """(context, data, more ticks, kind) → error pointer, or 0."""
@@ -77,7 +75,7 @@ def _prototype(name: str, result: object, *arguments: object) -> ctypes._NamedFu
     function = library[name]
     function.restype = result  # type: ignore[assignment]  # ctypes takes None and types alike
     function.argtypes = arguments  # type: ignore[assignment]  # as above
-    return function  # type: ignore[return-value]  # a CDLL's functions are named
+    return function
 
 
 bytes_new: Final = _prototype("wasm_byte_vec_new", None, c_void_p, c_size_t, c_char_p)
@@ -100,7 +98,14 @@ set_epoch_deadline: Final = _prototype("wasmtime_context_set_epoch_deadline", No
 increment_epoch: Final = _prototype("wasmtime_engine_increment_epoch", None, c_void_p)
 
 linker_add_function: Final = _prototype(
-    "wasmtime_component_linker_instance_add_func", c_void_p, c_void_p, c_char_p, c_size_t, HostFunction, c_void_p, c_void_p
+    "wasmtime_component_linker_instance_add_func",
+    c_void_p,
+    c_void_p,
+    c_char_p,
+    c_size_t,
+    HostFunction,
+    c_void_p,
+    c_void_p,
 )
 linker_root: Final = _prototype("wasmtime_component_linker_root", c_void_p, c_void_p)
 linker_add_instance: Final = _prototype(

@@ -18,6 +18,10 @@ from perdure.limits import INSTANCES_READY
 class Instance(Isolate, Protocol):
     """An isolate before its first call."""
 
+    def rehearse(self) -> None:
+        """Get ready for use, ahead of it."""
+        ...
+
     def limit_memory(self, memory_bytes: int) -> None:
         """Bound its memory."""
         ...
@@ -37,7 +41,9 @@ GUESTS: Final[dict[str, Callable[[Engine], Guests]]] = {"python": PythonGuests}
 class Isolates:
     """Makes isolates; one per process is enough. Thread-safe."""
 
-    def __init__(self, *, cache_directory: Path | None = None, on_progress: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, *, cache_directory: Path | None = None, on_progress: Callable[[str], None] | None = None
+    ) -> None:
         self._cache_directory = cache_directory
         self._on_progress = on_progress
         self._lock = threading.Lock()

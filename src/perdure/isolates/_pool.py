@@ -9,14 +9,26 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
+
+from perdure.isolates._threads import lower_priority
+
+_QUIET_S: Final = 0.02
 
 
-class _Closable(Protocol):
-    def close(self) -> None: ...
+class Rehearsing(Protocol):
+    """What a pool keeps."""
+
+    def rehearse(self) -> None:
+        """Get ready for use, ahead of it."""
+        ...
+
+    def close(self) -> None:
+        """Free it."""
+        ...
 
 
-InstanceT = TypeVar("InstanceT", bound=_Closable)
+InstanceT = TypeVar("InstanceT", bound=Rehearsing)
 
 
 class InstancePool(Generic[InstanceT]):
@@ -27,13 +39,13 @@ class InstancePool(Generic[InstanceT]):
         self._size = size
         self._ready: deque[InstanceT] = deque()
         self._wanted = threading.Event()
-        self._closed = False
+        self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
     def fill(self) -> None:
         """Make what is missing, on this thread; from then on a thread keeps it full."""
         while len(self._ready) < self._size:
-            self._ready.append(self._make())
+            self._add()
         if self._thread is None and self._size:
             self._thread = threading.Thread(target=self._refill, name="perdure-instances", daemon=True)
             self._thread.start()
@@ -49,18 +61,23 @@ class InstancePool(Generic[InstanceT]):
 
     def close(self) -> None:
         """Throw away what is ready."""
-        self._closed = True
+        self._closed.set()
         self._wanted.set()
         if self._thread is not None:
             self._thread.join()
         while self._ready:
             self._ready.popleft().close()
 
+    def _add(self) -> None:
+        instance = self._make()
+        instance.rehearse()
+        self._ready.append(instance)
+
     def _refill(self) -> None:
-        while True:
+        lower_priority()
+        while not self._closed.is_set():
             self._wanted.wait()
             self._wanted.clear()
-            while len(self._ready) < self._size and not self._closed:
-                self._ready.append(self._make())
-            if self._closed:
-                return
+            # Whoever took one is starting it now: both would touch memory, and wait for the same lock of the kernel.
+            while len(self._ready) < self._size and not self._closed.wait(_QUIET_S):
+                self._add()

@@ -19,24 +19,16 @@ from wasmtime.component import Component, Linker
 from perdure.errors import InternalError
 from perdure.isolates import _failures as failures
 from perdure.isolates import _ffi as ffi
-from perdure.isolates._engine import Engine, GuestStore, store_of
+from perdure.isolates._engine import Engine, GuestStore, isolate_of, store_of
 from perdure.isolates._images import load_image
-from perdure.isolates._isolate import GuestHost, NoHost
-from perdure.limits import (
-    GUEST_REPORT_BYTES_MAX,
-    HOST_CALL_BYTES_MAX,
-    HOST_CALLS_PER_TURN_MAX,
-    MEMORY_BYTES_DEFAULT,
-    MIB,
-)
-from perdure.wire import HostOp
+from perdure.isolates._wasm_isolate import WasmIsolate
+from perdure.limits import HOST_CALL_BYTES_MAX, MEMORY_BYTES_DEFAULT, MIB
+from perdure.wire import GuestOp, HostOp
 
 _WASI: Final = "0.2.9"  # the version that componentize-py's runtime imports
+_OWN_CPU_MS: Final = 10_000  # for our own code, before any worker's
 _CLOCK_STEP_NS: Final = 1_000_000
 _LIVE_BYTES: Final = 2 * MIB  # measured: private memory of an instance that has loaded a small worker
-
-_ISOLATES: Final[dict[int, PythonIsolate]] = {}
-"""Isolates by the context of their store: how a host call finds whom it comes from."""
 
 
 class PythonGuests:
@@ -54,91 +46,59 @@ class PythonGuests:
         self._call = call
 
     def make(self) -> PythonIsolate:
-        """A fresh instance, before any code is loaded into it."""
+        """A fresh instance, awake, before any code is loaded into it."""
         store = self._engine.new_store()
         store.limit_memory(MEMORY_BYTES_DEFAULT)
         try:
-            return PythonIsolate(store, _instantiate(self._linker, self._component, store, ffi.address(self._call.ptr())))
+            function = _instantiate(self._linker, self._component, store, ffi.address(self._call.ptr()))
         except BaseException:
             store.close()
             raise
+        isolate = PythonIsolate(store, function)
+        isolate.wake()
+        return isolate
 
 
-class PythonIsolate:
-    """One Python guest; see `Isolate`."""
+class PythonIsolate(WasmIsolate):
+    """One Python guest."""
 
     language = "python"
 
-    __slots__ = ("_arguments", "_function", "_host_calls", "_is_alive", "_result", "_store", "host")
+    __slots__ = ("_arguments", "_function", "_result")
 
     def __init__(self, store: GuestStore, function: ctypes.Structure) -> None:
-        self._store = store
+        super().__init__(store)
         self._function = function
         self._arguments = (ffi.Value * 2)()
         self._result = ffi.Value()
-        self._is_alive = True
-        self._host_calls = 0
-        self.host: GuestHost = NoHost()
-        _ISOLATES[store.context] = self
-
-    @property
-    def is_alive(self) -> bool:
-        """False once a call has failed, or after `close`."""
-        return self._is_alive
 
     @property
     def memory_bytes(self) -> int:
         """What an instance holds as a rule: Wasmtime does not tell the size of a component's memory."""
         return _LIVE_BYTES if self._is_alive else 0
 
-    def limit_memory(self, memory_bytes: int) -> None:
-        """Bound its memory; before the first call."""
-        self._store.limit_memory(memory_bytes)
+    def wake(self) -> None:
+        """Run what could not be in the snapshot."""
+        self.call(GuestOp.WAKE, "", cpu_ms=_OWN_CPU_MS)
 
-    def call(self, op: int, payload: str, *, cpu_ms: int) -> str:
-        """Run the guest until it is idle; see `Isolate.call`."""
-        if not self._is_alive:
-            raise failures.ended()
-        text = payload.encode()
-        first, second = ctypes.addressof(self._arguments), ctypes.addressof(self._arguments[1])
+    def rehearse(self) -> None:
+        """Touch the memory that every worker needs: that takes longer than the rest of a worker's start."""
+        self.call(GuestOp.REHEARSE, "", cpu_ms=_OWN_CPU_MS)
+
+    def _enter(self, op: int, payload: bytes) -> str:
+        arguments = ctypes.addressof(self._arguments)
+        text = arguments + ctypes.sizeof(ffi.Value)
         result = ctypes.addressof(self._result)
-        ffi.write_u32(first, op)
-        ffi.write_string(second, text)
-        self._host_calls = 0
-        self._is_alive = False  # until it has come back in good order: it may not be entered again meanwhile
-        self._store.begin(cpu_ms)
+        ffi.write_u32(arguments, op)
+        ffi.write_string(text, payload)
         try:
-            error = ffi.component_call(ctypes.addressof(self._function), self._store.context, first, 2, result, 1)
+            error = ffi.component_call(ctypes.addressof(self._function), self._store.context, arguments, 2, result, 1)
         finally:
-            self._store.finish()
-            ffi.free_string(second)
+            ffi.free_string(text)
         if error:
             raise self._store.stopped_by(error)
-        reply = self._take_reply(result)
-        self._is_alive = True
-        return reply
-
-    def close(self) -> None:
-        """Free it. Idempotent."""
-        self._is_alive = False
-        _ISOLATES.pop(self._store.context, None)
-        self._store.close()
-
-    def answer(self, arguments: int, count: int) -> str:
-        """The reply to one host call. Raises what ends the isolate."""
-        op, key, payload = ffi.read_host_call(arguments, count, size_bytes_max=HOST_CALL_BYTES_MAX)
-        self._host_calls += 1
-        if self._host_calls > HOST_CALLS_PER_TURN_MAX:
-            raise failures.host_calls_exceeded()
-        if op == HostOp.EXHAUSTED:
-            raise failures.memory_exceeded(self._store.memory_limit_bytes)
-        return self.host.host_call(op, key, payload)
-
-    def _take_reply(self, result: int) -> str:
         try:
-            if self._result.number > GUEST_REPORT_BYTES_MAX:
-                raise failures.output_exceeded(self._result.number, GUEST_REPORT_BYTES_MAX)
-            return ffi.read_string(result, size_bytes_max=GUEST_REPORT_BYTES_MAX)
+            return ffi.read_string(result, size_bytes_max=self.checked_size(self._result.number))
         finally:
             ffi.free_string(result)
 
@@ -155,9 +115,7 @@ def _instantiate(linker: Linker, component: Component, store: GuestStore, call: 
         )
     )
     function = declared.wasmtime_component_func_t()
-    if not ffi.instance_get_function(
-        ctypes.addressof(instance), store.context, call, ctypes.addressof(function)
-    ):
+    if not ffi.instance_get_function(ctypes.addressof(instance), store.context, call, ctypes.addressof(function)):
         raise InternalError("the Python guest's `call` is no function; please report this")
     return function
 
@@ -186,7 +144,7 @@ def _linker(engine: Engine) -> Linker:
     return linker
 
 
-def _add_instance(root: int, name: str, functions: dict[str, ffi.HostFunctionType]) -> None:
+def _add_instance(root: int, name: str, functions: dict[str, object]) -> None:
     instance = ctypes.c_void_p()
     ffi.check(ffi.linker_add_instance(root, name.encode(), len(name), ctypes.addressof(instance)))
     try:
@@ -195,7 +153,7 @@ def _add_instance(root: int, name: str, functions: dict[str, ffi.HostFunctionTyp
         ffi.linker_instance_delete(instance)
 
 
-def _add_functions(instance: int, functions: dict[str, ffi.HostFunctionType]) -> None:
+def _add_functions(instance: int, functions: dict[str, object]) -> None:
     for name, function in functions.items():
         ffi.check(ffi.linker_add_function(instance, name.encode(), len(name), function, None, None))
 
@@ -204,7 +162,7 @@ def _add_functions(instance: int, functions: dict[str, ffi.HostFunctionType]) ->
 # Python calls these from inside Wasmtime, where an exception would be lost: each one turns it into an error.
 
 
-def _host_function(work: Callable[[int, int, int, int], None]) -> ffi.HostFunctionType:
+def _host_function(work: Callable[[int, int, int, int], None]) -> object:
     def call(
         data: int | None, context: int, kind: int | None, arguments: int, count: int, results: int, result_count: int
     ) -> int:
@@ -220,13 +178,14 @@ def _host_function(work: Callable[[int, int, int, int], None]) -> ffi.HostFuncti
 
 @_host_function
 def _host_call(context: int, arguments: int, count: int, results: int) -> None:
-    reply = _ISOLATES[context].answer(arguments, count)
+    op, key, payload = ffi.read_host_call(arguments, count, size_bytes_max=HOST_CALL_BYTES_MAX)
+    reply = isolate_of(context).answer(op, key, payload)
     ffi.write_string(results, reply.encode("utf-8", "replace"))
 
 
 @_host_function
 def _wall_now(context: int, arguments: int, count: int, results: int) -> None:
-    milliseconds = int(_ISOLATES[context].host.host_call(HostOp.CLOCK, "", ""))
+    milliseconds = int(isolate_of(context).host.host_call(HostOp.CLOCK, "", ""))
     seconds, rest = divmod(milliseconds, 1000)
     ffi.write_datetime(results, seconds=seconds, nanoseconds=rest * 1_000_000)
 

@@ -9,22 +9,15 @@ Effects: threads, clock.
 from __future__ import annotations
 
 import asyncio
-import os
 import queue
-import sys
 import threading
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from perdure.clock import Clock, SystemClock
 from perdure.errors import LimitExceededError, UnavailableError
-from perdure.limits import (
-    INLINE_CPU_MS,
-    INLINE_SHORT_MS,
-    WORKER_THREAD_NICE,
-    WORKER_THREAD_STACK_BYTES,
-    WORKER_THREADS_MAX,
-)
+from perdure.isolates._threads import lower_priority, start_thread
+from perdure.limits import INLINE_CPU_MS, INLINE_SHORT_MS, WORKER_THREADS_MAX
 
 T = TypeVar("T")
 
@@ -159,7 +152,7 @@ class WorkerThreads:
         with self._lock:
             self._unfinished += 1
             if self._unfinished > len(self._threads) and len(self._threads) < self._threads_max:
-                self._threads.append(_start_thread(self._serve))
+                self._threads.append(start_thread(self._serve))
         self._work.put(work)  # type: ignore[arg-type]  # what a turn returns is between it and its future
 
     def close(self) -> None:
@@ -170,30 +163,9 @@ class WorkerThreads:
             thread.join()
 
     def _serve(self) -> None:
-        _lower_priority()
+        lower_priority()
         while (work := self._work.get()) is not None:
             work.run()
             del work  # A thread that waits must not keep the last turn, and what hangs on it, alive.
             with self._lock:
                 self._unfinished -= 1
-
-
-_STACK_SIZE_LOCK: Final = threading.Lock()
-
-
-def _start_thread(serve: Callable[[], None]) -> threading.Thread:
-    """A thread with room for a guest's stack. The size is a setting of the whole interpreter, so it is put back."""
-    with _STACK_SIZE_LOCK:
-        before = threading.stack_size(WORKER_THREAD_STACK_BYTES)
-        try:
-            thread = threading.Thread(target=serve, name="perdure-guests", daemon=True)
-            thread.start()
-        finally:
-            threading.stack_size(before)
-    return thread
-
-
-def _lower_priority() -> None:
-    """Let the event loop go first. Linux alone has priorities per thread, by its kernel's id."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), WORKER_THREAD_NICE)

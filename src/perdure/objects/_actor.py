@@ -330,4 +330,8 @@ def as_perdure_error(error: BaseException) -> PerdureError:
         reset = ObjectResetError(f"the object was reset: {type(error).__name__}: {error}")
         reset.__cause__ = error
         return reset
+    if isinstance(error, asyncio.CancelledError):
+        return ObjectResetError(
+            "the object was reset: the call that ran its start or its critical section was cancelled", retryable=True
+        )
     return InternalError(f"the object was reset by {type(error).__name__}")

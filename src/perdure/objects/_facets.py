@@ -41,7 +41,8 @@ class FacetSlots:
         """The same, for a name that comes from a guest."""
         if self._actor.depth >= FACET_DEPTH_MAX:
             raise FacetError(
-                f"Facet nesting depth limit exceeded: the maximum, including the root Durable Object is {FACET_DEPTH_MAX}; "
+                "Facet nesting depth limit exceeded: the maximum, including the root Durable Object is "
+                f"{FACET_DEPTH_MAX}; "
                 f"`{self._actor.label}` is at depth {self._actor.depth}"
             )
         return FacetTarget(self, name, start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from perdure.clock import Clock
@@ -29,13 +30,19 @@ class InputDriver:
             return
         waiter = asyncio.get_running_loop().create_future()
         self.gate.enqueue(waiter, inside=inside)
+        await self._admission(waiter, self.leave)
+
+    async def _admission(self, waiter: Waiter, give_back: Callable[[], None]) -> None:
+        """Until `waiter` is admitted. Whoever gives up after that gives back what he was admitted to."""
         try:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.leave()  # Admitted and cancelled in the same breath: pass the gate on.
+                give_back()
             self.gate.withdraw(waiter)
             raise
+        if self.gate.error is not None:  # It broke after the admission: this turn must not begin.
+            raise self.gate.error
 
     def leave(self) -> None:
         """End the turn and let the next in."""
@@ -43,12 +50,11 @@ class InputDriver:
 
     async def enter_section(self) -> None:
         """Wait until a critical section may begin; from then on only its inside is admitted."""
-        if not self.gate.is_held and not self.gate.section_depth:
-            self.gate.open_section()
+        if self.gate.try_enter_section():
             return
         waiter = asyncio.get_running_loop().create_future()
         self.gate.enqueue_section(waiter)
-        await waiter
+        await self._admission(waiter, self.close_section)
 
     def open_section(self) -> None:
         """From within a turn, or from within a section."""

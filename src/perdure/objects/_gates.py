@@ -31,7 +31,7 @@ class InputGate(Generic[W]):
     def try_enter(self, *, inside: bool = False) -> bool:
         """Take the gate if it is free for this kind of turn; a queue that exists goes first."""
         self._check()
-        if self.is_held or self._sections or self._inside or (not inside and (self.section_depth or self._events)):
+        if self.is_held or self._inside or (not inside and (self.section_depth or self._sections or self._events)):
             return False
         self.is_held = True
         return True
@@ -47,6 +47,14 @@ class InputGate(Generic[W]):
                 f"Durable Object is overloaded: {INPUT_QUEUE_MAX} requests are queued already; wait before trying again"
             )
         self._events.append(waiter)
+
+    def try_enter_section(self) -> bool:
+        """Begin a critical section if no turn and no section is under way."""
+        self._check()
+        if self.is_held or self.section_depth:
+            return False
+        self.section_depth = 1
+        return True
 
     def enqueue_section(self, waiter: W) -> None:
         """Wait for a critical section: ahead of every event."""

@@ -10,10 +10,11 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from perdure.errors import KvError, LimitExceededError, SqlError, SqlInterruptedError
+from perdure.errors import GuestCrashedError, KvError, LimitExceededError, SqlError, SqlInterruptedError
 from perdure.objects._actor import Actor
 from perdure.wire import HostOp, KvRange, SqlPage, SqlValue
 from perdure.workers import CheckedCode, WorkerHost
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from perdure.storage import Database
 
 _SAFE: Final = 2**53 - 1
+_INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 _COMPACT: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -54,6 +56,8 @@ class ObjectHost(WorkerHost):
             raise LimitExceededError(
                 f"the guest ran out of CPU time inside a SQL statement: {error}", limit="cpu"
             ) from None
+        except (ValueError, RecursionError) as error:  # The guest's half of the API writes none of these.
+            raise GuestCrashedError(f"the guest's runtime made a malformed host call ({op}): {error}") from None
 
     @property
     def _database(self) -> Database:
@@ -133,7 +137,7 @@ def _binding(cell: object) -> SqlValue:
                 return base64.b64decode(text, validate=True)
             except binascii.Error as error:
                 raise SqlError(f"a blob is no base64: {error}", sqlite_code="SQLITE_MISMATCH") from None
-        case ["i", str(digits)] if len(digits) <= 20 and digits.lstrip("-").isdecimal():
+        case ["i", str(digits)] if _INTEGER.fullmatch(digits):
             return int(digits)
         case ["inf"]:
             return math.inf

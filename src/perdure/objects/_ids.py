@@ -45,7 +45,8 @@ class IdFactory:
         identity = bytes.fromhex(text)
         if not hmac.compare_digest(self._sign(identity[:_HALF]), identity):
             raise ObjectIdError(
-                f"Durable Object ID `{text}` is not valid for this namespace (`{self.namespace}`): use an id that it made"
+                f"Durable Object ID `{text}` is not valid for this namespace (`{self.namespace}`): use an id that "
+                "it made"
             )
         return IdBytes(identity)
 

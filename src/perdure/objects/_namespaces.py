@@ -58,7 +58,8 @@ class Namespace:
         """A stub for the object with this id."""
         if not isinstance(identity, ObjectId):
             raise ObjectIdError(
-                f"get(id) takes an ObjectId, not `{type(identity).__name__}`: use get_by_name(name) or id_from_string(text)"
+                f"get(id) takes an ObjectId, not `{type(identity).__name__}`: use get_by_name(name) or "
+                "id_from_string(text)"
             )
         key = self._ids.from_text(identity.text)
         return ObjectStub(ObjectTarget(self._directory, self.key, key, _kept_name(identity)), identity)

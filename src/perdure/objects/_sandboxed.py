@@ -121,7 +121,6 @@ class ObjectHooks:
         self._sections: set[int] = set()
 
     def host_for(self, code: CheckedCode, isolate: Isolate) -> GuestHost:
-        self._close_sections()  # A fresh isolate knows nothing of the sections of the last one.
         self._host = ObjectHost(code, self._actor, language=code.language, list_facets=self._facets.list)
         return self._host
 
@@ -178,7 +177,7 @@ class ObjectHooks:
         if change.kind == "fail" and change.error is not None:
             raise change.error  # The object is reset with the guest's own error (spec 1.8).
 
-    def _close_sections(self) -> None:
+    def forgot(self) -> None:
         while self._sections:
             self._sections.pop()
             self._actor.input.close_section()

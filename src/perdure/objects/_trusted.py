@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _LOG: Final = logging.getLogger("perdure.objects")
-_SECTION_DEPTH: Final[ContextVar[int]] = ContextVar("perdure_section_depth", default=0)
+_SECTION: Final[ContextVar[tuple[Actor | None, int]]] = ContextVar("perdure_section", default=(None, 0))
+"""Whose critical section the code runs in, and how deep: another object's sections are no concern of this one's."""
 _ATOMS: Final = frozenset({str, int, float, bool, type(None), bytes})
 
 
@@ -61,16 +62,29 @@ class TrustedBody:
         token = CURRENT.set(self._actor)
         try:
             self._instance = self._kind(self._context, self._env)
+        except _AbortSignal:
+            raise _reason(self._actor) from None
         finally:
             CURRENT.reset(token)
         self._actor.end_turn()
         on_start = getattr(self._instance, "on_start", None)
         if on_start is not None:
-            self._actor.input.open_section()
-            try:
+            await self._run_on_start(on_start)
+
+    async def _run_on_start(self, on_start: Callable[[], object]) -> None:
+        self._actor.input.open_section()
+        section = _SECTION.set((self._actor, 1))
+        limit = asyncio.timeout(BLOCK_CONCURRENCY_TIMEOUT_S)
+        try:
+            async with limit:
                 await self._run(on_start, ())
-            finally:
-                self._actor.input.close_section()
+        except TimeoutError as error:
+            if limit.expired():
+                raise _section_failure(error, is_overdue=True) from None
+            raise
+        finally:
+            _SECTION.reset(section)
+            self._actor.input.close_section()
 
     async def fetch(self, request: Request) -> Response:
         """Call the instance's `fetch`."""
@@ -79,10 +93,11 @@ class TrustedBody:
             raise UsageError(
                 f"`{self._kind.__name__}` does not export a fetch() function: define `async def fetch(self, request)`"
             )
-        answer = await self._deliver(handler, (request,))
+        answer = await self._deliver(handler, (request,), finish=_as_it_is)
         if not isinstance(answer, Response):
             raise UsageError(
-                f"`{self._kind.__name__}.fetch` returned `{type(answer).__name__}`: return a Response, such as Response.json(value)"
+                f"`{self._kind.__name__}.fetch` returned `{type(answer).__name__}`: return a Response, such as "
+                "Response.json(value)"
             )
         return answer
 
@@ -90,14 +105,22 @@ class TrustedBody:
         """Call a public method with copies of `arguments`; the result is a copy."""
         function = rpc_method(self._instance, method, base=DurableObject)
         copies = [_copy(argument) for argument in arguments]
-        return _copy(await self._deliver(function, copies))
+        return await self._deliver(function, copies, finish=_copy)
 
-    async def _deliver(self, handler: Callable[..., object], arguments: Sequence[object]) -> object:
-        gate = self._actor.input
+    async def _deliver(
+        self, handler: Callable[..., object], arguments: Sequence[object], *, finish: Callable[[object], object]
+    ) -> object:
+        """Run `handler` when it is its turn; what it answers leaves once what was written before is durable."""
+        gate, output = self._actor.input, self._actor.output
         if not gate.try_enter():
             await gate.enter()
-        result = await self._run(handler, arguments, leave=gate.leave)
-        output = self._actor.output
+        try:
+            # Finished before the wait: a later event, whose writes nothing confirms, may change what was returned.
+            result = finish(await self._run(handler, arguments, leave=gate.leave))
+        except Exception:
+            if not output.gate.is_open:  # An error tells of what was written, too.
+                await output.wait()
+            raise
         if not output.gate.is_open:
             await output.wait()
         return result
@@ -147,6 +170,8 @@ class TrustedBody:
     async def _background_work(self, work: Awaitable[object]) -> None:
         try:
             await work
+        except _AbortSignal:
+            return  # The object has been reset; nobody waits for this.
         except Exception:  # noqa: BLE001  # user code: its failure is logged and ends here (spec 1.9)
             _LOG.exception("work given to wait_until failed", extra={"guest": self._actor.label})
 
@@ -217,36 +242,52 @@ class _Steps:
                 raise _reason(actor) from None
             finally:
                 CURRENT.reset(token)
-                actor.end_turn()
+                _end_turn(actor, coroutine)
                 self._leave_gate()
             value = failure = None
             try:
                 value = yield from self._wait(actor, coroutine, waits_for)
             except GeneratorExit:
-                coroutine.close()
+                _close(coroutine)
                 raise
-            except BaseException as error:
-                if self._interrupted or actor.error is not None:
-                    coroutine.close()
-                    raise _reason(actor) from None
+            except BaseException as error:  # noqa: BLE001  # it is thrown where the user's code waits
                 failure = error
+            if self._interrupted or actor.error is not None:
+                _close(coroutine)
+                raise _reason(actor) from None
 
     def _wait(
         self, actor: Actor, coroutine: Coroutine[object, object, object], waits_for: object
     ) -> Generator[object, object, object]:
         if actor.error is not None:  # It was reset by its own turn: it never runs again.
-            coroutine.close()
+            _close(coroutine)
             raise actor.error
         self._task = asyncio.current_task()
         self._body.suspend(self)
         try:
             return (yield waits_for)
-        except asyncio.CancelledError:
-            if self._interrupted and self._task is not None:
-                self._task.uncancel()
-            raise
         finally:
             self._body.resume(self)
+            if self._interrupted and self._task is not None:
+                self._task.uncancel()
+
+
+def _end_turn(actor: Actor, coroutine: Coroutine[object, object, object]) -> None:
+    try:
+        actor.end_turn()
+    except PerdureError:
+        _close(coroutine)
+        raise
+
+
+def _close(coroutine: Coroutine[object, object, object]) -> None:
+    """Never resume `coroutine`. Its `finally` blocks run, without storage; what they raise concerns nobody."""
+    try:
+        coroutine.close()
+    except _AbortSignal:
+        return
+    except Exception:  # noqa: BLE001  # user code of an object that is gone: the reset is what its callers are told
+        _LOG.debug("code of an object that was reset failed while it was closed", exc_info=True)
 
 
 async def _as_coroutine(awaitable: Awaitable[T]) -> T:
@@ -322,7 +363,8 @@ class TrustedContextCalls:
         raise _AbortSignal(reason)
 
     async def block_concurrency_while(self, callback: Callable[[], Awaitable[T]]) -> T:
-        depth = _SECTION_DEPTH.get()
+        owner, depth = _SECTION.get()
+        depth = depth if owner is self._actor else 0
         if depth >= BLOCK_CONCURRENCY_DEPTH_MAX:
             raise UsageError(
                 f"blockConcurrencyWhile() calls are nested too deeply: the limit is {BLOCK_CONCURRENCY_DEPTH_MAX}"
@@ -332,22 +374,35 @@ class TrustedContextCalls:
             gate.open_section()
         else:
             await gate.enter_section()
-        token = _SECTION_DEPTH.set(depth + 1)
+        token = _SECTION.set((self._actor, depth + 1))
+        limit = asyncio.timeout(BLOCK_CONCURRENCY_TIMEOUT_S)
         try:
-            async with asyncio.timeout(BLOCK_CONCURRENCY_TIMEOUT_S) as limit:
+            async with limit:
                 return await callback()
-        except BaseException as error:
-            reason = as_perdure_error(error)
-            if limit.expired():
-                reason = OverloadedError(
-                    f"A call to blockConcurrencyWhile() in a Durable Object waited for too long ({BLOCK_CONCURRENCY_TIMEOUT_S:g} s): the object was reset"
-                )
-            if self._actor.error is None:
-                self._actor.break_(reason)
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # whatever ends a section badly resets the object (spec 1.8)
+            self._actor.break_(_section_failure(error, is_overdue=limit.expired()))
+            if isinstance(error, asyncio.CancelledError):
+                raise  # Whoever cancelled the call waits for this.
             raise _AbortSignal from error
         finally:
-            _SECTION_DEPTH.reset(token)
+            _SECTION.reset(token)
             gate.close_section()
+
+
+def _section_failure(error: BaseException, *, is_overdue: bool) -> PerdureError:
+    """Why the object is reset after a critical section that did not end well (spec 1.8)."""
+    if not is_overdue:
+        return as_perdure_error(error)
+    return OverloadedError(
+        "A call to blockConcurrencyWhile() in a Durable Object waited for too long "
+        f"({BLOCK_CONCURRENCY_TIMEOUT_S:g} s): the object was reset"
+    )
+
+
+def _as_it_is(value: object) -> object:
+    return value
 
 
 def _copy(value: object) -> object:

@@ -3,8 +3,8 @@
 from perdure.server._discover import Found as Found
 from perdure.server._discover import RunnablePlatform as RunnablePlatform
 from perdure.server._discover import discover as discover
-from perdure.server._imports import SourceError as SourceError
 from perdure.server._live import LiveApp as LiveApp
+from perdure.server._platform import Platform as Platform
 from perdure.server._reload import reload_on_save as reload_on_save
 from perdure.server._serve import listen as listen
 from perdure.server._serve import run as run

@@ -15,17 +15,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from perdure.errors import ConfigurationError
+from perdure.errors import ConfigurationError, SourceError
 
 _MAIN_NAMES: Final = ("main.py", "app.py", "server.py")
 _UNWATCHED: Final = frozenset({"__pycache__", "node_modules", "site-packages"})
 _WATCHED_FOLDERS_MAX: Final = 500
-
-
-class SourceError(ConfigurationError):
-    """The user's code fails at import; the text is its traceback."""
-
-    code = "source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +69,7 @@ class SourceTree:
 
     def _holds(self, module: ModuleType) -> bool:
         file = getattr(module, "__file__", None)
-        if not file or module.__name__ == "__main__":
+        if not file or module.__name__.partition(".")[0] in {"__main__", "perdure"}:  # perdure may stand in a checkout.
             return False
         path = Path(file)
         return path.is_relative_to(self.folder) and not _UNWATCHED.intersection(path.parts)

@@ -18,10 +18,10 @@ _LOG: Final = logging.getLogger("perdure.server")
 
 
 class LiveApp:
-    """The ASGI app in front of what was found. It drives platform and lifespan itself, whatever the server does."""
+    """The ASGI app in front of what was `found`. It drives platform and lifespan itself, whatever the server does."""
 
     def __init__(self, found: Found) -> None:
-        self._found = found
+        self.found = found
         self._lifespan = InnerLifespan(found.app)
         self._requests = 0
         self._is_open = asyncio.Event()
@@ -30,9 +30,9 @@ class LiveApp:
 
     async def start(self) -> None:
         """Start the platform and the app around it. Raises what they raise."""
-        await self._found.platform.start()
+        await self.found.platform.start()
         # A platform is its own app when nothing is around it.
-        if self._found.app is not self._found.platform:
+        if self.found.app is not self.found.platform:
             await self._lifespan.start()
         self._is_open.set()
 
@@ -40,7 +40,7 @@ class LiveApp:
         """Stop them, in the other order."""
         self._is_open.clear()
         await self._lifespan.stop()
-        await self._found.platform.stop()
+        await self.found.platform.stop()
 
     async def replace(self, found: Found, *, drain_s: float = DRAIN_S) -> None:
         """Serve `found` from now on. If it does not start, the old one goes on and the error is raised."""
@@ -52,14 +52,14 @@ class LiveApp:
             _LOG.warning(
                 "%d requests are still under way after %g s; the new code starts without them", self._requests, drain_s
             )
-        old = self._found, self._lifespan
+        old = self.found, self._lifespan
         await self.stop()
-        self._found, self._lifespan = found, InnerLifespan(found.app)
+        self.found, self._lifespan = found, InnerLifespan(found.app)
         try:
             await self.start()
         except Exception:
             await found.platform.stop()
-            self._found, self._lifespan = old[0], InnerLifespan(old[0].app)
+            self.found, self._lifespan = old[0], InnerLifespan(old[0].app)
             await self.start()
             raise
 
@@ -72,7 +72,7 @@ class LiveApp:
         try:
             if self._lifespan.state:
                 scope["state"] = dict(self._lifespan.state)
-            await self._found.app(scope, receive, send)
+            await self.found.app(scope, receive, send)
         finally:
             self._requests -= 1
             if not self._requests:

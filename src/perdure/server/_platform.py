@@ -52,8 +52,8 @@ class Platform:
     """Durable Objects, dynamic workers and facets behind one ASGI app.
 
     `classes`: the DurableObject classes that have namespaces. `fetch`: what answers requests, a function
-    `(request, env, ctx)` or a WorkerEntrypoint class. `app_host`: a host pattern such as `"{name}.localhost"`; a request
-    for such a host goes to the object of that name, of the first class. `hosts`: further host names of the platform
+    `(request, env, ctx)` or a WorkerEntrypoint class. `app_host`: a host pattern such as `"{name}.localhost"`; a
+    request for such a host goes to the object of that name, of the first class. `hosts`: further host names of the platform
     itself, `"*"` for any. `env`: what all classes find in `self.env`,
     beside `LOADER`. `data`: the directory that keeps everything; one process at a time.
     """

@@ -39,7 +39,7 @@ async def serve(
     sockets: list[socket.socket],
     *,
     on_ready: Callable[[], None],
-    beside: Coroutine[object, object, None] | None = None,
+    beside: Callable[[], Coroutine[object, object, None]] | None = None,
     drain_s: float = DRAIN_S,
     is_behind_proxy: bool = False,
 ) -> None:
@@ -49,7 +49,7 @@ async def serve(
         await live.start()
         try:
             async with asyncio.TaskGroup() as tasks:
-                companion = tasks.create_task(beside) if beside is not None else None
+                companion = tasks.create_task(beside()) if beside is not None else None
                 await server.serve(sockets)
                 if companion is not None:
                     companion.cancel()

@@ -2,6 +2,9 @@
 
 from perdure.storage._capture import Captured as Captured
 from perdure.storage._database import Database as Database
+from perdure.storage._journal import AlarmChange as AlarmChange
+from perdure.storage._journal import DueAlarm as DueAlarm
+from perdure.storage._layout import ObjectKey as ObjectKey
 from perdure.storage._root_log import Commit as Commit
 from perdure.storage._root_log import RootLog as RootLog
 from perdure.storage._root_store import RootStore as RootStore

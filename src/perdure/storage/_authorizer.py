@@ -15,41 +15,43 @@ import apsw
 
 MODULES: Final = frozenset({"fts5", "fts5vocab", "rtree", "rtree_i32"})
 
-_FUNCTIONS: Final = frozenset(
-    # core
-    "abs changes char coalesce concat concat_ws format glob hex if ifnull iif instr last_insert_rowid length like "
-    "likelihood likely lower ltrim max min nullif octet_length printf quote random randomblob replace round rtrim sign "
-    "soundex substr substring total_changes trim typeof unhex unicode unistr unistr_quote unlikely upper zeroblob "
-    # dates
-    "current_date current_time current_timestamp date datetime julianday strftime time timediff unixepoch "
-    # aggregates and windows
-    "avg count group_concat median string_agg sum total "
-    "cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank row_number "
-    # mathematics
-    "acos acosh asin asinh atan atan2 atanh ceil ceiling cos cosh degrees exp floor ln log log10 log2 mod pi pow power "
-    "radians sin sinh sqrt tan tanh trunc "
-    # JSON
-    "-> ->> json json_array json_array_insert json_array_length json_error_position json_extract json_group_array "
-    "json_group_object json_insert json_object json_patch json_pretty json_quote json_remove json_replace json_set "
-    "json_type json_valid jsonb jsonb_array jsonb_array_insert jsonb_extract jsonb_group_array jsonb_group_object "
-    "jsonb_insert jsonb_object jsonb_patch jsonb_remove jsonb_replace jsonb_set "
-    # full text and R*Tree
-    "bm25 highlight match rtreecheck snippet "
-    # what ALTER TABLE calls inside; SQLite itself refuses them anywhere else
-    "sqlite_add_constraint sqlite_drop_column sqlite_drop_constraint sqlite_fail sqlite_find_constraint "
-    "sqlite_rename_column sqlite_rename_quotefix sqlite_rename_table sqlite_rename_test".split()
-)
+_FUNCTIONS_BY_FAMILY: Final = {
+    "core": """
+        abs changes char coalesce concat concat_ws format glob hex if ifnull iif instr last_insert_rowid length like
+        likelihood likely lower ltrim max min nullif octet_length printf quote random randomblob replace round rtrim
+        sign soundex substr substring total_changes trim typeof unhex unicode unistr unistr_quote unlikely upper
+        zeroblob""",
+    "dates": """
+        current_date current_time current_timestamp date datetime julianday strftime time timediff unixepoch""",
+    "aggregates and windows": """
+        avg count group_concat median string_agg sum total
+        cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank row_number""",
+    "mathematics": """
+        acos acosh asin asinh atan atan2 atanh ceil ceiling cos cosh degrees exp floor ln log log10 log2 mod pi pow
+        power radians sin sinh sqrt tan tanh trunc""",
+    "JSON": """
+        -> ->> json json_array json_array_insert json_array_length json_error_position json_extract json_group_array
+        json_group_object json_insert json_object json_patch json_pretty json_quote json_remove json_replace json_set
+        json_type json_valid jsonb jsonb_array jsonb_array_insert jsonb_extract jsonb_group_array jsonb_group_object
+        jsonb_insert jsonb_object jsonb_patch jsonb_remove jsonb_replace jsonb_set""",
+    "full text and R*Tree": """
+        bm25 highlight match rtreecheck snippet""",
+    "what ALTER TABLE calls inside; SQLite refuses them anywhere else": """
+        sqlite_add_constraint sqlite_drop_column sqlite_drop_constraint sqlite_fail sqlite_find_constraint
+        sqlite_rename_column sqlite_rename_quotefix sqlite_rename_table sqlite_rename_test""",
+}
+_FUNCTIONS: Final = frozenset(name for family in _FUNCTIONS_BY_FAMILY.values() for name in family.split())
 
 # Tables that are there without being created: `carray` reads memory, and `pragma_optimize` writes from within a SELECT,
 # outside of any unit.
 _FORBIDDEN_TABLES: Final = frozenset({"carray", "pragma_optimize"})
 
-# SQLite does not tell the target of RENAME TO. `_cf` alone is refused as well: the tables behind a virtual table of that
-# name would be `_cf_data` and the like. Where this finds more than SQLite would, in a literal beside an ALTER TABLE, the
-# harm is a refusal; it must never find less, hence the byte order mark, which SQLite takes for a blank.
-_BLANK: Final = r"(?:[ \t\n\f\r\ufeff]|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
-_RENAME_TO_HOST_NAME: Final = re.compile(
-    rf"\brename{_BLANK}to{_BLANK}[\"'`\[]?_cf(?:_|\W|$)", re.ASCII | re.DOTALL | re.IGNORECASE
+# SQLite's tokens: blanks (a byte order mark is one) and comments; words, quoted names, parameters, anything else.
+_TOKEN: Final = re.compile(
+    r"""[ \t\n\f\r\ufeff]+ | --[^\n]* | /\*.*?(?:\*/|\Z)
+    | ( [a-z_\x80-\U0010ffff][a-z0-9_$\x80-\U0010ffff]* | '[^']*'? | "[^"]*"? | `[^`]*`? | \[[^]]*\]?
+      | [$@:\#][a-z0-9_$:\x80-\U0010ffff]*(?:\([^\s)]*\))? | . )""",
+    re.DOTALL | re.IGNORECASE | re.VERBOSE,
 )
 
 _HOST_NAME: Final = "names that begin with `_cf_` belong to the platform: choose another one"
@@ -62,6 +64,20 @@ _TRANSACTION: Final = (
 def is_host_name(name: str | None) -> bool:
     """Whether a table, index, view or trigger of this name is out of a guest's reach."""
     return name is not None and name[:4].lower() == "_cf_"
+
+
+def renames_to_host_name(query: str) -> bool:
+    """Whether an ALTER TABLE … RENAME TO in `query` takes a name of the host: SQLite does not tell its target.
+
+    `_cf` alone counts too: the tables behind a virtual table of that name would be `_cf_data` and the like.
+    """
+    tokens = [token.lower() for token in _TOKEN.findall(query) if token]
+    targets = (
+        target.strip("\"'`[]")
+        for rename, to, target in zip(tokens, tokens[1:], tokens[2:], strict=False)
+        if rename == "rename" and to == "to"
+    )
+    return any(target == "_cf" or is_host_name(target) for target in targets)
 
 
 # ── pragmas ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -133,7 +149,7 @@ def _both_names(first: str | None, second: str | None) -> str | None:
 
 
 def _read(table: str | None, _column: str | None) -> str | None:
-    if table in _FORBIDDEN_TABLES:
+    if table is not None and table.lower() in _FORBIDDEN_TABLES:
         return f"`{table}` is not available"
     return _first_name(table, None)
 
@@ -220,16 +236,17 @@ class Authorizer:
         self.is_guest = False
 
     def __call__(
-        self, operation: int, first: str | None, second: str | None, _database: str | None, _inside: str | None
+        self, operation: int, first: str | None, second: str | None, _database: str | None, inside: str | None
     ) -> int:
-        if not self.is_guest:
+        # Triggers and views are always a guest's: one may hang on a host's statement by a foreign key with an action.
+        if not self.is_guest and inside is None:
             return apsw.SQLITE_OK
         if operation == apsw.SQLITE_ANALYZE:
             # Ignoring leaves the host's tables out of an ANALYZE of everything, without an error.
             return apsw.SQLITE_IGNORE if is_host_name(first) else apsw.SQLITE_OK
         check = _CHECKS.get(operation)
         refusal = f"`{_operation_name(operation)}` is not available" if check is None else check(first, second)
-        if operation == apsw.SQLITE_ALTER_TABLE and _RENAME_TO_HOST_NAME.search(self.query):
+        if operation == apsw.SQLITE_ALTER_TABLE and renames_to_host_name(self.query):
             refusal = _HOST_NAME
         if refusal is not None:
             self.refusal = refusal

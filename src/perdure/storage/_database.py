@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import apsw
 
-from perdure.errors import ObjectResetError, StorageFailedError
+from perdure.errors import DamagedDataError, ObjectResetError, StorageFailedError
 from perdure.limits import (
     SQL_COLUMNS_MAX,
     SQL_COMPOUND_TERMS_MAX,
@@ -34,7 +34,7 @@ from perdure.storage._template import PAGE_SIZE
 from perdure.storage._unit import Unit, damaged
 from perdure.wire import KvRange, SqlPage, SqlValue
 
-# The directory's lock is ours, so SQLite need not lock files; its default VFS walks a list of all open ones at each open.
+# The directory's lock is ours, so files need none; SQLite's default VFS walks a list of all open ones at each open.
 DEFAULT_VFS: Final = "unix-none"
 
 _SETTINGS: Final = {
@@ -67,7 +67,8 @@ _LIMITS: Final = {
 def open_connection(path: Path, *, vfs: str = DEFAULT_VFS) -> apsw.Connection:
     """A connection to a database file that exists, set up as all of ours are.
 
-    Raises DamagedDataError when the file is none of ours, StorageFailedError when it cannot be opened for writing.
+    Raises DamagedDataError when SQLite cannot read it or it is none of ours, StorageFailedError when it cannot be
+    opened for writing.
     """
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
@@ -75,16 +76,17 @@ def open_connection(path: Path, *, vfs: str = DEFAULT_VFS) -> apsw.Connection:
         raise StorageFailedError(f"database `{path}` cannot be opened: is it there, and may it be written?") from error
     try:
         _set_up(connection)
-        connection.execute("SELECT key FROM _cf_KV LIMIT 1").get  # noqa: B018 - Reads header and schema, now and not later.
-    except (apsw.NotADBError, apsw.CorruptError, apsw.SQLError) as error:
+        if connection.readonly("main"):
+            raise StorageFailedError(f"database `{path}` may not be written: check who owns it, and its mode")
+        if connection.pragma("page_size") != PAGE_SIZE:
+            raise damaged(path, f"its pages have {connection.pragma('page_size')} bytes, ours {PAGE_SIZE}")
+    except BaseException as error:
         connection.close(force=True)
-        raise damaged(path, str(error)) from error
-    except BaseException:
-        connection.close(force=True)
+        if isinstance(error, apsw.NotADBError | apsw.CorruptError | apsw.SQLError):
+            raise damaged(path, str(error)) from error
+        if isinstance(error, apsw.Error):
+            raise StorageFailedError(f"database `{path}` cannot be opened: {error}") from error
         raise
-    if connection.readonly("main"):
-        connection.close()
-        raise StorageFailedError(f"database `{path}` may not be written: check who owns it, and its mode")
     return connection
 
 
@@ -94,8 +96,10 @@ def _set_up(connection: apsw.Connection) -> None:
     for limit, value in _LIMITS.items():
         connection.limit(limit, value)
     connection.drop_modules(MODULES)
-    # First, because a WAL that is entered in exclusive mode needs no shared memory file.
+    # Before the first look at the file: a WAL that is entered in exclusive mode needs no shared memory file.
     connection.pragma("locking_mode", "exclusive")
+    # Reads header and schema, so that a file that is none of ours is found out now, and is left as it is.
+    connection.execute("SELECT key FROM _cf_KV LIMIT 1").fetchall()
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "off")
     connection.wal_autocheckpoint(0)
@@ -115,7 +119,7 @@ class Database:
     it for good: every later operation raises the same error (`rollback` and `close` never do).
     """
 
-    __slots__ = ("_connection", "_host", "_kv", "_sql", "_tail", "_unit", "kv_delete", "kv_get", "kv_list", "kv_put")
+    __slots__ = ("_connection", "_host", "_kv", "_sql", "_tail", "_unit")
 
     def __init__(self, connection: apsw.Connection, *, path: Path, tail: CommitTail) -> None:
         self._connection = connection
@@ -127,12 +131,7 @@ class Database:
         self._host = connection.cursor()
         self._host.exec_trace = self._before_host_statement
         self._sql = Sql(connection, self._unit, authorizer)
-        # Called millions of times: bound here, a call goes straight to where it is done.
-        kv = Kv(connection, self._unit)
-        self.kv_get: Callable[[str], str | None] = kv.get
-        self.kv_put: Callable[[str, str], None] = kv.put
-        self.kv_delete: Callable[[str], bool] = kv.delete
-        self.kv_list: Callable[[KvRange], list[tuple[str, str]]] = kv.list
+        self._kv = Kv(connection, self._unit)
 
     @classmethod
     def open(cls, path: Path, *, number: int, vfs: str = DEFAULT_VFS) -> Database:
@@ -144,6 +143,24 @@ class Database:
             connection.close()
             raise
         return cls(connection, path=path, tail=tail)
+
+    # ── kv ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def kv_get(self, key: str) -> str | None:
+        """The value of `key`, or None."""
+        return self._kv.get(key)
+
+    def kv_put(self, key: str, value: str) -> None:
+        """Store `value`. Raises KvError when the key is empty, or key and value are too big together."""
+        self._kv.put(key, value)
+
+    def kv_delete(self, key: str) -> bool:
+        """Forget `key`; True if there was one."""
+        return self._kv.delete(key)
+
+    def kv_list(self, wanted: KvRange) -> list[tuple[str, str]]:
+        """The first entries of a range, at most `KV_LIST_PAGE_ROWS`. Raises KvError when the range makes no sense."""
+        return self._kv.list(wanted)
 
     # ── SQL ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -180,6 +197,11 @@ class Database:
         return self._unit.is_open
 
     @property
+    def is_broken(self) -> bool:
+        """Whether disk, file or a violated constraint broke it: then the file may hold what it should not."""
+        return isinstance(self._unit.failure, StorageFailedError | DamagedDataError)
+
+    @property
     def deadline(self) -> Callable[[], bool] | None:
         """Asked while SQL runs; once it says True the statement is interrupted with SqlInterruptedError.
 
@@ -192,15 +214,15 @@ class Database:
         self._unit.deadline = deadline
 
     def commit(self) -> Captured | None:
-        """End the turn: the pages it changed, None when it changed none. Cursors still open are buffered.
+        """End the turn, also one that only read: the pages it changed, or None. Cursors still open are buffered.
 
         Raises StorageFailedError, and breaks the database, when a deferred constraint is violated or the disk fails.
         """
         self._unit.check()
         self._sql.settle()
+        self._unit.check()
         if not self._unit.is_open:
             return None
-        self._unit.check()
         self._unit.commit()
         try:
             return self._tail.read_or_none()
@@ -217,15 +239,13 @@ class Database:
     @property
     def database_size(self) -> int:
         """Bytes in use, free pages not counted."""
-        ((size,),) = self.host_exec(
-            "SELECT (page_count - freelist_count) * page_size "
-            "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+        pages, free_pages = (
+            int(str(self.host_exec(f"PRAGMA {name}")[0][0])) for name in ("page_count", "freelist_count")
         )
-        assert isinstance(size, int), "SQLite counts pages in integers"
-        return size
+        return (pages - free_pages) * PAGE_SIZE
 
     def checkpoint(self) -> None:
-        """Move what the `-wal` file holds into the database, and empty it. Syncs nothing. Raises apsw.Error, OSError."""
+        """Move what the `-wal` file holds into the database, and empty it. Syncs nothing. Raises apsw.Error."""
         assert not self.in_unit, "a checkpoint moves what is committed: commit first"
         self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 

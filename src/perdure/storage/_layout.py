@@ -1,18 +1,20 @@
-"""Which file is whose: the only place that builds a path of the data directory.
+"""Which file is whose: the only place that builds or reads a path of the data directory.
 
     <data>/lock                                        held while a store is open
     <data>/journal/0.db                                the journal
     <data>/objects/<namespace>/<hexid>.sqlite          a root object's database
     <data>/objects/<namespace>/<hexid>.1.3.sqlite      facet 3, child of facet 1: names show the tree
-Effects: none.
+Effects: disk (`files_with_wal` lists names).
 """
 
 from __future__ import annotations
 
 import string
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
+from urllib.parse import unquote
 
 Lineage = tuple[int, ...]
 """The facets' numbers from the root's child down to one database; `()` is the root's own database."""
@@ -65,6 +67,13 @@ class Layout:
         """The file of one database."""
         tree = "".join(f".{number}" for number in lineage)
         return self.namespace(key.namespace) / f"{key.object_id.hex()}{tree}.sqlite"
+
+
+    def files_with_wal(self) -> Iterator[tuple[ObjectKey, Lineage]]:
+        """The databases beside which a `-wal` lies; walks all names there are."""
+        for path in self.objects.glob("*/*.sqlite-wal"):
+            name, *lineage = path.name.removesuffix(".sqlite-wal").split(".")
+            yield ObjectKey(unquote(path.parent.name), bytes.fromhex(name)), tuple(map(int, lineage))
 
 
 def _file_name(text: str) -> str:

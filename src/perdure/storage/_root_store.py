@@ -57,6 +57,8 @@ class RootStore:
         self._facets: FacetIndex | None = None
         self._facet_number_last = 0
         self._given_out: dict[int, int] = {}  # facet number → commits of the root before it was given out
+        self._suspect: set[int] = set()
+        """Databases that broke: their files may hold commits that were never handed on."""
         self._deletion: Commit | None = None
         self._compacting = asyncio.Lock()
 
@@ -98,7 +100,7 @@ class RootStore:
     # ── databases ────────────────────────────────────────────────────────────────────────────────────────────
 
     def open_database(self, number: int = 0) -> Database:
-        """The root's own database (0) or a facet's. Blocks for about 0.2 ms; the first one of a root somewhat longer."""
+        """The root's own database (0) or a facet's. Blocks for about 0.2 ms, the first of a root for longer."""
         database = self._databases.get(number)
         if database is not None:
             return database
@@ -108,6 +110,8 @@ class RootStore:
         lineage = self._lineage(number)
         path = self._context.layout.database(self.key, lineage)
         try:
+            if number in self._suspect:
+                self._restore(number)
             if not chain.is_born(number):
                 self._make_file(path)
                 chain.attach(number, lineage, template=_template_pages())
@@ -124,6 +128,8 @@ class RootStore:
             return
         if number == 0:
             self._forget_facets()
+        if database.is_broken:
+            self._suspect.add(number)
         database.close()
         chain = self.log.chain
         if not chain.is_born(number):
@@ -216,6 +222,8 @@ class RootStore:
             return
         database = self._databases.get(number)
         path = self._context.layout.database(self.key, chain.lineage(number))
+        if number in self._suspect or (database is not None and database.is_broken):
+            return  # It is restored when it is opened again; until then the journal keeps its records.
         await self._on_disk(database.checkpoint if database is not None else lambda: _checkpoint(path, self._context))
         chain.checkpointed(number)
 
@@ -278,6 +286,21 @@ class RootStore:
         for lineage, file in folded.files.items():
             chain.attach_replayed(number_of(lineage), lineage, is_deleted=file.is_deleted)
         return RootLog(chain, grant=grant, journal=context.journal, clock=context.clock)
+
+    def _restore(self, number: int) -> None:
+        """Bring one file to what the journal acknowledged, as after a crash; its siblings go on."""
+        chain = self.log.chain
+        if not chain.is_acknowledged(number):
+            raise ObjectResetError("the database failed, and its last commits are still on their way", retryable=True)
+        lineage = chain.lineage(number)
+        history = self._context.journal.load(self.log.grant)
+        folded = fold_history(self.key, history)
+        disk, layout = self._context.disk, self._context.layout
+        disk.unlink(wal_path(layout.database(self.key, lineage)))
+        if lineage in folded.files:
+            restore_files(layout, disk, self.key, folded._replace(files={lineage: folded.files[lineage]}), {})
+            chain.checkpointed(number)
+        self._suspect.discard(number)
 
     def _make_file(self, path: Path) -> None:
         disk = self._context.disk

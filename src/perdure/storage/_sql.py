@@ -2,16 +2,17 @@
 
 A query may hold several statements: all run, the last one takes the bindings and gives the rows. Rows leave in pages.
 A cursor that is not read to its end holds a statement open, so at the end of its turn what is left of it is read into
-a bounded buffer. Effects: disk.
+a bounded buffer.
 
 What is counted is close to what SQLite did, not equal: `rows_read` is the larger of the rows given and the rows passed
 in full scans (SQLite counts no steps along an index), known when the statement has ended. `rows_written` counts rows
 inserted, updated and deleted, those of triggers, foreign key actions and tables behind virtual tables included, index
-entries not.
+entries not. Effects: disk.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -41,6 +42,10 @@ Result = TypeVar("Result")
 
 _METER: Final = object()  # names our trace callback among those a connection may have
 _INTEGERS: Final = range(-(2**63), 2**63)
+
+# A cached statement keeps the columns it had, and `SELECT *` after ALTER TABLE has others. A pragma takes effect, and
+# asks the authorizer, while it is prepared.
+_NEVER_CACHED: Final = re.compile("pragma|alter|drop", re.IGNORECASE)
 
 # Statements of guests are cached apart from the host's: the same text, prepared by the host, was never authorized.
 _GUEST_STATEMENT: Final = apsw.SQLITE_PREPARE_PERSISTENT
@@ -77,7 +82,11 @@ class Sql:
                 f"{SQL_OPEN_CURSORS_MAX} newer ones are open; read it sooner, or use LIMIT",
                 sqlite_code="SQLITE_ABORT",
             )
-        rows = self._as_guest(execution, execution.take) if execution.buffer is None else execution.take_buffered()
+        try:
+            rows = execution.take_buffered() if execution.is_buffered else self._as_guest(execution, execution.take)
+        except PerdureError:
+            del self._cursors[cursor_id]
+            raise
         if execution.is_done:
             del self._cursors[cursor_id]
         return execution.page(rows, 0 if execution.is_done else cursor_id)
@@ -90,13 +99,15 @@ class Sql:
 
     def settle(self) -> None:
         """The end of the turn: no statement stays open, what is left of them is buffered within limits."""
+        if not self._cursors:
+            return
         unit = self._unit
         deadline = unit.deadline
         room = SQL_CURSOR_BUFFER_BYTES_MAX - sum(cursor.buffer_bytes for cursor in self._cursors.values())
         steps_are_over = partial(next, repeat(False, SQL_DRAIN_STEPS_MAX // SQL_DEADLINE_STEPS), True)  # noqa: FBT003
         try:
             for execution in self._cursors.values():
-                if execution.buffer is None:
+                if not execution.is_buffered:
                     # Interrupting a statement that wrote would undo what it wrote; its rows are ready anyway.
                     unit.deadline = None if execution.writes else steps_are_over
                     self._drain(execution, room)
@@ -131,36 +142,29 @@ class Sql:
         """Run a step of a guest's statement. The errors of apsw become ours, and end the cursor."""
         try:
             return self._in_guest_mode(execution, act)
-        except Exception as error:
-            execution.close()
-            explained = self._explained(error, execution)
-            if explained is None:
-                raise
-            raise explained from error
+        except (apsw.Error, UnicodeDecodeError) as error:
+            raise self._explained(error, execution) from error
 
     def _in_guest_mode(self, execution: _Execution, act: Callable[[], Result]) -> Result:
         self._authorizer.enter_guest(execution.query)
         self._connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, execution.count_scanned, id=_METER)
         try:
             return act()
+        except BaseException:
+            execution.close()
+            raise
         finally:
             self._connection.trace_v2(0, None, id=_METER)
             self._authorizer.leave_guest()
 
-    def _explained(self, error: Exception, execution: _Execution) -> PerdureError | None:
+    def _explained(self, error: apsw.Error | UnicodeDecodeError, execution: _Execution) -> PerdureError:
         match error:
-            case apsw.BindingsError():
-                return execution.bindings_error()
-            case apsw.Error() if str(error).startswith("cannot VACUUM"):
-                return SqlError("not authorized: SQLITE_AUTH (`VACUUM` is the host's work)", sqlite_code="SQLITE_AUTH")
-            case apsw.AuthError():
-                return self._unit.explained(error, offset=execution.offset, hint=self._authorizer.refusal)
-            case apsw.Error():
-                return self._unit.explained(error, offset=execution.offset)
             case UnicodeDecodeError():
                 return _not_text_error(error)
+            case apsw.SQLError() if str(error).startswith("cannot VACUUM"):
+                return SqlError("not authorized: SQLITE_AUTH (`VACUUM` is the host's work)", sqlite_code="SQLITE_AUTH")
             case _:
-                return None
+                return self._unit.explained(error, offset=execution.offset, hint=self._authorizer.refusal)
 
 
 class _Execution:
@@ -168,7 +172,7 @@ class _Execution:
 
     __slots__ = (
         "_authorizer",
-        "_bindings_given",
+        "_buffer",
         "_changes_before",
         "_columns",
         "_connection",
@@ -182,8 +186,8 @@ class _Execution:
         "_rows_written",
         "_statement_start",
         "_unit",
-        "buffer",
         "buffer_bytes",
+        "is_buffered",
         "is_done",
         "query",
         "writes",
@@ -194,11 +198,11 @@ class _Execution:
         self._unit = unit
         self._authorizer = authorizer
         self.query = query
-        self.buffer: deque[Row] | None = None
         self.buffer_bytes = 0
+        self.is_buffered = False
         self.is_done = False
         self.writes = False
-        self._bindings_given = 0
+        self._buffer: deque[Row] = deque()
         self._changes_before = connection.total_changes()
         self._columns: tuple[str, ...] = ()
         self._consumed = 0
@@ -214,28 +218,30 @@ class _Execution:
 
     @property
     def offset(self) -> int:
-        """Bytes of the query before the statement that SQLite is at."""
-        return utf8_size(self.query[: self._consumed])
+        """Bytes of the query before the statement that failed: the last one, or the one that was to be prepared."""
+        return utf8_size(self.query[: self._statement_start if self._is_last else self._consumed])
 
     # ── while statements run ─────────────────────────────────────────────────────────────────────────────────
 
     def start(self, bindings: Sequence[SqlValue]) -> list[Row]:
         """Run all statements, the last one up to its first page."""
-        self._bindings_given = len(bindings)
-        # A cached statement keeps the columns it had; `SELECT *` after ALTER TABLE has others.
-        can_cache = not self._authorizer.has_changed_meanings and "pragma" not in self.query.lower()
-        self._cursor.execute(self.query, bindings, can_cache=can_cache, prepare_flags=_GUEST_STATEMENT)
-        while not self._is_last:
-            # A row of an earlier statement is dropped; the step into the last statement gives its first row.
-            row = next(self._cursor, None)
-            if self._is_last and row is not None:
-                self._rows = chain([row], self._cursor)
+        can_cache = not self._authorizer.has_changed_meanings and not _NEVER_CACHED.search(self.query)
+        row: Row | None = None
+        try:
+            self._cursor.execute(self.query, bindings, can_cache=can_cache, prepare_flags=_GUEST_STATEMENT)
+            while not self._is_last:
+                row = next(self._cursor, None)  # Dropped, unless the step led into the last statement.
+                assert row is not None or self._is_last, "apsw ran less than the query has"
+        except apsw.BindingsError as error:
+            raise self._bindings_error(len(bindings)) from error
+        if row is not None:
+            self._rows = chain([row], self._cursor)
         rows = self.take()
         self._rows_written = self._connection.total_changes() - self._changes_before
         return rows
 
     def _before_statement(self, cursor: apsw.Cursor, text: str, _bindings: apsw.Bindings | None) -> bool:
-        """apsw calls this when a statement is prepared and has not begun."""
+        """Called by apsw when a statement is prepared and has not begun."""
         if not cursor.has_vdbe:
             raise SqlError("SQL code did not contain a statement: nothing, or only a comment, follows the last `;`")
         self._statement_start = self._consumed
@@ -245,8 +251,8 @@ class _Execution:
             raise _bindings_before_last_error()
         if self._is_last:
             self._columns = tuple(name for name, _ in cursor.get_description())
-        if self._authorizer.needs_unit or not cursor.is_readonly:
-            self.writes = True
+        self.writes = not cursor.is_readonly
+        if self.writes or self._authorizer.needs_unit:
             self._authorizer.leave_guest()
             self._unit.open()
             self._authorizer.enter_guest(self.query)
@@ -260,13 +266,13 @@ class _Execution:
         if steps:
             self._rows_scanned += steps + 1
 
-    def bindings_error(self) -> SqlError:
+    def _bindings_error(self, given: int) -> SqlError:
         """The error for a number of bindings that does not fit the statement apsw stopped at."""
         if _has_further_statement(self.query[self._consumed :]):
             return _bindings_before_last_error()
         return SqlError(
             f"Wrong number of parameter bindings for SQL query: it has {self._cursor.bindings_count}, "
-            f"{self._bindings_given} were given",
+            f"{given} were given",
             sqlite_code="SQLITE_RANGE",
         )
 
@@ -282,26 +288,27 @@ class _Execution:
             if len(rows) >= SQL_PAGE_ROWS or size >= SQL_PAGE_BYTES:
                 return rows
         self.is_done = True
+        self.close()
         return rows
 
     def take_buffered(self) -> list[Row]:
         """Rows up to a page, from the buffer. Raises what made an end of the buffering."""
-        assert self.buffer is not None, "only a cursor that outlived its turn has a buffer"
-        rows = [self.buffer.popleft() for _ in range(min(SQL_PAGE_ROWS, len(self.buffer)))]
+        rows = [self._buffer.popleft() for _ in range(min(SQL_PAGE_ROWS, len(self._buffer)))]
         if not rows and self._error is not None:
             raise self._error.with_traceback(None)
-        self.is_done = not self.buffer and self._error is None
+        self.is_done = not self._buffer and self._error is None
         return rows
 
     def drain(self, room: int) -> None:
         """Read all rows into the buffer, or as many as `room` bytes hold."""
-        self.buffer = deque()
+        self.is_buffered = True
         for row in self._rows:
             self.buffer_bytes += sum(map(getsizeof, row))
             if self.buffer_bytes > room:
                 self.fail(_unread_error(f"had more than {SQL_CURSOR_BUFFER_BYTES_MAX} bytes left"))
                 return
-            self.buffer.append(row)
+            self._buffer.append(row)
+        self.close()
 
     def fail(self, error: PerdureError) -> None:
         """End the rows here; who reads on gets `error`."""
@@ -314,7 +321,7 @@ class _Execution:
         return SqlPage(self._columns, rows, cursor_id, rows_read, self._rows_written)
 
     def close(self) -> None:
-        """End the statement. What it wrote stays."""
+        """End the statement, and the cycle of references through its callback. What it wrote stays."""
         self._cursor.close(force=True)
 
 

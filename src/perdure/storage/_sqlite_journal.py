@@ -52,20 +52,20 @@ _SYNCHRONOUS: Final = "FULL"
 _BUSY_TIMEOUT_MS: Final = 5_000  # only a command line that reads the journal beside us can hold it
 
 _SCHEMA: Final = """
-CREATE TABLE node(n INTEGER PRIMARY KEY, incarnation_id TEXT NOT NULL UNIQUE, address TEXT NOT NULL);
+CREATE TABLE node(n INTEGER PRIMARY KEY, incarnation_id TEXT NOT NULL UNIQUE, address TEXT NOT NULL) STRICT;
 CREATE TABLE object(
     n INTEGER PRIMARY KEY, namespace TEXT NOT NULL, object_id BLOB NOT NULL,
     epoch INTEGER NOT NULL, claim TEXT NOT NULL,
     head INTEGER NOT NULL, head_digest BLOB NOT NULL, forgotten INTEGER NOT NULL, forgotten_digest BLOB NOT NULL,
-    UNIQUE (namespace, object_id));
-CREATE TABLE log(n INTEGER PRIMARY KEY, object INTEGER NOT NULL, sequence INTEGER NOT NULL, data BLOB NOT NULL);
+    UNIQUE (namespace, object_id)) STRICT;
+CREATE TABLE log(n INTEGER PRIMARY KEY, object INTEGER NOT NULL, sequence INTEGER NOT NULL, data BLOB NOT NULL) STRICT;
 CREATE UNIQUE INDEX log_chain ON log(object, sequence);
 CREATE TABLE file(
     object INTEGER NOT NULL, lineage TEXT NOT NULL, size_bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL,
-    PRIMARY KEY (object, lineage)) WITHOUT ROWID;
+    PRIMARY KEY (object, lineage)) STRICT, WITHOUT ROWID;
 CREATE TABLE alarm(
     object INTEGER NOT NULL, number INTEGER NOT NULL, at_ms INTEGER NOT NULL,
-    PRIMARY KEY (object, number)) WITHOUT ROWID;
+    PRIMARY KEY (object, number)) STRICT, WITHOUT ROWID;
 CREATE INDEX alarm_due ON alarm(at_ms);
 """
 
@@ -127,6 +127,8 @@ class SqliteJournal:
             self._writer = self._connect()
             _prepare(self._writer, path)
             self._reader = self._connect()
+            self.was_stopped_cleanly: bool = not self._writer.execute("SELECT count(*) FROM node").get
+            """Whether the process before this one unregistered, or there was none."""
             self._bytes_kept: int = self._writer.execute("SELECT ifnull(sum(length(data)), 0) FROM log").get
         except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
             raise DamagedDataError(
@@ -228,6 +230,26 @@ class SqliteJournal:
                 "ORDER BY (SELECT min(n) FROM log WHERE log.object = object.n)"
             )
             return [ObjectKey(namespace, object_id) for namespace, object_id in rows]
+
+    def has_file(self, key: ObjectKey, lineage: Lineage) -> bool:
+        """Whether the database was ever made durable as a file, and not deleted since."""
+        with self._reading("files") as reader:
+            return bool(
+                reader.execute(
+                    "SELECT count(*) FROM object JOIN file ON file.object = object.n "
+                    "WHERE namespace = ? AND object_id = ? AND lineage = ?",
+                    (*key, _lineage_text(lineage)),
+                ).get
+            )
+
+    def unregister(self) -> None:
+        """Note that this process stops cleanly: no file lacks anything, and no file is unknown."""
+
+        def remove() -> None:
+            with self._writer:
+                self._writer.execute("DELETE FROM node")
+
+        self._run_on_writer(remove)
 
     def close(self) -> None:
         """Finish what is queued, and leave one plain file."""

@@ -15,7 +15,7 @@ from perdure.limits import JOURNAL_BYTES_SOFT_MAX, STORAGE_THREADS
 from perdure.storage._directory_lock import DirectoryLock
 from perdure.storage._disk import Disk, SystemDisk
 from perdure.storage._journal import DueAlarm, Incarnation
-from perdure.storage._layout import Layout, ObjectKey
+from perdure.storage._layout import Layout, ObjectKey, wal_path
 from perdure.storage._root_store import RootContext, RootStore
 from perdure.storage._sqlite_journal import SqliteJournal
 
@@ -61,7 +61,6 @@ class Store:
         lock = DirectoryLock(layout.lock)
         try:
             journal = SqliteJournal(layout.journal, entropy=entropy, vfs=options.journal_vfs)
-            disk.sync_directory(layout.journal.parent)
             lease = journal.register(Incarnation(new_uuid(entropy)))
         except BaseException:
             lock.release()
@@ -130,6 +129,9 @@ class Store:
             await self._compact(self._journal_keys(failures), failures)
             for root in list(self._roots.values()):
                 self._forget(root)
+            if not failures:
+                self._remove_orphans()
+                self._journal.unregister()
         finally:
             self._context.executor.shutdown()
             await asyncio.to_thread(self._journal.close)
@@ -146,6 +148,17 @@ class Store:
             except (UnavailableError, DataDirectoryError) as error:
                 failures.append(str(error))
             root.close()
+
+    def _remove_orphans(self) -> None:
+        """Databases made just before a crash, none of whose commits reached the journal: nobody will ask for them."""
+        if self._journal.was_stopped_cleanly:
+            return
+        layout, disk = self._context.layout, self._context.disk
+        for key, lineage in layout.files_with_wal():
+            if not self._journal.has_file(key, lineage):
+                path = layout.database(key, lineage)
+                disk.unlink(wal_path(path))
+                disk.unlink(path)
 
     def _journal_keys(self, failures: list[str]) -> Iterable[ObjectKey]:
         try:

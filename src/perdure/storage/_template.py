@@ -16,8 +16,10 @@ PAGE_SIZE: Final = 4096
 KV_SCHEMA: Final = "CREATE TABLE _cf_KV(key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID"
 
 _APPLICATION_ID: Final = 0x70657264  # "perd": how `file` and the like can tell whose database this is
-_JOURNAL_VERSIONS: Final = slice(18, 20)  # of the header: both are 2 in WAL mode, which an in-memory database cannot enter
-_SQLITE_VERSION: Final = slice(96, 100)  # of the header: who wrote it last; for information only
+
+# Places in the header.
+_JOURNAL_VERSIONS: Final = slice(18, 20)  # both are 2 in WAL mode, which a database in memory cannot enter
+_SQLITE_VERSION: Final = slice(96, 100)  # who wrote it last; for information only
 
 
 @cache
@@ -25,7 +27,8 @@ def new_database() -> bytes:
     """The content of a new database's file."""
     connection = apsw.Connection(":memory:")
     connection.execute(
-        f"PRAGMA page_size = {PAGE_SIZE}; PRAGMA encoding = 'UTF-8'; PRAGMA application_id = {_APPLICATION_ID}; {KV_SCHEMA}"
+        f"PRAGMA page_size = {PAGE_SIZE}; PRAGMA encoding = 'UTF-8'; "
+        f"PRAGMA application_id = {_APPLICATION_ID}; {KV_SCHEMA}"
     )
     content = bytearray(connection.serialize("main"))
     connection.close()

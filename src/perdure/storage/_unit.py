@@ -113,7 +113,7 @@ class Unit:
         if code in _DISK_FAILED:
             return self.break_(StorageFailedError(text))
         # A virtual table calls it damage when its own content contradicts itself, which SQL of a guest can bring about.
-        if code in _FILE_DAMAGED and error.extendedresult != apsw.SQLITE_CORRUPT_VTAB:
+        if code in _FILE_DAMAGED and _extended_code(error) != apsw.SQLITE_CORRUPT_VTAB:
             return self.break_(damaged(self._path, text))
         if self.is_open and not self._connection.in_transaction:
             return self.break_(StorageFailedError(f"{text}; SQLite rolled back everything this turn had written"))
@@ -132,10 +132,14 @@ def _code(error: apsw.Error) -> int:
     return getattr(error, "result", apsw.SQLITE_MISUSE)
 
 
+def _extended_code(error: apsw.Error) -> int:
+    return getattr(error, "extendedresult", _code(error))
+
+
 def _text(error: apsw.Error, *, offset: int = 0) -> str:
     """SQLite's message, ` at offset N` when known, and the name of the code."""
     code = _code(error)
-    extended = getattr(error, "extendedresult", code)
+    extended = _extended_code(error)
     place = getattr(error, "error_offset", -1)
     text = f"{error} at offset {offset + place}" if place >= 0 else str(error)
     detail = "" if extended == code else f" (extended: {_name(extended)})"

@@ -25,6 +25,10 @@ class DeadlockError(RuntimeError):
     """No task can make progress: each waits for something that nobody will do."""
 
 
+class UnheardError(RuntimeError):
+    """A task or future failed, and nobody asked for its exception."""
+
+
 class _NoSelector:
     """Stands where the loop waits for the world: instead of waiting it moves the loop's time."""
 
@@ -85,7 +89,7 @@ class SimLoop(base_events.BaseEventLoop):
     def _thread_came_back(self, future: asyncio.Future[T]) -> None:
         self._threads_at_work -= 1
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # as inherited
         """End the threads of `run_in_executor`; by now they are idle."""
         self._executor_shutdown_called = True
         if self._default_executor is not None:
@@ -105,6 +109,16 @@ def _waiting(loop: asyncio.AbstractEventLoop) -> str:
 
 
 def run_sim(work: Callable[[], Coroutine[object, object, T]]) -> T:
-    """The result of `work()`, run to its end in a SimLoop of its own; tasks it left behind are cancelled."""
+    """The result of `work()`, run to its end in a SimLoop of its own; tasks it left behind are cancelled.
+
+    Raises UnheardError when the loop was told of a failure that nobody took.
+    """
+    unheard: list[str] = []
     with asyncio.Runner(loop_factory=SimLoop) as runner:
-        return runner.run(work())
+        runner.get_loop().set_exception_handler(
+            lambda loop, told: unheard.append(f"{told['message']}: {told.get('exception')!r}")
+        )
+        result = runner.run(work())
+    if unheard:
+        raise UnheardError("; ".join(unheard))
+    return result

@@ -15,6 +15,7 @@ from perdure.wire._http import response_to_wire as response_to_wire
 from perdure.wire._storage_shapes import KvRange as KvRange
 from perdure.wire._storage_shapes import SqlPage as SqlPage
 from perdure.wire._storage_shapes import SqlValue as SqlValue
+from perdure.wire._values import RegExp as RegExp
 from perdure.wire._values import decode as decode
 from perdure.wire._values import encode as encode
 from perdure.wire._values import from_expression as from_expression

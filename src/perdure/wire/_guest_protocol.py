@@ -11,12 +11,14 @@ from typing import Final
 
 
 class GuestOp(IntEnum):
-    """What the host asks of a guest."""
+    """What the host asks of a guest. WAKE and REHEARSE are between an instance and whoever makes it."""
 
     LOAD = 1
     START = 2
     EVENT = 3
     RESUME = 4
+    WAKE = 5
+    REHEARSE = 6
 
 
 class HostOp(IntEnum):

@@ -14,6 +14,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -22,20 +23,39 @@ from perdure.limits import BIGINT_DIGITS_MAX, VALUE_DEPTH_MAX
 
 SAFE_INTEGER_MAX: Final = 2**53 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BIGINT_END: Final = 10**BIGINT_DIGITS_MAX
 _SPACELESS: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RegExp:
+    """A regular expression that came from elsewhere: JavaScript's `source` and `flags`.
+
+    It is only text until its receiver compiles it: a pattern can be made to compile for minutes, and to match for ever.
+    """
+
+    source: str
+    flags: str = ""
+
+    def compile(self) -> re.Pattern[str]:
+        """The pattern, read as one of Python's. Raises re.error."""
+        flags = re.RegexFlag(0)
+        for letter in self.flags:
+            flags |= _REGEXP_FLAGS.get(letter, 0)
+        return re.compile(self.source, flags)
 
 
 def encode(value: object) -> str:
     """The expression for `value`, as JSON text in ASCII.
 
-    Raises ValueNotCloneableError for what cannot be copied: functions, class instances, naive datetimes, values
-    nested deeper than `VALUE_DEPTH_MAX` (a cycle ends there too).
+    Raises ValueNotCloneableError for what cannot be copied: functions, class instances, naive datetimes, values that
+    contain themselves or are nested deeper than `VALUE_DEPTH_MAX`.
     """
     return _SPACELESS.encode(to_expression(value))
 
 
 def decode(text: str) -> object:
-    """The value that `encode`, or the JavaScript guest's encoder, wrote. Raises ValueNotCloneableError if it is none."""
+    """The value that `encode` wrote, here or in a guest. Raises ValueNotCloneableError if it is none."""
     try:
         expression = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -43,8 +63,8 @@ def decode(text: str) -> object:
     return from_expression(expression)
 
 
-def to_expression(value: object, depth: int = 0) -> object:
-    """The JSON-able tree for `value`; see `encode`."""
+def to_expression(value: object, around: set[int] | None = None) -> object:
+    """The JSON-able tree for `value`; see `encode`. `around` holds the ids of the values that `value` is nested in."""
     kind = type(value)
     if value is None or kind is str or kind is bool:
         return value
@@ -52,15 +72,22 @@ def to_expression(value: object, depth: int = 0) -> object:
         return value if -SAFE_INTEGER_MAX <= value <= SAFE_INTEGER_MAX else ["bigint", _decimal(value)]  # type: ignore[operator, arg-type]  # kind is int
     if kind is float:
         return value if math.isfinite(value) else [_non_finite(value)]  # type: ignore[arg-type]  # kind is float
-    if depth >= VALUE_DEPTH_MAX:
+    around = set() if around is None else around
+    mark = id(value)
+    if mark in around:
+        raise ValueNotCloneableError(f"a `{kind.__name__}` contains itself: only trees of values are stored or sent")
+    if len(around) >= VALUE_DEPTH_MAX:
         raise ValueNotCloneableError(
-            f"a value is nested deeper than {VALUE_DEPTH_MAX} levels, or contains itself: flatten it before it is stored or sent"
+            f"a value is nested deeper than {VALUE_DEPTH_MAX} levels: flatten it before it is stored or sent"
         )
-    return _compound(value, depth + 1)
+    around.add(mark)
+    tree = _compound(value, around)
+    around.discard(mark)
+    return tree
 
 
 def _decimal(value: int) -> str:
-    if value.bit_length() > BIGINT_DIGITS_MAX * 3:
+    if abs(value) >= _BIGINT_END:
         raise ValueNotCloneableError(
             f"an integer of {value.bit_length()} bits is too large to store or send: keep it as text or bytes"
         )
@@ -71,36 +98,44 @@ def _non_finite(value: float) -> str:
     return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
 
 
-def _compound(value: object, depth: int) -> object:
+def _compound(value: object, around: set[int]) -> object:
     match value:
         case dict():
             if all(type(key) is str for key in value):
-                return {key: to_expression(item, depth) for key, item in value.items()}
-            return ["map", [[to_expression(key, depth), to_expression(item, depth)] for key, item in value.items()]]
+                return {key: to_expression(item, around) for key, item in value.items()}
+            return ["map", [[to_expression(key, around), to_expression(item, around)] for key, item in value.items()]]
         case list() | tuple():
-            return [[to_expression(item, depth) for item in value]]
+            return [[to_expression(item, around) for item in value]]
         case bytes() | bytearray() | memoryview():
-            return ["bytes", base64.b64encode(value).decode("ascii")]
+            return ["bytes", base64.b64encode(bytes(value)).decode("ascii")]
         case datetime():
             return ["date", _milliseconds(value)]
         case set() | frozenset():
-            return ["set", [to_expression(item, depth) for item in value]]
+            return ["set", [to_expression(item, around) for item in value]]
+        case RegExp():
+            return ["regexp", value.source, value.flags]
         case re.Pattern():
-            return [
-                "regexp",
-                value.pattern,
-                "".join(letter for letter, flag in _REGEXP_FLAGS.items() if value.flags & flag),
-            ]
+            return _pattern(value)
+        case GuestError():
+            return ["error", value.type_name, str(value)]
         case BaseException():
             return ["error", type(value).__name__, str(value)]
         case str():
-            return str(value)
+            return str.__str__(value)  # A member of `class Color(str, Enum)` says something else about itself.
         case int():
-            return to_expression(int(value), depth)
+            return to_expression(int(value), around)
         case float():
-            return to_expression(float(value), depth)
+            return to_expression(float(value), around)
         case _:
             raise ValueNotCloneableError(_not_cloneable(value))
+
+
+def _pattern(value: re.Pattern[str] | re.Pattern[bytes]) -> object:
+    if not isinstance(value.pattern, str) or value.flags & (re.VERBOSE | re.ASCII):
+        raise ValueNotCloneableError(
+            f"a pattern of bytes, or with re.VERBOSE or re.ASCII, cannot be stored or sent: `{value.pattern[:80]!r}`"
+        )
+    return ["regexp", value.pattern, "".join(letter for letter, flag in _REGEXP_FLAGS.items() if value.flags & flag)]
 
 
 def _milliseconds(value: datetime) -> float | int:
@@ -118,7 +153,8 @@ def _not_cloneable(value: object) -> str:
         hint = "functions cannot be stored or sent yet; " + hint
     elif hasattr(value, "__dataclass_fields__"):
         hint = "use dataclasses.asdict(value)"
-    return f"could not serialize object of type `{kind.__module__}.{kind.__qualname__}`, it does not support serialization: {hint}"
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    return f"could not serialize object of type `{name}`, it does not support serialization: {hint}"
 
 
 _REGEXP_FLAGS: Final = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL}
@@ -137,10 +173,13 @@ def from_expression(expression: object, depth: int = 0) -> object:
     tag = expression[0] if expression else None
     reader = _READERS.get(tag) if isinstance(tag, str) else None
     if reader is None:
-        raise ValueNotCloneableError(f"`{str(tag)[:40]}` is no kind of value we know: one of {', '.join(_READERS)}")
+        named = tag[:40] if isinstance(tag, str) else type(tag).__name__
+        raise ValueNotCloneableError(f"`{named}` is no kind of value we know: one of {', '.join(_READERS)}")
     try:
         return reader(expression, depth + 1)
-    except (LookupError, ValueError, TypeError, OverflowError, binascii.Error, re.error) as error:
+    except ValueNotCloneableError:
+        raise
+    except (LookupError, ValueError, TypeError, OverflowError, binascii.Error) as error:
         raise ValueNotCloneableError(f"a `{tag}` value is malformed: {error}") from None
 
 
@@ -155,13 +194,20 @@ def _read_bigint(expression: list[object], depth: int) -> object:
 
 def _read_date(expression: list[object], depth: int) -> object:
     milliseconds = expression[1]
-    if not isinstance(milliseconds, int | float):
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
         raise TypeError("its time is no number")
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def _read_map(expression: list[object], depth: int) -> object:
-    return {from_expression(key, depth): from_expression(item, depth) for key, item in _pairs(expression[1])}
+    return {_key(from_expression(key, depth)): from_expression(item, depth) for key, item in _pairs(expression[1])}
+
+
+def _key(value: object) -> object:
+    """What may be a key or a member of a set: tuples and frozensets were written as lists and sets."""
+    if isinstance(value, list):
+        return tuple(_key(item) for item in value)
+    return frozenset(value) if isinstance(value, set) else value
 
 
 def _read_error(expression: list[object], depth: int) -> object:
@@ -169,14 +215,12 @@ def _read_error(expression: list[object], depth: int) -> object:
 
 
 def _read_regexp(expression: list[object], depth: int) -> object:
-    flags = re.RegexFlag(0)
-    for letter in _text(expression[2]):
-        flags |= _REGEXP_FLAGS.get(letter, 0)
-    return re.compile(_text(expression[1]), flags)
+    return RegExp(_text(expression[1]), _text(expression[2]))
 
 
 def _pairs(value: object) -> list[tuple[object, object]]:
-    return [(key, item) for key, item in _items(value)]  # type: ignore[misc]  # unpacking checks the shape
+    pairs = [_items(pair) for pair in _items(value)]
+    return [(key, item) for key, item in pairs]
 
 
 def _items(value: object) -> list[object]:
@@ -200,7 +244,7 @@ _READERS: Final[dict[str, Callable[[list[object], int], object]]] = {
     "date": _read_date,
     "bytes": lambda expression, depth: base64.b64decode(_text(expression[1]), validate=True),
     "map": _read_map,
-    "set": lambda expression, depth: {from_expression(item, depth) for item in _items(expression[1])},
+    "set": lambda expression, depth: {_key(from_expression(item, depth)) for item in _items(expression[1])},
     "regexp": _read_regexp,
     "error": _read_error,
     "url": lambda expression, depth: _text(expression[1]),

@@ -82,7 +82,8 @@ def _as_worker_code(given: object) -> WorkerCode:
         return given
     if not isinstance(given, Mapping):
         raise WorkerCodeError(
-            f"the code of a worker is a WorkerCode or a mapping with `main_module` and `modules`, not `{type(given).__name__}`: "
+            "the code of a worker is a WorkerCode or a mapping with `main_module` and `modules`, not "
+            f"`{type(given).__name__}`: "
             'return WorkerCode(main_module="app.py", modules={"app.py": source})'
         )
     named = {_CAMEL.get(str(key), str(key)): value for key, value in given.items()}
@@ -102,22 +103,32 @@ def _modules(code: WorkerCode) -> dict[str, Module]:
     if code.global_outbound is not None:
         raise WorkerCodeError("global_outbound must be None for now: dynamic workers have no network")
     modules = {_module_name(name): _module(str(name), source) for name, source in code.modules.items()}
-    size = sum(len(module.text.encode("utf-8", "surrogatepass")) for module in modules.values())
+    size = sum(_size(name, module) for name, module in modules.items())
     if size > CODE_BYTES_MAX:
         raise WorkerCodeError(
             f"Dynamic Worker code size {size} bytes exceeds the maximum allowed size of {CODE_BYTES_MAX} bytes"
         )
-    if code.main_module not in modules:
+    if not isinstance(code.main_module, str) or code.main_module not in modules:
         raise WorkerCodeError(
-            f"Main module name is not present in bundle: `{code.main_module}` is not among {', '.join(map(repr, modules))}"
+            f"Main module name is not present in bundle: `{code.main_module}` is not among "
+            f"{', '.join(map(repr, modules))}"
         )
     return modules
 
 
+def _size(name: str, module: Module) -> int:
+    if module.kind == "data":
+        return len(base64.b64decode(module.text))
+    try:
+        return len(module.text.encode())
+    except UnicodeEncodeError as error:
+        raise WorkerCodeError(f"module `{name}` is no text, it has half a character at {error.start}") from None
+
+
 def _module_name(name: object) -> str:
-    if not isinstance(name, str) or not name or "\n" in name or "\0" in name:
+    if not isinstance(name, str) or not name or not name.isprintable():
         raise WorkerCodeError(f"`{name!r}` is no module name: use a path such as 'app.py' or 'lib/util.js'")
-    if name.startswith("/") or posixpath.normpath(name) != name or name.startswith("../"):
+    if name.startswith(("/", "../")) or posixpath.normpath(name) != name:
         raise WorkerCodeError(f"module name `{name}` must be a plain relative path, such as 'lib/util.py'")
     return name
 
@@ -125,7 +136,7 @@ def _module_name(name: object) -> str:
 def _module(name: str, source: object) -> Module:
     if isinstance(source, str):
         return Module(_kind_by_name(name), source)
-    if not isinstance(source, Mapping) or len(source) != 1 or (kind := str(next(iter(source)))) not in _KINDS:
+    if not isinstance(source, Mapping) or len(source) != 1 or (kind := next(iter(source))) not in _KINDS:
         raise WorkerCodeError(f"module `{name}` must be a string, or contain exactly one of: {', '.join(_KINDS)}")
     content = source[kind]
     if kind == "data":
@@ -134,8 +145,8 @@ def _module(name: str, source: object) -> Module:
         return Module(kind, base64.b64encode(bytes(content)).decode("ascii"))
     if kind == "json":
         try:
-            return Module(kind, json.dumps(content))
-        except (TypeError, ValueError) as error:
+            return Module(kind, json.dumps(content, allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as error:
             raise WorkerCodeError(f"module `{name}` cannot be written as JSON: {error}") from None
     if not isinstance(content, str):
         raise WorkerCodeError(f"module `{name}`: {kind} is a string, not `{type(content).__name__}`")
@@ -161,11 +172,13 @@ def _language(main: str, modules: Mapping[str, Module]) -> Language:
     for name, module in modules.items():
         if python and module.kind in {"js", "cjs"}:
             raise WorkerCodeError(
-                f"Module `{name}` is a JavaScript module, but the main module `{main}` is a Python module: a worker has one language"
+                f"Module `{name}` is a JavaScript module, but the main module `{main}` is a Python module: a "
+                "worker has one language"
             )
         if not python and module.kind == "py":
             raise WorkerCodeError(
-                f"Module `{name}` is a Python module, but the main module isn't a Python module: a worker has one language"
+                f"Module `{name}` is a Python module, but the main module isn't a Python module: a worker has one "
+                "language"
             )
     return "python" if python else "javascript"
 
@@ -184,21 +197,22 @@ def _env(env: object) -> str:
 
 def _limits(limits: object) -> tuple[int, int]:
     if isinstance(limits, Mapping):
-        try:
-            limits = Limits(**{_CAMEL.get(str(key), str(key)): value for key, value in limits.items()})
-        except TypeError:
-            raise WorkerCodeError(f"limits has `cpu_ms` and `memory_mb`, not: {', '.join(map(str, limits))}") from None
+        named = {_CAMEL.get(str(key), str(key)): value for key, value in limits.items()}
+        unknown = sorted(set(named) - {"cpu_ms", "memory_mb"})
+        if unknown:
+            raise WorkerCodeError(f"limits has `cpu_ms` and `memory_mb`, not `{unknown[0]}`")
+        limits = Limits(**named)
     if not isinstance(limits, Limits):
         raise WorkerCodeError(f"limits is a Limits(cpu_ms=…, memory_mb=…), not `{type(limits).__name__}`")
     cpu_ms = CPU_MS_DEFAULT if limits.cpu_ms is None else limits.cpu_ms
     if not isinstance(cpu_ms, int) or not 1 <= cpu_ms <= CPU_MS_MAX:
         raise WorkerCodeError(f"limits.cpu_ms is `{cpu_ms}`, it must be between 1 and {CPU_MS_MAX}")
-    memory = MEMORY_BYTES_DEFAULT if limits.memory_mb is None else limits.memory_mb * MIB
-    if not isinstance(memory, int) or not MEMORY_BYTES_MIN <= memory <= 4096 * MIB:
+    memory_mb = MEMORY_BYTES_DEFAULT // MIB if limits.memory_mb is None else limits.memory_mb
+    if not isinstance(memory_mb, int) or not MEMORY_BYTES_MIN // MIB <= memory_mb <= 4096:
         raise WorkerCodeError(
-            f"limits.memory_mb is `{limits.memory_mb}`, it must be between {MEMORY_BYTES_MIN // MIB} and 4096"
+            f"limits.memory_mb is `{memory_mb}`, it must be between {MEMORY_BYTES_MIN // MIB} and 4096"
         )
-    return cpu_ms, memory
+    return cpu_ms, memory_mb * MIB
 
 
 def _digest(main: str, modules: Mapping[str, Module]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from perdure.clock import Clock
-from perdure.errors import LimitExceededError, ObjectResetError, PerdureError
+from perdure.errors import LimitExceededError, ObjectResetError, PerdureError, SqlInterruptedError
 from perdure.limits import LOG_LINE_BYTES_MAX, LOG_LINES_PER_TURN_MAX
 from perdure.wire import ERROR_MARK, HostOp
 from perdure.workers._code import CheckedCode
@@ -62,7 +62,7 @@ class WorkerHost:
             return self._refuse(op)
         try:
             return answer(key, payload)
-        except (LimitExceededError, AbortedError):
+        except (LimitExceededError, AbortedError, SqlInterruptedError):
             raise
         except PerdureError as error:
             return ERROR_MARK + json.dumps(error_shape(error))

@@ -174,7 +174,7 @@ class LoaderEntry:
             self._session, self._hooks = session, hooks
             self._owner.booted(self)
         except BaseException:
-            self._owner.failed(self)
+            self.forget_code()
             raise
         finally:
             self._booting = None
@@ -199,7 +199,11 @@ class LoaderEntry:
 
     def sweep(self, now_s: float) -> None:
         """Throw the isolate away when it has been idle for `ISOLATE_IDLE_S`."""
-        if self._session is not None and not self._session.is_busy and now_s - self._last_used_s > ISOLATE_IDLE_S:
+        if self._session is None:
+            return
+        if self._session.is_busy:
+            self._last_used_s = now_s
+        elif now_s - self._last_used_s > ISOLATE_IDLE_S:
             self.close()
 
     def close(self) -> None:
@@ -238,7 +242,8 @@ class LoaderCache:
             entry = self._entries[key] = LoaderEntry(self._runtime, label=scope, load=load, owner=self)
             self._keys[entry] = key
             if len(self._entries) > _ENTRIES_MAX:
-                self.failed(next(iter(self._keys)))
+                self.failed(next(iter(self._entries.values())))
+        self._entries.move_to_end(key)
         return entry
 
     def load(self, code: WorkerCode | Mapping[str, object]) -> LoaderEntry:

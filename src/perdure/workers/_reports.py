@@ -83,7 +83,7 @@ def parse_loaded(text: str) -> Mapping[str, str]:
         )
     try:
         exports = tree["ok"]["exports"]  # type: ignore[index]  # a wrong shape is caught below
-        return {str(name)[:200]: str(kind)[:40] for name, kind in exports.items()}
+        return {name[:200]: _words(kind)[:40] for name, kind in exports.items()}
     except (LookupError, TypeError, AttributeError) as error:
         raise _malformed(str(error)) from None
 
@@ -91,13 +91,16 @@ def parse_loaded(text: str) -> Mapping[str, str]:
 def guest_error(shape: object) -> GuestError:
     """The error a guest described. Guests may write anything here, so everything is cut to a sane length."""
     if not isinstance(shape, dict):
-        return GuestError(str(shape)[:_TEXT_MAX])
-    traceback = shape.get("traceback")
+        return GuestError(_words(shape)[:_TEXT_MAX])
     return GuestError(
-        str(shape.get("message", ""))[:_TEXT_MAX],
-        type_name=str(shape.get("type", "Error"))[:200],
-        guest_traceback=traceback[:_TEXT_MAX] if isinstance(traceback, str) else "",
+        _words(shape.get("message"))[:_TEXT_MAX],
+        type_name=_words(shape.get("type"), "Error")[:200],
+        guest_traceback=_words(shape.get("traceback"))[:_TEXT_MAX],
     )
+
+
+def _words(value: object, otherwise: str = "") -> str:
+    return value if isinstance(value, str) else otherwise
 
 
 def _tree(text: str) -> dict[str, object]:
@@ -126,9 +129,9 @@ def _done(item: object) -> Done:
 
 def _operation(item: object) -> Operation:
     operation_id, kind, payload = _list(item)
-    if not isinstance(payload, dict):
-        raise TypeError("an operation has no payload")
-    return Operation(_int(operation_id), str(kind), payload)
+    if not isinstance(payload, dict) or not isinstance(kind, str):
+        raise TypeError("an operation has no kind or no payload")
+    return Operation(_int(operation_id), kind, payload)
 
 
 def _section(item: object) -> SectionChange:
@@ -143,14 +146,15 @@ def _timer(value: object) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         raise ValueError("a timer has no delay")
-    return min(float(value), _TIMER_MS_MAX)
+    return float(min(value, _TIMER_MS_MAX))
 
 
 def _bounded(value: object) -> list[object]:
     items = _list(value)
     if len(items) > GUEST_PENDING_OPERATIONS_MAX:
         raise LimitExceededError(
-            f"the guest started {len(items)} operations in one turn, the limit is {GUEST_PENDING_OPERATIONS_MAX}: await some before starting more",
+            f"the guest started {len(items)} operations in one turn, the limit is {GUEST_PENDING_OPERATIONS_MAX}: "
+            "await some before starting more",
             limit="host_calls",
         )
     return items

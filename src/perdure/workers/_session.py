@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -63,6 +63,10 @@ class TurnHooks(Protocol):
         ...
 
     def section(self, change: SectionChange) -> None: ...
+    def forgot(self) -> None:
+        """The guest's memory is gone, the session goes on: close what the guest held open."""
+        ...
+
     def ended(self, error: PerdureError) -> None:
         """The isolate is gone, and with it everything in the guest's memory."""
         ...
@@ -72,6 +76,13 @@ class TurnHooks(Protocol):
 class _Outcome:
     done: Done
     mark: int
+
+
+_Answer = _Outcome | asyncio.Future[_Outcome] | None
+"""What a turn has for the event it was run for: its outcome, the future of one that is not finished, or no event."""
+
+_Turned = tuple[list[str], object]
+"""What the guest replied in one turn, and its captured writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +120,18 @@ class GuestSession:
         self._last_event = 0
         self._waiting: dict[int, asyncio.Future[_Outcome]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
-        self._operations = 0
+        self._events = 0
         self._timer: asyncio.TimerHandle | None = None
         self._pending = 0
         self._is_running = False
-        self._long: asyncio.Task[_Outcome | None] | None = None
+        self._long: asyncio.Task[_Answer] | None = None
 
     # ── what the owner calls ────────────────────────────────────────────────────────────────────────────────
 
     @property
     def is_busy(self) -> bool:
         """True while the guest has events, timers, operations or background work under way."""
-        return bool(self._waiting or self._tasks or self._timer or self._pending or self._operations)
+        return bool(self._events or self._is_running or self._waiting or self._tasks or self._timer or self._pending)
 
     @property
     def memory_bytes(self) -> int:
@@ -129,55 +140,49 @@ class GuestSession:
 
     async def boot(self) -> None:
         """Load the code, and construct the object if there is one. Raises WorkerLoadError, GuestError."""
-        await self._hooks.enter(inside=True)
+        await self._enter(inside=True)
         await self._turn(None, "")
 
     async def event(self, fields: Mapping[str, object]) -> object:
         """Deliver one event; its result as JSON tree, once what it wrote is durable. Raises GuestError and its kin."""
-        if not self._hooks.try_enter(inside=False):
-            await self._hooks.enter(inside=False)
-        if self._error is not None:
-            self._hooks.leave()
-            raise self._error
-        self._last_event += 1
-        event_id = self._last_event
-        outcome = await self._turn(
-            GuestOp.EVENT, _COMPACT({"e": event_id, **fields, "now": self._clock.now_ms()}), event_id
-        )
-        if outcome is None:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting[event_id] = waiter
-            try:
-                outcome = await waiter
-            finally:
-                self._waiting.pop(event_id, None)
-        if not self._hooks.is_clear(outcome.mark):
-            await self._hooks.confirmed(outcome.mark)
+        body = _COMPACT(fields)[1:]
+        self._events += 1
+        try:
+            await self._enter(inside=False)
+            self._last_event += 1
+            event_id = self._last_event
+            payload = f'{{"e":{event_id},"now":{self._clock.now_ms()},{body}'
+            outcome = await self._turn(GuestOp.EVENT, payload, event_id)
+            if isinstance(outcome, asyncio.Future):
+                outcome = await outcome
+            assert outcome is not None, "the turn of an event had no outcome"
+            if not self._hooks.is_clear(outcome.mark):
+                await self._hooks.confirmed(outcome.mark)
+        finally:
+            self._events -= 1
         if outcome.done.error is not None:
             raise outcome.done.error
         return outcome.done.result
+
+    async def _enter(self, *, inside: bool) -> None:
+        if not self._hooks.try_enter(inside=inside):
+            await self._hooks.enter(inside=inside)
+        if self._error is not None:
+            self._hooks.leave()
+            raise self._error
 
     def end(self, error: PerdureError) -> None:
         """Throw the isolate away; everything under way in it fails with `error`."""
         if self._error is not None:
             return
         self._error = error
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        for waiter in self._waiting.values():
-            if not waiter.done():
-                waiter.set_exception(error)
-        self._waiting.clear()
-        for task in self._tasks:
-            task.cancel()
-        self._pending = 0
+        self._drop_work(error)
         if not self._is_running:  # An isolate that runs on a thread is dropped when its turn is over.
             self._drop_isolate()
 
     # ── one turn ────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _turn(self, op: GuestOp | None, payload: str, event_id: int | None = None) -> _Outcome | None:
+    async def _turn(self, op: GuestOp | None, payload: str, event_id: int | None = None) -> _Answer:
         """Run one turn; the input gate is held, and is left when the turn is over. `op` None is the boot."""
         self._is_running = True
         if self._history.is_short:
@@ -189,37 +194,41 @@ class GuestSession:
                     self._is_running = False
                     self._hooks.leave()
                     return None
-            except BaseException as error:
-                self._fail(error)
+            except Exception as error:  # noqa: BLE001  # whatever ended a turn ends its isolate
+                reason = self._fail(error)
                 self._hooks.leave()
-                raise
+                raise reason from reason.__cause__
             else:
                 return self._finish(result, event_id)
         # A thread cannot be stopped: the turn goes on, and is finished, even when whoever waits for it gives up.
         self._long = asyncio.ensure_future(self._long_turn(op, payload, event_id))
         return await asyncio.shield(self._long)
 
-    async def _long_turn(self, op: GuestOp | None, payload: str, event_id: int | None) -> _Outcome | None:
+    async def _long_turn(self, op: GuestOp | None, payload: str, event_id: int | None) -> _Answer:
         try:
             result = await self._runner.run_on_thread(self._call(op, payload), self._history, cpu_ms=self.code.cpu_ms)
-        except BaseException as error:
-            self._fail(error)
+        except asyncio.CancelledError:  # The loop is being closed; the runner has waited for the thread.
+            self._fail(ObjectResetError("the turn was cancelled", retryable=True))
             self._hooks.leave()
             raise
+        except Exception as error:  # noqa: BLE001  # whatever ended a turn ends its isolate
+            reason = self._fail(error)
+            self._hooks.leave()
+            raise reason from reason.__cause__
         return self._finish(result, event_id)
 
-    def _call(self, op: GuestOp | None, payload: str) -> Callable[[int], tuple[str, object]]:
+    def _call(self, op: GuestOp | None, payload: str) -> Callable[[int], _Turned]:
         """The work of a turn, to be run on any one thread: the guest's code, then the commit."""
 
-        def run(cpu_ms: int) -> tuple[str, object]:
+        def run(cpu_ms: int) -> _Turned:
             self._hooks.begin(deadline_s=self._clock.monotonic_s() + cpu_ms / 1000)
-            reply = "{}"
+            replies = []
             if self._isolate is None:
-                reply = self._boot_isolate(cpu_ms)
+                replies.append(self._boot_isolate(cpu_ms))
             if op is not None:
                 assert self._isolate is not None
-                reply = self._isolate.call(op, payload, cpu_ms=cpu_ms)
-            return reply, self._hooks.commit()
+                replies.append(self._isolate.call(op, payload, cpu_ms=cpu_ms))
+            return replies, self._hooks.commit()
 
         return run
 
@@ -237,37 +246,38 @@ class GuestSession:
             cpu_ms=cpu_ms,
         )
 
-    def _finish(self, result: tuple[str, object], event_id: int | None) -> _Outcome | None:
-        reply, captured = result
-        own: _Outcome | None = None
+    def _finish(self, turned: _Turned, event_id: int | None) -> _Answer:
+        replies, captured = turned
+        own: _Answer = None
         self._is_running = False
         try:
             mark = self._hooks.committed(captured)
             if self._error is not None:  # It was ended while it ran.
-                self._drop_isolate()
                 raise self._error
-            own = self._absorb(parse_report(reply), mark, event_id)
-        except BaseException as error:
-            self._fail(error)
-            raise
+            for reply in replies[:-1]:  # The start's, when the turn had to start the guest first.
+                self._absorb(parse_report(reply), mark, None)
+            own = self._absorb(parse_report(replies[-1]), mark, event_id)
+        except Exception as error:  # noqa: BLE001  # whatever ended a turn ends its isolate
+            reason = self._fail(error)
+            raise reason from reason.__cause__
         finally:
             self._hooks.leave()
         return own
 
-    def _fail(self, error: BaseException) -> None:
-        """A turn failed: the guest's memory cannot be trusted, its writes are dropped."""
+    def _fail(self, error: BaseException) -> PerdureError:
+        """A turn failed: the guest's memory cannot be trusted, its writes are dropped. What to tell the caller."""
         self._is_running = False
         self._hooks.rollback()
         if self._error is not None:
             self._drop_isolate()
-            return
-        reason = (
-            error
-            if isinstance(error, PerdureError)
-            else InternalError(f"{type(error).__name__} in a turn: {error}; please report this")
-        )
-        self.end(reason)
-        self._hooks.ended(reason)
+            return self._error
+        if not isinstance(error, PerdureError):
+            cause = error
+            error = InternalError(f"{type(cause).__name__} in a turn: {cause}; please report this")
+            error.__cause__ = cause
+        self.end(error)
+        self._hooks.ended(error)
+        return error
 
     def _lose_memory(self) -> None:
         """An inline turn overran. Its isolate is gone; other events that were under way in it can only be told."""
@@ -276,14 +286,18 @@ class GuestSession:
         lost = ObjectResetError(
             "the object was restarted because another call ran too long; its data is safe, try again", retryable=True
         )
-        for waiter in self._waiting.values():
+        self._drop_work(lost)
+        self._hooks.forgot()
+
+    def _drop_work(self, error: PerdureError) -> None:
+        """Everything under way in the guest is gone with its memory."""
+        waiting, self._waiting = self._waiting, {}
+        for waiter in waiting.values():
             if not waiter.done():
-                waiter.set_exception(lost)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+                waiter.set_exception(error)
         for task in self._tasks:
             task.cancel()
+        self._set_timer(None)
         self._pending = 0
 
     def _drop_isolate(self) -> None:
@@ -293,20 +307,22 @@ class GuestSession:
 
     # ── what a report asks for ──────────────────────────────────────────────────────────────────────────────
 
-    def _absorb(self, report: Report, mark: int, event_id: int | None) -> _Outcome | None:
-        own: _Outcome | None = None
+    def _absorb(self, report: Report, mark: int, event_id: int | None) -> _Answer:
+        own: _Answer = None
         for done in report.done:
             outcome = _Outcome(done, mark)
             if done.event_id == event_id:
                 own = outcome
-            elif (waiter := self._waiting.get(done.event_id)) is not None and not waiter.done():
+            elif (waiter := self._waiting.pop(done.event_id, None)) is not None and not waiter.done():
                 waiter.set_result(outcome)
         for change in report.sections:
             self._hooks.section(change)
-        for operation in report.operations:
-            self._begin(operation, mark)
+        self._begin(report.operations, mark)
         self._pending = report.pending
         self._set_timer(report.timer_ms)
+        if own is None and event_id is not None:  # Made before the gate is left: the very next turn may finish it.
+            own = self._waiting[event_id] = asyncio.get_running_loop().create_future()
+            own.add_done_callback(_heard)  # Its caller may have given up.
         return own
 
     def _set_timer(self, delay_ms: float | None) -> None:
@@ -320,44 +336,39 @@ class GuestSession:
         self._timer = None
         self._spawn(self._resume([]))
 
-    def _begin(self, operation: Operation, mark: int) -> None:
-        if len(self._tasks) >= GUEST_PENDING_OPERATIONS_MAX:
+    def _begin(self, operations: Sequence[Operation], mark: int) -> None:
+        room = max(0, GUEST_PENDING_OPERATIONS_MAX - len(self._tasks))
+        for operation in operations[:room]:
+            self._spawn(self._perform(operation, mark))
+        if refused := operations[room:]:
             error = OverloadedError(
                 f"this worker has {GUEST_PENDING_OPERATIONS_MAX} operations under way: await some before starting more"
             )
-            self._spawn(self._resume([[operation.operation_id, 0, error_shape(error)]]))
-            return
-        self._spawn(self._perform(operation, mark))
+            self._spawn(self._resume([[operation.operation_id, 0, error_shape(error)] for operation in refused]))
 
     async def _perform(self, operation: Operation, mark: int) -> None:
         isolate = self._isolate
-        self._operations += 1
         try:
             if not self._hooks.is_clear(mark):
                 await self._hooks.confirmed(mark)
             settled: list[object] = [operation.operation_id, 1, await self._hooks.perform(operation)]
-        except PerdureError as error:
+        except Exception as error:  # noqa: BLE001  # whatever it called may have raised it: the guest is told
             settled = [operation.operation_id, 0, error_shape(error)]
-        finally:
-            self._operations -= 1
         if self._isolate is isolate:
             await self._resume([settled])
 
     async def _resume(self, settled: list[list[object]]) -> None:
         try:
-            await self._hooks.enter(inside=True)
+            await self._enter(inside=True)
+            if self._isolate is None:
+                self._hooks.leave()
+            else:
+                await self._turn(GuestOp.RESUME, _COMPACT({"c": settled, "now": self._clock.now_ms()}))
         except PerdureError:
-            return  # The object broke meanwhile: everything it had under way has been told already.
-        if self._error is not None or self._isolate is None:
-            self._hooks.leave()
-            return
-        try:
-            await self._turn(GuestOp.RESUME, _COMPACT({"c": settled, "now": self._clock.now_ms()}))
-        except PerdureError:
-            return  # `_fail` has told everybody who waited.
+            return  # The object broke, now or meanwhile: `_fail` or `end` has told everybody who waited.
 
-    def _spawn(self, work: object) -> None:
-        task: asyncio.Task[object] = asyncio.ensure_future(work)  # type: ignore[arg-type]  # always a coroutine
+    def _spawn(self, work: Coroutine[object, object, object]) -> None:
+        task: asyncio.Task[object] = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -373,6 +384,11 @@ def check_object_class(name: str, exports: Mapping[str, str]) -> None:
     raise WorkerCodeError(
         f"`{name}` is no Durable Object class but a {kind}; declare it as `class {name}(DurableObject)`"
     )
+
+
+def _heard(waiter: asyncio.Future[_Outcome]) -> None:
+    if not waiter.cancelled():
+        waiter.exception()
 
 
 def error_shape(error: BaseException) -> dict[str, object]:

@@ -71,6 +71,8 @@ class StatelessHooks:
 
     def section(self, change: SectionChange) -> None: ...
 
+    def forgot(self) -> None: ...
+
     def ended(self, error: PerdureError) -> None:
         self.error = error
 
@@ -98,7 +100,8 @@ class EntrypointTarget:
         kind = session.exports.get(self._name)
         if kind == "object":
             raise WorkerCodeError(
-                f"entrypoint name {self._name} refers to a Durable Object class: use get_durable_object_class('{self._name}')"
+                f"entrypoint name {self._name} refers to a Durable Object class: use "
+                f"get_durable_object_class('{self._name}')"
             )
         if kind is None:
             there = ", ".join(f"`{name}`" for name in sorted(session.exports)) or "nothing"

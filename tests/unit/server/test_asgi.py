@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.unit.server.asgi_client import exchange, http_scope, messages_of
 
 from perdure.limits import URL_BYTES_MAX
 from perdure.server._asgi import AsgiApp, Receive, Scope, Send, refuse_websocket, serve_http, serve_lifespan
 from perdure.web import Request, Response
-from tests.unit.server.asgi_client import exchange, http_scope, messages_of
 
 
 def app_of(answer: object = None, *, seen: list[Request] | None = None, body_bytes_max: int = 100) -> AsgiApp:
@@ -130,7 +130,10 @@ def test_an_undeclared_body_over_the_limit_is_refused(events: Any) -> None:
 
 def test_a_client_that_leaves_while_sending_reaches_nobody() -> None:
     seen: list[Request] = []
-    events = [{"type": "http.request", "body": b"a", "more_body": True}, {"type": "http.disconnect"}]
+    events: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b"a", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
 
     sent = asyncio.run(messages_of(app_of(seen=seen), http_scope(method="POST"), events))
 

@@ -83,7 +83,7 @@ def test_a_value_that_could_forge_a_line_is_refused(value: str) -> None:
 
 def test_a_value_that_is_no_string_is_refused() -> None:
     with pytest.raises(HttpMessageError, match="`int` as its value"):
-        Headers({"content-length": 5})  # type: ignore[dict-item]  # what an untyped caller does
+        Headers({"content-length": 5})  # type: ignore[arg-type]  # what an untyped caller does
 
 
 def test_whitespace_around_a_value_is_dropped() -> None:

@@ -1,0 +1,173 @@
+"""`python -m benchmarks`: perdure beside npm workerd, in turn and on the same machine; medians of several rounds.
+
+    python -m benchmarks [--rounds N] [--seconds S] [--only ROW]
+
+Prints a Markdown table. See README.md for what the rows mean. Effects: process, disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from benchmarks._load import load
+from benchmarks._servers import Server, perdure, workerd
+
+Figures = dict[str, dict[str, list[float]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A row of answers per second."""
+
+    title: str
+    path: str
+    connections: int
+    names: int = 1
+    peer_path: str | None = None  # None: the same; "": the peer has no such thing
+
+
+RATES = [
+    *(Rate(f"seed app, {c} connections", "/app/warm?", c) for c in (1, 16, 64)),
+    *(Rate(f"seed app, Python guest, {c} connections", "/app-py/warm-py?", c, peer_path="/app/warm?") for c in (1, 16, 64)),
+    *(Rate(f"seed app, code set each time, {c} connections", "/init/warm?", c) for c in (1, 16, 64)),
+    Rate("cold load of a worker, JavaScript, 1 connection", "/cold/", 1, 0),
+    Rate("cold load of a worker, Python, 1 connection", "/cold-py/", 1, 0, peer_path="/cold/"),
+    Rate("cold load of a worker, JavaScript, 16 connections", "/cold/", 16, 0),
+    Rate("never-seen app, JavaScript, 16 connections", "/init/", 16, 0),
+    Rate("never-seen app, Python, 16 connections", "/init-py/", 16, 0, peer_path="/init/"),
+    Rate("durable put, 1 object, 64 connections", "/c/", 64, 1),
+    Rate("durable put, 100 objects, 64 connections", "/c/", 64, 100),
+    Rate("durable put, 10,000 objects, 64 connections", "/c/", 64, 10_000),
+]
+BURNS = [(language, way) for language in ("js", "py") for way in ("code", "regex", "sql", "calls")]
+APPS = 300
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--only", default="", help="rows whose title contains this")
+    options = parser.parse_args()
+    figures: Figures = defaultdict(lambda: defaultdict(list))
+    for _ in range(options.rounds):
+        for start in (perdure, workerd):
+            with start() as server:
+                measure(server, options.seconds, options.only, figures)
+        if not options.only:
+            for title, act in FIRST_ANSWERS.items():
+                figures[title]["perdure"].append(act())
+    print_table(figures)
+
+
+def measure(server: Server, seconds: float, only: str, figures: Figures) -> None:
+    """All rows against one server."""
+    ours = server.name == "perdure"
+    get(server.url + "/init/warm")
+    if ours:
+        get(server.url + "/init-py/warm-py")
+    for row in RATES:
+        if only not in row.title:
+            continue
+        path = row.path if ours or row.peer_path is None else row.peer_path
+        measured = load(server.url, path, connections=row.connections, seconds=seconds, names=row.names)
+        figures[f"{row.title} [1/s]"][server.name].append(measured.per_second)
+        if measured.errors:
+            print(f"{server.name}: {row.title}: {measured.errors} errors", file=sys.stderr)
+    if ours:
+        for language, way in BURNS:
+            title = f"p99 of another app while a {language} guest burns CPU in {way} [ms]"
+            if only in title:
+                figures[title][server.name].append(p99_beside_burner(server, language, way, seconds))
+    if not only:
+        figures["start-up to first answer [ms]"][server.name].append(server.started_s * 1000)
+        for suffix in ("", "-py") if ours else ("",):
+            title = f"memory per live app{', Python guest' if suffix else ''} [KiB]"
+            figures[title][server.name].append(memory_per_app(server, suffix))
+
+
+def p99_beside_burner(server: Server, language: str, way: str, seconds: float) -> float:
+    """p99 of the seed app at 4 connections while one guest burns a second of CPU, again and again."""
+    is_over = threading.Event()
+
+    def burn() -> None:
+        while not is_over.is_set():
+            get(f"{server.url}/burn/{language}/{way}", may_fail=True)
+
+    burner = threading.Thread(target=burn)
+    burner.start()
+    measured = load(server.url, "/app/warm?", connections=4, seconds=max(seconds, 3))
+    is_over.set()
+    burner.join()
+    return measured.p99_ms
+
+
+def memory_per_app(server: Server, suffix: str) -> float:
+    """Private memory added by one more app that has answered a request and is still live."""
+    before = server.private_kib()
+    for number in range(APPS):
+        get(f"{server.url}/init{suffix}/memory{suffix}-{number}")
+    return (server.private_kib() - before) / APPS
+
+
+def get(url: str, *, may_fail: bool = False) -> None:
+    """One request."""
+    try:
+        with urlopen(url, timeout=60) as answer:
+            answer.read()
+    except HTTPError as error:
+        with error:
+            if not may_fail:
+                raise
+
+
+def fresh_process(command: list[str]) -> Callable[[], float]:
+    """How long a fresh process takes to do next to nothing, in ms."""
+
+    def act() -> float:
+        before = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=True)
+        return (time.perf_counter() - before) * 1000
+
+    return act
+
+
+FIRST_ANSWERS = {
+    "a fresh Python process that imports json and sqlite3 and says one line [ms]": fresh_process(
+        [sys.executable, "-c", "import json, sqlite3; print(1)"]
+    ),
+    **(
+        {"a fresh Node process that says one line [ms]": fresh_process(["node", "-e", "console.log(1)"])}
+        if shutil.which("node")
+        else {}
+    ),
+}
+
+
+def print_table(figures: Figures) -> None:
+    """Medians, and the ratio where both were measured."""
+    print("| | perdure | workerd | ratio |\n|---|---:|---:|---:|")
+    for title, sides in figures.items():
+        ours, theirs = (statistics.median(sides[name]) if sides.get(name) else None for name in ("perdure", "workerd"))
+        ratio = f"{ours / theirs:.2f}" if ours is not None and theirs else ""
+        print(f"| {title} | {_number(ours)} | {_number(theirs)} | {ratio} |")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+if __name__ == "__main__":
+    main()

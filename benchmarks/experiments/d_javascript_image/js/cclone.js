@@ -1,0 +1,2 @@
+import "./gaps.js";
+import "./core.js";

@@ -1,0 +1,3 @@
+import "core-js/actual/structured-clone";
+import "./gaps.js";
+import "./core.js";

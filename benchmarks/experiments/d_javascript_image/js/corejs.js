@@ -1,0 +1,2 @@
+import "./corejs-first.js";
+import "./core.js";

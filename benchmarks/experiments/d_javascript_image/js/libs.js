@@ -1,0 +1,3 @@
+// every piece from npm instead of the C extensions
+import "./libs-first.js";
+import "./core.js";

@@ -1,0 +1,4 @@
+import "web-streams-polyfill/polyfill";
+import "./gaps.js";
+import "./clone-own.js";
+import "./core.js";

@@ -1,0 +1,112 @@
+// structuredClone.
+const { isArray } = Array;
+const { defineProperty, getPrototypeOf, hasOwn, keys } = Object;
+
+// Taken from the prototypes, so that an object that only looks like one of these is told apart.
+const getter = (prototype, key) => uncurried(Object.getOwnPropertyDescriptor(prototype, key).get);
+const uncurried = (method) => Function.prototype.call.bind(method);
+const tagOf = uncurried(Object.prototype.toString);
+const typedArray = getPrototypeOf(Uint8Array.prototype);
+const kindOf = getter(typedArray, Symbol.toStringTag);
+const timeOf = uncurried(Date.prototype.getTime);
+const sizeOfMap = getter(Map.prototype, "size");
+const sizeOfSet = getter(Set.prototype, "size");
+const sizeOfBuffer = getter(ArrayBuffer.prototype, "byteLength");
+const sourceOf = getter(RegExp.prototype, "source");
+const unboxed = [Boolean, Number, String, BigInt].map((kind) => uncurried(kind.prototype.valueOf));
+
+const VIEWS = Object.fromEntries(
+  [
+    Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array,
+    BigInt64Array, BigUint64Array, globalThis.Float16Array,
+  ].filter(Boolean).map((kind) => [kind.name, kind]),
+);
+const ERRORS = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
+const NEVER_CLONED = new Set(["Promise", "WeakMap", "WeakSet", "WeakRef", "Generator", "AsyncGenerator"].map((name) => `[object ${name}]`));
+
+/** A deep copy of `value`; buffers in `transfer` are moved. */
+export function structuredClone(value, options) {
+  if (arguments.length === 0) throw new TypeError("structuredClone() needs a value");
+  const transferred = [...(options?.transfer ?? [])];
+  const copies = new Map();
+  for (const buffer of transferred) {
+    if (!succeeds(sizeOfBuffer, buffer) || buffer.detached || copies.has(buffer)) throw refusal(buffer, "cannot be transferred");
+    copies.set(buffer, buffer.slice(0)); // A copy first: if the rest throws, nothing has moved.
+  }
+  const copy = cloneOf(value, copies);
+  for (const buffer of transferred) buffer.transfer();
+  return copy;
+}
+
+function cloneOf(value, copies) {
+  if (typeof value === "function" || typeof value === "symbol") throw refusal(value);
+  if (typeof value !== "object" || value === null) return value;
+  const known = copies.get(value);
+  if (known !== undefined) return known;
+  const keep = (copy) => {
+    copies.set(value, copy);
+    return copy;
+  };
+  if (isArray(value)) return fill(keep(new Array(value.length)), value, copies);
+  const tag = tagOf(value);
+  if (NEVER_CLONED.has(tag)) throw refusal(value);
+  if (ArrayBuffer.isView(value)) return keep(cloneOfView(value, copies));
+  if (succeeds(sizeOfMap, value)) return fillMap(keep(new Map()), value, copies);
+  if (succeeds(sizeOfSet, value)) return fillSet(keep(new Set()), value, copies);
+  if (succeeds(timeOf, value)) return keep(new Date(timeOf(value)));
+  if (succeeds(sizeOfBuffer, value)) return keep(value.slice(0));
+  if (tag === "[object RegExp]" && succeeds(sourceOf, value)) return keep(new RegExp(value.source, value.flags));
+  if (value instanceof Error) return cloneOfError(value, keep, copies);
+  const unbox = unboxed.find((each) => succeeds(each, value));
+  if (unbox !== undefined) return keep(Object(unbox(value)));
+  return fill(keep({}), value, copies);
+}
+
+function fill(copy, original, copies) {
+  for (const key of keys(original)) {
+    const item = cloneOf(original[key], copies);
+    defineProperty(copy, key, { value: item, writable: true, enumerable: true, configurable: true });
+  }
+  return copy;
+}
+
+function fillMap(copy, original, copies) {
+  for (const [key, item] of [...original]) copy.set(cloneOf(key, copies), cloneOf(item, copies));
+  return copy;
+}
+
+function fillSet(copy, original, copies) {
+  for (const item of [...original]) copy.add(cloneOf(item, copies));
+  return copy;
+}
+
+function cloneOfView(view, copies) {
+  const buffer = cloneOf(view.buffer, copies);
+  const kind = kindOf(view);
+  if (kind === undefined) return new DataView(buffer, view.byteOffset, view.byteLength);
+  return new VIEWS[kind](buffer, view.byteOffset, view.length);
+}
+
+function cloneOfError(error, keep, copies) {
+  if (error instanceof DOMException) return keep(new DOMException(error.message, error.name));
+  const Kind = hasOwn(ERRORS, error.name) ? ERRORS[error.name] : Error;
+  const copy = keep(new Kind(hasOwn(error, "message") ? String(error.message) : undefined));
+  const define = (key, value) => defineProperty(copy, key, { value, writable: true, configurable: true });
+  if (hasOwn(error, "stack")) define("stack", String(error.stack));
+  if (hasOwn(error, "cause")) define("cause", cloneOf(error.cause, copies));
+  return copy;
+}
+
+function refusal(value, why = "could not be cloned") {
+  const what = typeof value === "symbol" ? "Symbol" : typeof value === "function" ? "Function" : tagOf(value);
+  return new DOMException(`${what} ${why}.`, "DataCloneError");
+}
+
+function succeeds(probe, value) {
+  try {
+    probe(value);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,62 @@
+// `ctx`: what an object or an entry point knows about itself and may ask of the platform.
+import { Facets } from "./facets.js";
+import { abort, blockConcurrencyWhile, waitUntil } from "./life.js";
+import { Storage } from "./storage.js";
+
+/** The identity of an object: 64 hex digits, and the name it was made from when there was one. */
+export class ObjectId {
+  #text;
+
+  constructor(text, name) {
+    this.#text = text;
+    if (name != null) this.name = name;
+  }
+
+  toString() {
+    return this.#text;
+  }
+
+  /** True when both mean the same object; names are not compared. */
+  equals(other) {
+    return other instanceof ObjectId && other.#text === this.#text;
+  }
+}
+
+/** Given to the constructor of every DurableObject. */
+export class ObjectContext {
+  facets = new Facets();
+  storage = new Storage();
+
+  constructor({ id, props, exports }) {
+    this.id = id;
+    this.props = props;
+    this.exports = exports;
+  }
+
+  waitUntil(work) {
+    waitUntil(work);
+  }
+
+  blockConcurrencyWhile(callback) {
+    return blockConcurrencyWhile(callback);
+  }
+
+  abort(reason) {
+    abort(reason);
+  }
+}
+
+/** Given to stateless entry points. */
+export class WorkerContext {
+  constructor({ props, exports }) {
+    this.props = props;
+    this.exports = exports;
+  }
+
+  waitUntil(work) {
+    waitUntil(work);
+  }
+
+  /** Accepted and without effect: there is nothing to pass a failed request through to. */
+  passThroughOnException() {}
+}

@@ -1,0 +1,166 @@
+// Errors on their way across: what a worker threw as an ErrorShape, what the host replied as an exception.
+//
+// The reader of a traceback is a person or a model that must repair the worker: it shows the worker's own files, lines
+// and columns, and nothing of this runtime.
+import * as host from "./host.js";
+
+const OWN_MODULE = "cloudflare:workers";
+const TRACEBACK_CHARACTERS_MAX = 16_000;
+const FRAMES_MAX = 30;
+const CAUSES_MAX = 5;
+
+const STANDARD = { Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
+// What the host calls a mistake of the caller's is a TypeError for JavaScript.
+const TYPE_ERRORS = new Set([
+  "FacetError",
+  "HttpMessageError",
+  "KvError",
+  "ObjectIdError",
+  "RpcMethodError",
+  "WorkerCodeError",
+]);
+
+/** The error that a shape describes, as its own type where that exists here. */
+export function errorFromShape(shape) {
+  const type = String(shape?.type ?? "Error");
+  const message = String(shape?.message ?? "");
+  const error = newError(type, message);
+  if (shape?.remote === true) error.remote = true;
+  if (shape?.code !== undefined) error.code = shape.code;
+  return error;
+}
+
+function newError(type, message) {
+  if (type === "ValueNotCloneableError" || type === "DataCloneError") return new DOMException(message, "DataCloneError");
+  if (Object.hasOwn(STANDARD, type)) return new STANDARD[type](message);
+  const error = TYPE_ERRORS.has(type) ? new TypeError(message) : new Error(message);
+  if (!TYPE_ERRORS.has(type)) setName(error, type);
+  return error;
+}
+
+function setName(error, name) {
+  Object.defineProperty(error, "name", { value: name, writable: true, configurable: true, enumerable: false });
+}
+
+/** `error` as the host takes it. Ends the sandbox when it says that memory is used up. */
+export function shapeOfError(error) {
+  if (isOutOfMemory(error)) host.endExhausted();
+  explain(error);
+  const shape = { type: typeOf(error), message: messageOf(error), traceback: tracebackOf(error) };
+  const { code, remote } = flagsOf(error);
+  if (typeof code === "string") shape.code = code;
+  if (remote === true) shape.remote = true;
+  return shape;
+}
+
+function isOutOfMemory(error) {
+  return error instanceof InternalError && error.message === "out of memory";
+}
+
+function flagsOf(error) {
+  try {
+    return error instanceof Error ? { code: error.code, remote: error.remote } : {};
+  } catch {
+    return {};
+  }
+}
+
+function typeOf(error) {
+  try {
+    const name = error instanceof Error ? error.name : undefined;
+    return typeof name === "string" && name !== "" ? name : "Error";
+  } catch {
+    return "Error";
+  }
+}
+
+function messageOf(error) {
+  try {
+    return String(error instanceof Error ? error.message : error);
+  } catch {
+    return "(its text could not be made)";
+  }
+}
+
+/** Type, message and the worker's own frames; causes below. */
+export function tracebackOf(error) {
+  const parts = [];
+  for (let each = error, depth = 0; depth < CAUSES_MAX; each = each.cause, depth++) {
+    parts.push(depth === 0 ? oneTraceback(each) : `Caused by ${oneTraceback(each)}`);
+    if (!(each instanceof Error) || each.cause === undefined) break;
+  }
+  const text = parts.join("\n");
+  if (text.length <= TRACEBACK_CHARACTERS_MAX) return text;
+  const half = TRACEBACK_CHARACTERS_MAX / 2;
+  return `${text.slice(0, half)}\n  …\n${text.slice(-half)}`;
+}
+
+function oneTraceback(error) {
+  const head = `${typeOf(error)}: ${messageOf(error)}`;
+  if (!(error instanceof Error)) return head;
+  const frames = ownFrames(error);
+  const source = error instanceof SyntaxError ? sourceAt(frames[0]) : "";
+  return [head, ...frames].join("\n") + source;
+}
+
+/** The lines of `error.stack` that stand for code of the worker. */
+export function ownFrames(error) {
+  let stack;
+  try {
+    stack = String(error.stack ?? "");
+  } catch {
+    return [];
+  }
+  const isOwn = (line) => /:\d+/.test(line) && !line.includes(OWN_MODULE) && !line.includes("(native)");
+  return stack
+    .split("\n")
+    .filter(isOwn)
+    .slice(0, FRAMES_MAX)
+    .map((line) => `    ${line.trim()}`);
+}
+
+/** The line of source that a frame points to, with a mark under the column; "" when it cannot be had. */
+function sourceAt(frame) {
+  const match = /at (?:.*\()?(.+?):(\d+)(?::(\d+))?\)?$/.exec(frame ?? "");
+  if (match === null) return "";
+  try {
+    const line = host.moduleText(match[1])?.split("\n")[match[2] - 1];
+    if (line === undefined || line.length > 500) return "";
+    const column = Number(match[3] ?? 1);
+    const indent = line.slice(0, column - 1).replace(/[^\t]/g, " ");
+    return `\n\n  ${line}\n  ${indent}^`;
+  } catch {
+    return "";
+  }
+}
+
+// ── imports that cannot be resolved ──────────────────────────────────────────────────────────────────────────
+
+let offered = [];
+const explained = new WeakSet();
+
+/** What `cloudflare:workers` exports, to be named to whoever asks for something else. */
+export function setOffered(names) {
+  offered = names;
+}
+
+/** Tells in the message of a failed import what there is. */
+function explain(error) {
+  if (!(error instanceof Error) || explained.has(error)) return;
+  const advice = adviceFor(messageOf(error));
+  if (advice === "") return;
+  explained.add(error);
+  Object.defineProperty(error, "message", { value: messageOf(error) + advice, writable: true, configurable: true });
+}
+
+function adviceFor(message) {
+  if (message.startsWith("No such module ")) {
+    const names = host.moduleNames();
+    const modules = names === undefined ? "" : `the worker's modules are ${quoted(names)}; `;
+    return `: ${modules}"${OWN_MODULE}" offers ${offered.join(", ")}; there are no Node modules and no packages here`;
+  }
+  if (message.includes("export") && message.includes(`'${OWN_MODULE}'`)) return `: it offers ${offered.join(", ")}`;
+  return "";
+}
+
+const quoted = (names) => names.map((name) => `"${name}"`).join(", ");

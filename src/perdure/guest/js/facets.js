@@ -1,0 +1,81 @@
+// `ctx.facets`: child objects with databases of their own, under this object's supervision.
+import * as host from "./host.js";
+import { startOperation } from "./operations.js";
+import { fromExpression, toExpression } from "./values.js";
+import { Request, requestToWire, responseFromWire } from "./http.js";
+
+const NAME_BYTES_MAX = 256;
+const DEFAULT_ABORT_REASON = "the facet was aborted by its parent";
+
+const numbers = new Map();
+const starts = new Map();
+
+export class Facets {
+  /** A stub for facet `name`. Nothing runs yet: `start` is called when the stub is used and the facet is cold. */
+  get(name, start) {
+    checkName(name);
+    if (typeof start !== "function") {
+      throw new TypeError(`facets.get(\`${name}\`, start): start is a function that returns { class }, not \`${typeof start}\``);
+    }
+    if (!numbers.has(name)) numbers.set(name, numbers.size + 1);
+    const number = numbers.get(name);
+    starts.set(number, start); // The latest callback of a name is the one that starts it.
+    return facetStub({ f: name, cb: number });
+  }
+
+  /** Stops facet `name` and its descendants: calls under way fail with `reason`, data stays. */
+  abort(name, reason = DEFAULT_ABORT_REASON) {
+    checkName(name);
+    order("facet.abort", { f: name, reason: reason instanceof Error ? reason.message : String(reason) });
+  }
+
+  /** Stops facet `name` and forgets its data and that of its descendants. */
+  delete(name) {
+    checkName(name);
+    order("facet.delete", { f: name });
+  }
+
+  /** The names of the facets that have data, sorted. */
+  list() {
+    return host.facetList();
+  }
+}
+
+/** The start callback that the host asks to be run. */
+export const startCallback = (number) => starts.get(number);
+
+/** Something for the host to do, of which nobody waits to hear. */
+function order(kind, payload) {
+  startOperation(kind, payload).catch(() => {});
+}
+
+function checkName(name) {
+  if (typeof name !== "string" || name === "") {
+    throw new TypeError(`a facet's name is a string with at least one character, not \`${String(name)}\``);
+  }
+  const size = new TextEncoder().encode(name).length;
+  if (size > NAME_BYTES_MAX) {
+    throw new TypeError(`Facet name is too long (max ${NAME_BYTES_MAX} characters): \`${name.slice(0, 32)}…\` is ${size} bytes; use a hash of it`);
+  }
+}
+
+// Names that the language itself looks for: an awaited or printed stub must not make calls.
+const NEVER_REMOTE = new Set(["then", "catch", "finally", "toJSON", "constructor"]);
+
+function facetStub(facet) {
+  const fetch = async (input, init) => {
+    const request = new Request(input, init);
+    return responseFromWire(await startOperation("facet.fetch", { ...facet, r: requestToWire(request) }));
+  };
+  const call = (method, callArguments) => {
+    const payload = { ...facet, m: method, a: callArguments.map((argument) => toExpression(argument)) };
+    return startOperation("facet.call", payload).then((tree) => fromExpression(tree));
+  };
+  return new Proxy(Object.create(null), {
+    get(own, name) {
+      if (name === "fetch") return fetch;
+      if (typeof name === "symbol" || NEVER_REMOTE.has(name) || name in own) return own[name];
+      return (...callArguments) => call(name, callArguments);
+    },
+  });
+}

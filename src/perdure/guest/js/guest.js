@@ -1,0 +1,214 @@
+// The guest's one entrance: LOAD, START, EVENT and RESUME of the guest protocol.
+//
+// A guest is one worker, and one object of it if the host starts one. A turn delivers what the host brings and runs until
+// everything waits for the host again; then `enter(NEXT)` gives the report. A handler that never suspends is answered
+// without a promise being made.
+import { reportLost } from "./console.js";
+import { ObjectContext, WorkerContext } from "./context.js";
+import { shapeOfError } from "./errors.js";
+import { startCallback } from "./facets.js";
+import { startClock } from "./globals.js";
+import { evaluateScript } from "./host.js";
+import { requestFromWire, responseToWire } from "./http.js";
+import { backgroundCount, beginSection, failSection, takeSections, waitUntil } from "./life.js";
+import { settleOperation, takeStarted } from "./operations.js";
+import { beginTurn, nextDelayMs, runDueTimer } from "./timers.js";
+import { fromExpression, toExpression } from "./values.js";
+import {
+  answerFetch, callHandler, callMethod, checkedResponse, exportNamed, exportsOfWorker, facetStart, objectId, setWorker,
+} from "./worker.js";
+
+const { parse, stringify } = JSON;
+
+// The same numbers as `GuestOp` in perdure.wire; NEXT is the bridge's.
+const NEXT = 0;
+const LOAD = 1;
+const START = 2;
+const EVENT = 3;
+const RESUME = 4;
+
+/** `env` of the latest delivery, for those who import it. */
+export let env = {};
+
+let instance;
+let loading; // the reply to LOAD, once there is one
+let isLoading = false;
+let waiting = 0;
+let done = [];
+const unhandled = new Map();
+
+/** One step of a turn: undefined while there may be jobs to run, then the text for the host. */
+export function enter(operation, payload) {
+  if (operation === NEXT) return runDueTimer() ? undefined : finish();
+  const message = parse(payload);
+  beginTurn(message.now ?? 0);
+  switch (operation) {
+    case EVENT:
+      deliver(message);
+      break;
+    case RESUME:
+      for (const settled of message.c) settleOperation(settled);
+      break;
+    case START:
+      start(message);
+      break;
+    case LOAD:
+      load(message.main);
+      break;
+    default:
+      throw new TypeError(`a guest knows no operation ${operation}`);
+  }
+  return undefined;
+}
+
+/** Notes a promise that was rejected and has no handler yet, or has got one since. */
+export function rejected(promise, ...reason) {
+  if (reason.length === 0) unhandled.delete(promise);
+  else unhandled.set(promise, reason[0]);
+}
+
+function finish() {
+  if (unhandled.size > 0) {
+    const reasons = [...unhandled.values()];
+    unhandled.clear();
+    for (const reason of reasons) reportLost("Uncaught (in promise)", reason);
+  }
+  return isLoading ? finishLoading() : report();
+}
+
+function report() {
+  const tree = {};
+  if (done.length > 0) {
+    tree.d = done;
+    done = [];
+  }
+  const started = takeStarted();
+  if (started.length > 0) tree.o = started;
+  const sections = takeSections();
+  if (sections.length > 0) tree.s = sections;
+  const delayMs = nextDelayMs();
+  if (delayMs !== undefined) tree.t = delayMs;
+  const pending = waiting + backgroundCount();
+  if (pending > 0) tree.p = pending;
+  return stringify(tree);
+}
+
+// ── LOAD and START ───────────────────────────────────────────────────────────────────────────────────────────
+
+function load(main) {
+  startClock();
+  isLoading = true;
+  import(main).then(
+    (namespace) => {
+      loading = { ok: { exports: setWorker(namespace) } };
+    },
+    (error) => {
+      loading = { error: shapeOfError(error) };
+    },
+  );
+}
+
+function finishLoading() {
+  const reply = loading ?? {
+    error: {
+      type: "Error",
+      message: "the main module awaits something at its top level that cannot happen while it is loaded: await it in a handler",
+    },
+  };
+  isLoading = false;
+  return stringify(reply);
+}
+
+function start(message) {
+  try {
+    const Kind = exportNamed(message.export);
+    env = fromExpression(message.env ?? {});
+    const props = fromExpression(message.props ?? {});
+    const ctx = new ObjectContext({ id: objectId(message.id), props, exports: exportsOfWorker });
+    instance = new Kind(ctx, env);
+  } catch (error) {
+    failSection(beginSection(), error);
+  }
+}
+
+// ── EVENT ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function deliver(message) {
+  const id = message.e;
+  try {
+    const { outcome, convert } = begin(message);
+    if (!isThenable(outcome)) {
+      done.push([id, 1, convert(outcome)]);
+      return;
+    }
+    waiting++;
+    settle(id, outcome, convert);
+  } catch (error) {
+    done.push([id, 0, shapeOfError(error)]);
+  }
+}
+
+async function settle(id, outcome, convert) {
+  let entry;
+  try {
+    entry = [id, 1, convert(await outcome)];
+  } catch (error) {
+    entry = [id, 0, shapeOfError(error)];
+  }
+  waiting--;
+  done.push(entry);
+}
+
+const isThenable = (value) => typeof value === "object" && value !== null && typeof value.then === "function";
+const toResponse = (value) => responseToWire(checkedResponse(value));
+
+/** Calls the handler of an event: what it returned, and how that is to be reported. */
+function begin(message) {
+  switch (message.k) {
+    case "fetch":
+      return { outcome: fetchEvent(message, requestFromWire(message.r)), convert: toResponse };
+    case "call":
+      return { outcome: callEvent(message, message.a.map((argument) => fromExpression(argument))), convert: toExpression };
+    case "facet":
+      return { outcome: startCallback(message.cb)(), convert: facetStart };
+    case "eval":
+      return { outcome: evaluate(message.s, message.a ?? {}), convert: toExpression };
+    default:
+      throw new TypeError(`a guest knows no event \`${message.k}\``);
+  }
+}
+
+function fetchEvent(message, request) {
+  const { receiver, ctx, isHandler } = receiverOf(message);
+  return isHandler ? receiver.fetch(request, env, ctx) : answerFetch(receiver, request);
+}
+
+function callEvent(message, callArguments) {
+  const { receiver, ctx, isHandler } = receiverOf(message);
+  if (isHandler) return callHandler(receiver, message.m, callArguments, env, ctx);
+  return callMethod(receiver, message.m, callArguments);
+}
+
+/** The object, or a stateless entry point: a fresh instance of a class, or `export default { … }` itself. */
+function receiverOf(message) {
+  if (message.x === undefined) return { receiver: instance, isHandler: false };
+  env = fromExpression(message.env ?? {});
+  const ctx = new WorkerContext({ props: fromExpression(message.p ?? {}), exports: exportsOfWorker });
+  const exported = exportNamed(message.x);
+  if (typeof exported === "object" && exported !== null) return { receiver: exported, ctx, isHandler: true };
+  return { receiver: new exported(ctx, env), ctx, isHandler: false };
+}
+
+/** Runs source once, in a block of its own: the value of its last expression. */
+async function evaluate(source, variables) {
+  for (const name of Object.keys(variables)) {
+    Object.defineProperty(globalThis, name, { value: fromExpression(variables[name]), writable: true, configurable: true });
+  }
+  try {
+    return (await evaluateScript(`{${source}\n}`)).value;
+  } finally {
+    for (const name of Object.keys(variables)) delete globalThis[name];
+  }
+}
+
+export { waitUntil };

@@ -1,0 +1,11 @@
+// The module `cloudflare:workers`, and with it the whole runtime: it is run once, when the image is built.
+import { DurableObject, RpcTarget, WorkerEntrypoint } from "./classes.js";
+import { setOffered } from "./errors.js";
+import { enter, env, rejected, waitUntil } from "./guest.js";
+import { exportsOfWorker as exports } from "./worker.js";
+
+setOffered(["DurableObject", "RpcTarget", "WorkerEntrypoint", "env", "exports", "waitUntil"]);
+globalThis.__perdure_enter = enter; // The bridge takes both and removes them.
+globalThis.__perdure_rejected = rejected;
+
+export { DurableObject, RpcTarget, WorkerEntrypoint, env, exports, waitUntil };

@@ -1,0 +1,123 @@
+// `ctx.storage.sql`: SQLite, synchronously. Cells cross as JSON: `["b", base64]` is a blob, `["i", digits]` an integer that
+// a number cannot hold.
+import * as host from "./host.js";
+
+export class Sql {
+  /** Runs `query` with `?` placeholders bound to null, boolean, number, bigint, string or bytes. */
+  exec(query, ...bindings) {
+    if (typeof query !== "string") throw new TypeError(`a query is a string, not \`${typeof query}\``);
+    return new Cursor(host.sqlExecute(query, bindings.map(toCell)));
+  }
+
+  /** Bytes in use by this database. */
+  get databaseSize() {
+    return host.databaseSize();
+  }
+}
+
+/** The rows of one statement. It ends with its turn: read it before the next `await` on anything outside. */
+class Cursor {
+  #columns;
+  #page;
+  #position = 0;
+
+  constructor(page) {
+    this.#columns = page.n ?? [];
+    this.#page = page;
+  }
+
+  /** The names of the columns, repeated ones kept. */
+  get columnNames() {
+    return [...this.#columns];
+  }
+
+  /** Rows scanned so far, as SQLite counts them. */
+  get rowsRead() {
+    return this.#page.i[0];
+  }
+
+  get rowsWritten() {
+    return this.#page.i[1];
+  }
+
+  next() {
+    const cells = this.#nextCells();
+    return cells === undefined ? { done: true, value: undefined } : { done: false, value: this.#row(cells) };
+  }
+
+  [Symbol.iterator]() {
+    return this;
+  }
+
+  /** Every row that is left. */
+  toArray() {
+    return [...this];
+  }
+
+  /** The only row. */
+  one() {
+    const cells = this.#nextCells();
+    if (cells === undefined) throw new Error("Expected exactly one result from SQL query, but got no results");
+    if (this.#nextCells() !== undefined) {
+      throw new Error("Expected exactly one result from SQL query, but got multiple results");
+    }
+    return this.#row(cells);
+  }
+
+  /** The rows as arrays of values; shares its position with the cursor. */
+  raw() {
+    return Iterator.from({ next: () => this.#nextRaw() });
+  }
+
+  #nextRaw() {
+    const cells = this.#nextCells();
+    return cells === undefined ? { done: true, value: undefined } : { done: false, value: cells.map(fromCell) };
+  }
+
+  #nextCells() {
+    while (this.#position >= this.#page.r.length) {
+      if (!this.#page.c) return undefined;
+      this.#page = host.sqlNext(this.#page.c);
+      this.#position = 0;
+    }
+    return this.#page.r[this.#position++];
+  }
+
+  #row(cells) {
+    const row = {};
+    for (let column = 0; column < cells.length; column++) row[this.#columns[column]] = fromCell(cells[column]);
+    return row;
+  }
+}
+
+function toCell(value, index) {
+  switch (typeof value) {
+    case "undefined":
+      return null;
+    case "string":
+      return value.toWellFormed();
+    case "boolean":
+      return value ? 1 : 0;
+    case "bigint":
+      return ["i", String(value)];
+    case "number":
+      if (Number.isFinite(value)) return value;
+      return Number.isNaN(value) ? null : [value > 0 ? "inf" : "-inf"];
+  }
+  if (value === null) return null;
+  if (value instanceof ArrayBuffer) return ["b", new Uint8Array(value).toBase64()];
+  if (ArrayBuffer.isView(value)) return ["b", new Uint8Array(value.buffer, value.byteOffset, value.byteLength).toBase64()];
+  const kind = typeof value === "object" ? value.constructor?.name : typeof value;
+  throw new TypeError(
+    `binding ${index + 1} is a \`${kind}\`, SQLite stores null, boolean, number, bigint, string and bytes: ` +
+      "convert it first (JSON.stringify(…) for objects, .toISOString() for dates)",
+  );
+}
+
+const SPECIAL_NUMBERS = { inf: Infinity, "-inf": -Infinity };
+
+function fromCell(cell) {
+  if (!Array.isArray(cell)) return cell;
+  if (cell[0] === "b") return Uint8Array.fromBase64(cell[1]).buffer;
+  return cell[0] === "i" ? Number(cell[1]) : SPECIAL_NUMBERS[cell[0]];
+}

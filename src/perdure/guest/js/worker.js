@@ -1,0 +1,104 @@
+// A loaded worker: what its main module exports, and how an instance of it is made and called.
+import { DurableObject, WorkerEntrypoint } from "./classes.js";
+import { ObjectId } from "./context.js";
+import { Response } from "./http.js";
+import { rpcMethod } from "./rpc.js";
+import { toExpression } from "./values.js";
+
+const HANDLER_ARGUMENTS_MAX = 3;
+
+let exported = Object.create(null);
+const handles = new WeakMap();
+const classHandles = Object.create(null);
+
+/** Takes the namespace of the main module; every export and what it is. */
+export function setWorker(namespace) {
+  exported = namespace;
+  const kinds = {};
+  for (const name of Object.keys(namespace)) {
+    const kind = kindOf(namespace[name]);
+    if (kind === undefined) continue;
+    kinds[name] = kind;
+    if (kind === "object" || kind === "class") classHandles[name] = classHandle(name, {});
+  }
+  return kinds;
+}
+
+function kindOf(value) {
+  if (typeof value === "function") {
+    if (value.prototype instanceof DurableObject) return "object";
+    if (value.prototype instanceof WorkerEntrypoint) return "entrypoint";
+    return isClass(value) ? "class" : "function";
+  }
+  return typeof value === "object" && value !== null && typeof value.fetch === "function" ? "handler" : undefined;
+}
+
+// A class's `prototype` cannot be replaced, a function's can.
+const isClass = (value) => Object.getOwnPropertyDescriptor(value, "prototype")?.writable === false;
+
+/** The export of this name. */
+export function exportNamed(name) {
+  if (Object.hasOwn(exported, name)) return exported[name];
+  const there = Object.keys(exported).map((known) => `\`${known}\``).join(", ") || "nothing";
+  throw new TypeError(`the worker exports no \`${name}\`; it exports ${there}`);
+}
+
+/** `ctx.exports`: the worker's own classes, as handles that a facet can run. */
+export const exportsOfWorker = classHandles;
+
+function classHandle(name, props) {
+  const handle = (options = {}) => classHandle(name, options.props ?? {});
+  handles.set(handle, { name, props });
+  return handle;
+}
+
+/** What a facet's start callback returned, as the host takes it. */
+export function facetStart(answer) {
+  const isOptions = typeof answer === "object" && answer !== null;
+  const kind = isOptions ? answer.class : answer;
+  const id = isOptions ? answer.id : undefined;
+  const { name, props } = handles.get(kind) ?? { name: nameOf(kind), props: {} };
+  return { export: name, id: id == null ? null : String(id), props: toExpression(props) };
+}
+
+function nameOf(kind) {
+  for (const name of Object.keys(exported)) if (typeof kind === "function" && exported[name] === kind) return name;
+  throw new TypeError(
+    "the start callback of a facet must return { class }, where the class is `ctx.exports.Name` of this worker's main module",
+  );
+}
+
+/** How `receiver` answers HTTP. */
+export function answerFetch(receiver, request) {
+  if (typeof receiver.fetch === "function") return receiver.fetch(request);
+  const kind = receiver.constructor?.name ?? "Object";
+  throw new TypeError(`Handler does not export a fetch() function: add \`fetch(request) { return new Response(…) }\` to \`${kind}\``);
+}
+
+/** What `fetch` returned, if it is a response. */
+export function checkedResponse(value) {
+  if (value instanceof Response) return value;
+  const advice = typeof value === "object" && value !== null ? "return Response.json(value)" : "return new Response(text)";
+  const kind = value === null ? "null" : typeof value === "object" ? (value.constructor?.name ?? "Object") : typeof value;
+  throw new TypeError(`fetch returned \`${kind}\`, it must return a Response: ${advice}`);
+}
+
+/** Calls a method of an object or of an entry point's instance. */
+export const callMethod = (receiver, name, callArguments) => rpcMethod(receiver, name)(...callArguments);
+
+/** Calls a method of `export default { … }`: with one argument, and `env` and `ctx` behind it. */
+export function callHandler(handler, name, callArguments, env, ctx) {
+  if (name === "fetch" || typeof handler[name] !== "function" || !Object.hasOwn(handler, name)) {
+    throw new TypeError(`The RPC receiver does not implement the method "${name}"`);
+  }
+  if (callArguments.length !== 1) {
+    throw new TypeError(`Attempted to call RPC method "${name}" of a handler object with ${callArguments.length} arguments: callers must always send exactly one argument`);
+  }
+  if (handler[name].length > HANDLER_ARGUMENTS_MAX) {
+    throw new TypeError(`"${name}" has the wrong number of arguments: a handler's methods take exactly the arguments (arg, env, ctx)`);
+  }
+  return handler[name](callArguments[0], env, ctx);
+}
+
+/** The id of an object, from START. */
+export const objectId = ({ id, name } = {}) => new ObjectId(id ?? "", name);

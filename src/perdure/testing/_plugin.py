@@ -1,0 +1,4 @@
+"""The pytest plugin: fixtures for people who test their objects.
+
+Effects: none
+"""

@@ -1,0 +1,4 @@
+"""The fixtures of the isolates, for those who try to leave one."""
+
+from tests.unit.isolates.conftest import isolates as isolates
+from tests.unit.isolates.conftest import python as python

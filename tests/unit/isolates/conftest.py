@@ -1,0 +1,51 @@
+"""One engine for all tests of this folder: mapping the image takes longer than most tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+from tests.unit.isolates.fake_host import CPU_MS, MEMORY_BYTES, Driver, drive
+
+from perdure.isolates import Isolate, Isolates
+
+Python = Callable[..., Driver]
+
+
+@pytest.fixture(scope="session")
+def isolates() -> Iterator[Isolates]:
+    made = Isolates()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def isolate(isolates: Isolates) -> Iterator[Isolate]:
+    """A fresh Python isolate."""
+    made = isolates.create("python", memory_bytes=MEMORY_BYTES)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def python(isolates: Isolates) -> Iterator[Python]:
+    """Makes Python isolates with a fake host and the given modules; one string is `worker.py`, already loaded."""
+    made: list[Isolate] = []
+
+    def make(
+        source: str | Mapping[str, str | tuple[str, str]] = "",
+        *,
+        cpu_ms: int = CPU_MS,
+        memory_bytes: int = MEMORY_BYTES,
+        main: str = "worker.py",
+    ) -> Driver:
+        isolate = isolates.create("python", memory_bytes=memory_bytes)
+        made.append(isolate)
+        driver = drive(isolate, {"worker.py": source} if isinstance(source, str) else source, cpu_ms=cpu_ms)
+        loaded = driver.load(main)
+        assert "ok" in loaded, loaded["error"].get("traceback", loaded["error"])
+        return driver
+
+    yield make
+    for isolate in made:
+        isolate.close()
