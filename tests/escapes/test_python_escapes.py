@@ -6,6 +6,7 @@ false, or end the isolate; the host must be none the wiser.
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -195,10 +196,8 @@ def test_forged_host_call_ends_at_most_its_own_isolate(python: Python, forged: s
     neighbour, guest = python("kept = 1\n"), python()
     guest.host.answers = dict.fromkeys(range(20), lambda key, payload: "")
 
-    try:
+    with contextlib.suppress(RuntimeError, GuestError):
         guest.evaluate(FIND_IMPORT + forged + "\nNone")
-    except (RuntimeError, GuestError):
-        pass
 
     assert neighbour.evaluate("import sys\nsys.modules['worker'].kept") == 1
 

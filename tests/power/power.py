@@ -197,7 +197,7 @@ class RecordingFiles(apsw.VFS):
         self.platter = platter
         self.is_full: Callable[[Path, int], bool] = lambda path, end: False
 
-    def xOpen(self, name: object, flags: list[int]) -> RecordingFile:  # noqa: N802
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> RecordingFile:  # noqa: N802
         return RecordingFile(self, name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: FBT001, N802
@@ -209,7 +209,7 @@ class RecordingFiles(apsw.VFS):
 
 
 class RecordingFile(apsw.VFSFile):
-    def __init__(self, files: RecordingFiles, name: object, flags: list[int]) -> None:
+    def __init__(self, files: RecordingFiles, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
         filename = name.filename() if isinstance(name, apsw.URIFilename) else name
         self.path = Path(str(filename))
         self.files = files
@@ -224,7 +224,7 @@ class RecordingFile(apsw.VFSFile):
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
         if self.files.is_full(self.path, offset + len(data)):
             error = apsw.FullError("no space left on the platter")
-            error.result = error.extendedresult = apsw.SQLITE_FULL
+            vars(error).update(result=apsw.SQLITE_FULL, extendedresult=apsw.SQLITE_FULL)  # as SQLite's own carry it
             raise error
         super().xWrite(data, offset)
         self.platter.write(self.path, offset, bytes(data))

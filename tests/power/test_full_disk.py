@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.power.power import Platter, RecordingDisk, RecordingFiles
 
 from perdure.clock import SystemClock, SystemEntropy
 from perdure.errors import StorageFailedError
 from perdure.storage import RootStore, Store, StoreOptions
-from tests.power.power import Platter, RecordingDisk, RecordingFiles
 
 OBJECT_ID = bytes(32)
 

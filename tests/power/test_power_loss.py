@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-import apsw
 import pytest
+from tests.power.power import Platter, RecordingDisk, RecordingFiles
 
 from perdure.clock import SystemClock, SystemEntropy
 from perdure.storage import Commit, RootStore, Store, StoreOptions, _sqlite_journal
-from tests.power.power import Platter, RecordingDisk, RecordingFiles
 
 OBJECT_IDS = (bytes(32), bytes(31) + b"\1")
 _vfs_names = itertools.count()
@@ -111,9 +110,9 @@ class World:
         else:
             gone = [life]
             commit = root.delete_facet(self.number(root, life))
-        for life in gone:
-            life.states.append({})
-            commit.add_callback(life.acknowledge(len(life.states) - 1))
+        for ended in gone:
+            ended.states.append({})
+            commit.add_callback(ended.acknowledge(len(ended.states) - 1))
         await commit
 
     def number(self, root: RootStore, life: Life) -> int:
@@ -128,6 +127,8 @@ class World:
     def check(self) -> None:
         for target, acknowledged, committed in self.losses:
             asyncio.run(self.check_one(target, acknowledged, committed))
+            # The store closed cleanly, so its files hold everything now, and nothing but them is left.
+            assert not list(target.glob("**/*-wal"))
 
     async def check_one(self, target: Path, acknowledged: list[int], committed: list[int]) -> None:
         # Times of files are taken as they are, so that a missing sync is found by what it loses.
@@ -145,11 +146,9 @@ class World:
                 assert database.host_exec("PRAGMA integrity_check") == [("ok",)]
         finally:
             await store.close()
-        # The store closed cleanly, so its files hold everything now, and nothing but them is left.
-        assert not list(target.glob("**/*-wal"))
 
 
-def contents(rows: list[tuple[object, ...]]) -> dict[str, str]:
+def contents(rows: Sequence[tuple[object, ...]]) -> dict[str, str]:
     return {str(key): str(value) for key, value in rows}
 
 
@@ -192,9 +191,7 @@ def test_missing_sync_is_found(worlds: Callable[[int, int], World], mutation: st
     assert is_found(worlds, lambda world: setattr(world.platter, "deaf_to", MUTATIONS[mutation]))
 
 
-def test_missing_sync_of_journal_is_found(
-    worlds: Callable[[int, int], World], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_sync_of_journal_is_found(worlds: Callable[[int, int], World], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_sqlite_journal, "_SYNCHRONOUS", "OFF")
 
     assert is_found(worlds, lambda world: None)

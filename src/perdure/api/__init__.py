@@ -9,10 +9,10 @@ from perdure.api._env import Env as Env
 from perdure.api._facets import DurableObjectClass as DurableObjectClass
 from perdure.api._facets import FacetOptions as FacetOptions
 from perdure.api._facets import Facets as Facets
-from perdure.api._facets import StartFacet as StartFacet
 from perdure.api._facets import facet_options as facet_options
 from perdure.api._host_calls import ContextCalls as ContextCalls
 from perdure.api._host_calls import FacetCalls as FacetCalls
+from perdure.api._host_calls import StartFacet as StartFacet
 from perdure.api._host_calls import StorageCalls as StorageCalls
 from perdure.api._host_calls import Target as Target
 from perdure.api._loader import Limits as Limits

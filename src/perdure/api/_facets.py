@@ -5,7 +5,7 @@ Effects: none (it asks `FacetCalls`).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from perdure.errors import FacetError
 from perdure.limits import FACET_NAME_BYTES_MAX
 
 if TYPE_CHECKING:
-    from perdure.api._host_calls import FacetCalls
+    from perdure.api._host_calls import FacetCalls, StartFacet
 
 
 class DurableObjectClass:
@@ -39,10 +39,6 @@ class FacetOptions:
 
     cls: object
     id: str | None = None
-
-
-StartFacet = Callable[[], object | Awaitable[object]]
-"""Called whenever the facet is cold; returns FacetOptions, `{"class": …}`, or the class handle itself."""
 
 
 def facet_options(answer: object) -> tuple[DurableObjectClass | type, str | None]:
@@ -82,8 +78,9 @@ class Facets:
         return Stub(self._calls.get(_name(name), start))
 
     def abort(self, name: str, reason: str = "the facet was aborted by its parent") -> None:
-        """Stop facet `name` and its descendants: calls under way fail with `reason`; data stays; next use "
-        "starts anew.
+        """Stop facet `name` and its descendants: calls under way fail with `reason`.
+
+        Data stays; the next use starts it anew.
         """
         self._calls.abort(_name(name), str(reason))
 

@@ -11,11 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from perdure.api._facets import StartFacet
     from perdure.web import Request, Response
     from perdure.wire import KvRange, SqlPage, SqlValue
 
 T = TypeVar("T")
+
+StartFacet = Callable[[], object | Awaitable[object]]
+"""Called whenever the facet is cold; returns FacetOptions, `{"class": …}`, or the class handle itself."""
 
 
 class StorageCalls(Protocol):

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from perdure.errors import KvError, SqlError
-from perdure.limits import KV_LIST_PAGE_ROWS
 from perdure.wire import KvRange, SqlPage, SqlValue, decode, encode
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ class Kv:
                 yield key, decode(text)
             if wanted.limit is not None:
                 wanted = replace(wanted, limit=wanted.limit - len(page))
-            if not page or len(page) < KV_LIST_PAGE_ROWS or wanted.limit == 0:
+            if not page or wanted.limit == 0:
                 return
             last = page[-1][0]
             wanted = replace(wanted, end=last) if wanted.reverse else replace(wanted, start=None, start_after=last)

@@ -217,6 +217,7 @@ class GuestStore:
             _STORES.pop(self.context, None)
             ffi.store_delete(self._store)
             self._store = None
+            self.isolate = None
 
     def more_ticks(self) -> int:
         """How long the guest may go on before the next look; 0 when it may not."""

@@ -274,6 +274,9 @@ class LinearMemory:
             ctypes.memmove(self._base(offset, len(content)), content, len(content))
 
     def _base(self, offset: int, size: int) -> int:
+        self._check(offset, size)
+        return int(memory_data(self._context, self._memory)) + offset
+
+    def _check(self, offset: int, size: int) -> None:
         if offset < 0 or size < 0 or offset + size > self.size_bytes:
             raise forged(f"{size} bytes at offset {offset} of a memory of {self.size_bytes}")
-        return int(memory_data(self._context, self._memory)) + offset

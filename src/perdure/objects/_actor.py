@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from perdure.api import ObjectId
 from perdure.clock import Clock
@@ -19,9 +19,6 @@ from perdure.objects._gate_drivers import InputDriver, OutputDriver
 from perdure.objects._lifecycle import Event, State, after
 from perdure.storage import Captured, Commit, Database, RootStore
 from perdure.web import Request, Response
-
-if TYPE_CHECKING:
-    from perdure.objects._facets import FacetSlots
 
 CURRENT: Final[ContextVar[Actor | None]] = ContextVar("perdure_current_actor", default=None)
 """The actor whose trusted code is running: what it sends waits for its own output gate."""
@@ -46,6 +43,14 @@ class Body(Protocol):
 
     @property
     def memory_bytes(self) -> int: ...
+
+
+class Children(Protocol):
+    """The facets of an actor, as the actor sees them."""
+
+    def slots(self) -> Sequence[Actor]: ...
+    def any_live(self) -> bool: ...
+    def break_all(self, error: PerdureError) -> None: ...
 
 
 class Keeper(Protocol):
@@ -92,7 +97,7 @@ class Actor:
         self.was_running = False
         self.in_flight = 0
         self.last_used_s = clock.monotonic_s()
-        self.facets: FacetSlots | None = None
+        self.facets: Children | None = None
         self.number = -1
         self._root = root
         self._number = number

@@ -110,12 +110,6 @@ class Directory:
             del self._slots[key]
         self._closing[key] = actor
 
-    def root_of(self, actor: Actor) -> Actor:
-        """The root object that `actor` is, or belongs to."""
-        while actor.parent is not None:
-            actor = actor.parent
-        return actor
-
     # ── bodies ──────────────────────────────────────────────────────────────────────────────────────────────
 
     async def make_facet_body(self, actor: Actor, kind: DurableObjectClass | type) -> Body:

@@ -9,27 +9,30 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from perdure.api import DurableObjectClass, ObjectId, StartFacet, facet_options
 from perdure.errors import FacetError, ObjectResetError, PerdureError
 from perdure.limits import FACET_DEPTH_MAX
-from perdure.objects._actor import Actor, Body, leave_caller
+from perdure.objects._actor import Actor, Body, Keeper, leave_caller
 from perdure.objects._lifecycle import State
 from perdure.web import Request, Response
 
-if TYPE_CHECKING:
-    from perdure.objects._directory import Directory
-
 Choice = tuple[DurableObjectClass | type, str | None]
+
+
+class FacetKeeper(Keeper, Protocol):
+    """Who keeps actors, and knows how to make the body of a facet."""
+
+    async def make_facet_body(self, actor: Actor, kind: DurableObjectClass | type) -> Body: ...
 
 
 class FacetSlots:
     """Child slots of one actor; serves `perdure.api.Facets`."""
 
-    def __init__(self, actor: Actor, directory: Directory) -> None:
+    def __init__(self, actor: Actor, keeper: FacetKeeper) -> None:
         self._actor = actor
-        self._directory = directory
+        self._keeper = keeper
         self._slots: dict[str, Actor] = {}
         self._closing: dict[str, Actor] = {}
 
@@ -63,7 +66,7 @@ class FacetSlots:
             chosen[0] = identity
             if identity is not None:
                 actor.identity = ObjectId(identity)
-            return await self._directory.make_facet_body(actor, kind)
+            return await self._keeper.make_facet_body(actor, kind)
 
         return Actor(
             identity=facet_identity(parent.identity, name),
@@ -72,7 +75,7 @@ class FacetSlots:
             number=lambda: self._number(name),
             parent=parent,
             make_body=make_body,
-            keeper=self._directory,
+            keeper=self._keeper,
             clock=parent.clock,
             forget=lambda actor: self._forget(name, actor),
             after=self._closing.get(name),
@@ -80,7 +83,7 @@ class FacetSlots:
 
     def _number(self, name: str) -> int:
         number = self._actor.root.facet_number(self._actor.number, name)
-        self._directory.root_of(self._actor).end_turn()  # A new number is a row in the root's own database.
+        root_of(self._actor).end_turn()  # A new number is a row in the root's own database.
         return number
 
     def _forget(self, name: str, actor: Actor) -> None:
@@ -116,7 +119,7 @@ class FacetSlots:
             actor.on_closed(one_closed)
 
     def _delete(self, number: int) -> None:
-        root = self._directory.root_of(self._actor)
+        root = root_of(self._actor)
         root.end_turn()
         commit = self._actor.root.delete_facet(number)
         self._actor.hold_until(commit)
@@ -163,6 +166,13 @@ class FacetTarget:
         if actor is None or (actor.state is State.BROKEN and not actor.was_running):
             actor = self._actor = self._slots.slot(self._name, self._start)
         return actor
+
+
+def root_of(actor: Actor) -> Actor:
+    """The root object that `actor` is, or belongs to."""
+    while actor.parent is not None:
+        actor = actor.parent
+    return actor
 
 
 def facet_identity(parent: ObjectId, name: str) -> ObjectId:

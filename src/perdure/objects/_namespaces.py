@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from perdure.api import DurableObjectClass, ObjectId, Stub
 from perdure.clock import Entropy
@@ -14,14 +14,17 @@ from perdure.objects._ids import IdFactory
 from perdure.objects._lifecycle import State
 from perdure.web import Request, Response
 
-if TYPE_CHECKING:
-    from perdure.objects._directory import Directory
+
+class Slots(Protocol):
+    """Where objects are found: the directory."""
+
+    def slot(self, namespace: str, identity: bytes, name: str | None) -> Actor: ...
 
 
 class Namespace:
     """The objects of one class. Getting a stub contacts and creates nothing."""
 
-    def __init__(self, directory: Directory, key: str, kind: type, *, entropy: Entropy) -> None:
+    def __init__(self, directory: Slots, key: str, kind: type, *, entropy: Entropy) -> None:
         self.key = key
         self.durable_object_class = DurableObjectClass(kind)
         self._directory = directory
@@ -89,7 +92,7 @@ class ObjectTarget:
 
     __slots__ = ("_actor", "_directory", "_id", "_name", "_namespace")
 
-    def __init__(self, directory: Directory, namespace: str, identity: bytes, name: str | None) -> None:
+    def __init__(self, directory: Slots, namespace: str, identity: bytes, name: str | None) -> None:
         self._directory = directory
         self._namespace = namespace
         self._id = identity

@@ -20,7 +20,7 @@ from perdure.isolates import Isolates, Runner
 from perdure.objects import CURRENT, Directory, Namespace
 from perdure.server._asgi import Receive, Scope, Send, refuse_websocket, serve_http, serve_lifespan
 from perdure.server._errors import ErrorAnswers
-from perdure.server._gateway import Gateway, Misdirected, ToApp
+from perdure.server._gateway import Gateway, Misdirected, ToApp, authority_of
 from perdure.server._origins import keep_cookies_at_home, refusal_of_foreign_page
 from perdure.storage import Store, StoreOptions
 from perdure.web import Request, Response
@@ -53,9 +53,9 @@ class Platform:
 
     `classes`: the DurableObject classes that have namespaces. `fetch`: what answers requests, a function
     `(request, env, ctx)` or a WorkerEntrypoint class. `app_host`: a host pattern such as `"{name}.localhost"`; a
-    request for such a host goes to the object of that name, of the first class. `hosts`: further host names of the platform
-    itself, `"*"` for any. `env`: what all classes find in `self.env`,
-    beside `LOADER`. `data`: the directory that keeps everything; one process at a time.
+    request for such a host goes to the object of that name, of the first class. `hosts`: further host names of the
+    platform itself, `"*"` for any. `env`: what all classes find in `self.env`, beside `LOADER`. `data`: the directory
+    that keeps everything; one process at a time.
     """
 
     def __init__(
@@ -84,7 +84,6 @@ class Platform:
         self._owns_isolates = isolates is None
         self._store_options = store_options or StoreOptions()
         self._gateway = Gateway(app_host, hosts=hosts)
-        self._answer_error = ErrorAnswers(show_details=is_development, entropy=self._entropy)
         self._starting: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._store: Store | None = None
@@ -160,6 +159,9 @@ class Platform:
             case _:
                 await refuse_websocket(scope, receive, send)
 
+    def _answer_error(self, request: Request, error: Exception) -> Response:
+        return ErrorAnswers(show_details=self.is_development, entropy=self._entropy)(request, error)
+
     async def handle(self, request: Request) -> Response:
         """Answer a request for the platform's own origin or for an app's; nothing crosses between origins."""
         destination = self._gateway.destination(authority_of(request.url))
@@ -231,11 +233,6 @@ class Platform:
     def app_host(self, name: str) -> str:
         """The host name at which the app called `name` answers. Raises UsageError when it cannot have one."""
         return self._gateway.app_host(name)
-
-
-def authority_of(url: str) -> str:
-    """Host and port of an absolute URL."""
-    return url.partition("://")[2].partition("/")[0]
 
 
 class _FromOutside:

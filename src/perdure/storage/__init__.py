@@ -1,4 +1,4 @@
-"""One SQLite file per object or facet, and the journal that makes all of them durable. Effects: disk, process, tasks."""
+"""One SQLite file per object or facet, and the journal that makes them durable. Effects: disk, process, tasks."""
 
 from perdure.storage._capture import Captured as Captured
 from perdure.storage._database import Database as Database

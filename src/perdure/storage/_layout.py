@@ -68,7 +68,6 @@ class Layout:
         tree = "".join(f".{number}" for number in lineage)
         return self.namespace(key.namespace) / f"{key.object_id.hex()}{tree}.sqlite"
 
-
     def files_with_wal(self) -> Iterator[tuple[ObjectKey, Lineage]]:
         """The databases beside which a `-wal` lies; walks all names there are."""
         for path in self.objects.glob("*/*.sqlite-wal"):

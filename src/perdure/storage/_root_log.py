@@ -2,7 +2,7 @@
 
 Lives on the event loop. A failed or fenced append breaks it for good: every commit that waits, and every later one,
 gets StorageFailedError, and the files are made whole from the journal before they are used again.
-Effects: clock.
+Effects: clock, tasks.
 """
 
 from __future__ import annotations

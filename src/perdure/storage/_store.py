@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from perdure.errors import DataDirectoryError, StorageFailedError, UnavailableEr
 from perdure.limits import JOURNAL_BYTES_SOFT_MAX, STORAGE_THREADS
 from perdure.storage._directory_lock import DirectoryLock
 from perdure.storage._disk import Disk, SystemDisk
-from perdure.storage._journal import DueAlarm, Incarnation
+from perdure.storage._journal import DueAlarm, Incarnation, Journal
 from perdure.storage._layout import Layout, ObjectKey, wal_path
 from perdure.storage._root_store import RootContext, RootStore
 from perdure.storage._sqlite_journal import SqliteJournal
@@ -28,12 +28,14 @@ class StoreOptions:
 
     `adopt_changed_files`: take databases as they are that another program changed while we were stopped.
     `vfs` is SQLite's file system for objects: the directory's lock is ours, so files need none of their own.
+    `stand_before`: what objects use instead of the journal, for tests that decide when it answers.
     """
 
     adopt_changed_files: bool = False
     disk: Disk = field(default_factory=SystemDisk)
     vfs: str = "unix-none"
     journal_vfs: str | None = None
+    stand_before: Callable[[Journal], Journal] | None = None
 
 
 class Store:
@@ -69,7 +71,7 @@ class Store:
         context = RootContext(
             layout=layout,
             disk=disk,
-            journal=journal,
+            journal=journal if options.stand_before is None else options.stand_before(journal),
             lease=lease,
             clock=clock,
             executor=executor,

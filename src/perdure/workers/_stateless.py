@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from perdure.clock import Clock
 from perdure.errors import GuestError, PerdureError, UsageError, WorkerCodeError
@@ -21,9 +21,6 @@ from perdure.workers._code import CheckedCode
 from perdure.workers._guest_host import WorkerHost
 from perdure.workers._reports import Operation, SectionChange
 from perdure.workers._session import GuestSession
-
-if TYPE_CHECKING:
-    from perdure.workers._loader import LoaderEntry
 
 
 class StatelessHooks:
@@ -77,10 +74,16 @@ class StatelessHooks:
         self.error = error
 
 
+class SessionSource(Protocol):
+    """What gives the isolate of a dynamic worker, started if need be."""
+
+    async def session(self) -> GuestSession: ...
+
+
 class EntrypointTarget:
     """One entry point of a dynamic worker, with its props."""
 
-    def __init__(self, entry: LoaderEntry, name: str | None, props: object) -> None:
+    def __init__(self, entry: SessionSource, name: str | None, props: object) -> None:
         self._entry = entry
         self._name = name or "default"
         self._props = to_expression({} if props is None else props)

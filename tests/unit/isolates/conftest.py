@@ -1,7 +1,9 @@
-"""One engine for all tests of this folder: mapping the image takes longer than most tests."""
+"""One engine for all tests of this folder; async tests run on a fresh event loop each."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
@@ -10,6 +12,15 @@ from tests.unit.isolates.fake_host import CPU_MS, MEMORY_BYTES, Driver, drive
 from perdure.isolates import Isolate, Isolates
 
 Python = Callable[..., Driver]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
 
 
 @pytest.fixture(scope="session")

@@ -178,3 +178,40 @@ def test_close_is_idempotent_and_final(isolates: Isolates) -> None:
     assert not isolate.is_alive
     with pytest.raises(GuestCrashedError):
         isolate.call(4, "{}", cpu_ms=100)
+
+
+def test_isolate_closed_from_another_thread_is_stopped_soon(isolates: Isolates) -> None:
+    isolate = isolates.create("python", memory_bytes=MEMORY_BYTES)
+    guest = drive(isolate, {"worker.py": ""}, cpu_ms=60_000)
+    guest.load()
+    running = threading.Event()
+    guest.host.answers[HostOp.LOG] = lambda key, payload: running.set() or ""
+    closer = threading.Thread(target=lambda: (running.wait(10), isolate.close()))
+    closer.start()
+
+    with pytest.raises(GuestCrashedError, match="has ended"):
+        guest.evaluate("print('running')\nwhile True: pass")
+
+    closer.join()
+    assert not isolate.is_alive
+
+
+def test_guests_compute_at_the_same_time(isolates: Isolates) -> None:
+    meeting = threading.Barrier(2, timeout=10)
+    met = []
+
+    def run() -> None:
+        isolate = isolates.create("python", memory_bytes=MEMORY_BYTES)
+        guest = drive(isolate, {"worker.py": ""})
+        guest.load()
+        guest.host.answers[HostOp.LOG] = lambda key, payload: met.append(meeting.wait()) or ""
+        guest.evaluate("print('here')")
+        isolate.close()
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(met) == [0, 1]

@@ -86,6 +86,9 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(target=leases)
     def register(self) -> Lease:
+        return self.registered()
+
+    def registered(self) -> Lease:
         self.incarnations += 1
         for truth in self.truth.values() if self.registering_ends_earlier_ones else ():
             truth.current = None
@@ -94,7 +97,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(target=leases)
     def restart(self) -> Lease:
         self.restart_journal()
-        return self.register()
+        return self.registered()
 
     @rule(target=owners, lease=leases, key=st.sampled_from(KEYS))
     def acquire(self, lease: Lease, key: ObjectKey) -> Owner | None:
@@ -171,10 +174,7 @@ class JournalMachine(RuleBasedStateMachine):
         due = self.journal.due_alarms(until_ms=until, limit=limit)
 
         expected = [
-            (at, key, number)
-            for key, truth in self.truth.items()
-            for number, at in truth.alarms.items()
-            if at <= until
+            (at, key, number) for key, truth in self.truth.items() for number, at in truth.alarms.items() if at <= until
         ]
         assert [alarm.at_ms for alarm in due] == sorted(at for at, _, _ in expected)[:limit]
         assert {tuple(alarm) for alarm in due} <= set(expected)

@@ -6,21 +6,22 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tests.unit.storage.journal_contract import JournalMachine
 
 from perdure.clock import SystemEntropy
 from perdure.errors import DamagedDataError, StorageFailedError
+from perdure.limits import JOURNAL_CHECKPOINT_BYTES
 from perdure.storage import _sqlite_journal
 from perdure.storage._journal import Append, Incarnation, Outcome, Verdict
 from perdure.storage._layout import ObjectKey
 from perdure.storage._record import NO_DIGEST, Changed, Record
 from perdure.storage._sqlite_journal import SqliteJournal
-from tests.unit.storage.journal_contract import JournalMachine
 
 KEY = ObjectKey("Counter", bytes(32))
 
 
-def opened(path: Path, **options: int) -> SqliteJournal:
-    return SqliteJournal(path, entropy=SystemEntropy(), deliver=lambda tell: tell(), **options)
+def opened(path: Path, *, checkpoint_bytes: int = JOURNAL_CHECKPOINT_BYTES) -> SqliteJournal:
+    return SqliteJournal(path, entropy=SystemEntropy(), deliver=lambda tell: tell(), checkpoint_bytes=checkpoint_bytes)
 
 
 def appended(journal: SqliteJournal, append: Append) -> Outcome:
@@ -94,6 +95,14 @@ def test_close_leaves_one_plain_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["0.db"]
 
 
+def open_and_load(path: Path) -> None:
+    journal = opened(path)
+    try:
+        journal.load(journal.acquire(journal.register(Incarnation("two")), KEY))  # type: ignore[arg-type] # owned by us
+    finally:
+        journal.close()
+
+
 def test_foreign_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "0.db").write_bytes(b"what is this" * 1000)
 
@@ -109,11 +118,7 @@ def test_truncated_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "0.db").write_bytes(content[: len(content) // 2])
 
     with pytest.raises(DamagedDataError, match="Restore it from a backup"):
-        again = opened(tmp_path / "0.db")
-        try:
-            again.load(again.acquire(again.register(Incarnation("two")), KEY))  # type: ignore[arg-type] # owned by us
-        finally:
-            again.close()
+        open_and_load(tmp_path / "0.db")
 
 
 def test_oversized_record_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

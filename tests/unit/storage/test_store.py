@@ -2,16 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
 import pytest
-
-from perdure.errors import DamagedDataError, DataDirectoryError, FacetError, InternalError, StorageFailedError
-from perdure.limits import FACET_NAME_BYTES_MAX
-from perdure.storage import AlarmChange, StoreOptions
-from perdure.storage import _root_log as root_log_module
-from perdure.storage._journal import Outcome, Verdict
 from tests.unit.storage.store_world import (
     NAMESPACE,
     OBJECT_ID,
@@ -22,6 +17,15 @@ from tests.unit.storage.store_world import (
     put,
     store_in,
 )
+
+from perdure.errors import DamagedDataError, DataDirectoryError, FacetError, InternalError, StorageFailedError
+from perdure.limits import FACET_NAME_BYTES_MAX
+from perdure.storage import AlarmChange, StoreOptions
+from perdure.storage import _root_log as root_log_module
+from perdure.storage._disk import SystemDisk
+from perdure.storage._journal import Append, Outcome, Verdict
+
+Appends = list[tuple[Append, Callable[[Outcome], None]]]
 
 
 async def test_acknowledged_commit_survives_a_crash(tmp_path: Path) -> None:
@@ -58,11 +62,13 @@ async def test_clean_stop_leaves_plain_files(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
         await put(store.root(NAMESPACE, OBJECT_ID), "a", "1")
 
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == sorted(
-        ["0.db", "lock", database_file(tmp_path).name]
-    )
+    assert file_names(tmp_path) == {"0.db", "lock", database_file(tmp_path).name}
     with apsw.Connection(str(database_file(tmp_path))) as plain:
         assert plain.execute("SELECT key, value FROM _cf_KV").fetchall() == [("a", "1")]
+
+
+def file_names(directory: Path) -> set[str]:
+    return {path.name for path in directory.rglob("*") if path.is_file()}
 
 
 async def test_clean_stop_compacts_what_was_not_used_since_a_crash(tmp_path: Path) -> None:
@@ -72,7 +78,6 @@ async def test_clean_stop_compacts_what_was_not_used_since_a_crash(tmp_path: Pat
     async with store_in(tmp_path):
         pass
 
-    assert not database_file(tmp_path).with_name(f"{OBJECT_ID.hex()}.sqlite-wal").exists()
     with apsw.Connection(str(database_file(tmp_path))) as plain:
         assert plain.execute("SELECT value FROM _cf_KV").get == "1"
 
@@ -86,8 +91,8 @@ async def test_database_without_commits_leaves_no_file(tmp_path: Path) -> None:
 
 async def test_database_closed_and_opened_again_goes_on(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
+        root = store.root(NAMESPACE, OBJECT_ID)
         for turn in range(3):
-            root = store.root(NAMESPACE, OBJECT_ID)
             await put(root, f"key {turn}", "1")
             store.release(root)
             assert root.is_idle
@@ -120,7 +125,7 @@ async def test_file_changed_by_others_is_refused(tmp_path: Path) -> None:
     await change_file(tmp_path)
 
     store = opened(tmp_path)
-    with pytest.raises(DataDirectoryError, match="was changed by another program.*adopt_changed_files"):
+    with pytest.raises(DataDirectoryError, match=r"was changed by another program.*adopt_changed_files"):
         store.root(NAMESPACE, OBJECT_ID).open_database()
     await crash(store)
 
@@ -152,7 +157,8 @@ async def test_missing_file_is_named(tmp_path: Path) -> None:
         ("DELETE FROM log WHERE sequence = 2", "the journal holds 2 records, but those from 1 to 3 are needed"),
         ("UPDATE object SET head_digest = x'0000000000000000'", "record 3 is not the one that was acknowledged"),
         ("UPDATE log SET data = (SELECT data FROM log WHERE sequence = 1) WHERE sequence = 2", "calls itself 1"),
-        ("UPDATE log SET data = CAST(substr(data, 1, 17) || zeroblob(8) || substr(data, 26) AS BLOB) WHERE sequence = 2",
+        ("UPDATE log SET data = CAST(substr(data, 1, 17) || zeroblob(8) || substr(data, 26) AS BLOB) "
+         "WHERE sequence = 2",
          "record 2 does not follow the record before it"),
     ],
 )  # fmt: skip
@@ -221,16 +227,42 @@ async def test_idle_objects_are_compacted_when_the_journal_is_large(
         assert store.root(NAMESPACE, OBJECT_ID).open_database().kv_get("a") == "1"
 
 
+class UnsyncableDisk(SystemDisk):
+    is_broken = False
+
+    def sync_file(self, path: Path) -> None:
+        if self.is_broken:
+            raise OSError(5, "Input/output error", str(path))
+
+
+async def test_failed_sync_breaks_the_log_and_loses_nothing(tmp_path: Path) -> None:
+    disk = UnsyncableDisk()
+    store = opened(tmp_path, StoreOptions(disk=disk))
+    root = store.root(NAMESPACE, OBJECT_ID)
+    await put(root, "a", "1")
+
+    disk.is_broken = True
+    with pytest.raises(StorageFailedError, match="could not be made durable: .*Input/output error"):
+        await root.compact()
+    disk.is_broken = False
+
+    assert root.is_broken
+    assert store.root(NAMESPACE, OBJECT_ID).open_database().kv_get("a") == "1"
+    await store.close()
+
+
 # ── a journal that refuses ───────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("verdict", [Verdict.FAILED, Verdict.FENCED])
-async def test_refused_append_breaks_the_log_for_good(tmp_path: Path, verdict: Verdict) -> None:
+async def test_refused_append_breaks_the_log_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verdict: Verdict
+) -> None:
     store = opened(tmp_path)
     root = store.root(NAMESPACE, OBJECT_ID)
     await put(root, "a", "1")
     database = root.open_database()
-    store._journal._write = lambda appends: [Outcome(verdict, reason="no")] * len(appends)  # type: ignore[method-assign]
+    monkeypatch.setattr(store._journal, "_write", lambda appends: [Outcome(verdict, reason="no")] * len(appends))
     database.kv_put("a", "2")
     first = root.log.submit(committed(database))
     database.kv_put("a", "3")
@@ -239,7 +271,7 @@ async def test_refused_append_breaks_the_log_for_good(tmp_path: Path, verdict: V
     for commit in (first, second):
         with pytest.raises(StorageFailedError, match="was not made durable: no"):
             await commit
-    del store._journal._write
+    monkeypatch.undo()
     database.kv_put("a", "4")
     with pytest.raises(StorageFailedError, match="was not made durable: no"):
         await root.log.submit(committed(database))
@@ -252,18 +284,21 @@ async def test_refused_append_breaks_the_log_for_good(tmp_path: Path, verdict: V
     await store.close()
 
 
-async def test_unknown_outcome_is_asked_again(tmp_path: Path) -> None:
+async def test_unknown_outcome_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with store_in(tmp_path) as store:
         root = store.root(NAMESPACE, OBJECT_ID)
         write = store._journal._write
-        answers = [Outcome(Verdict.UNKNOWN), Outcome(Verdict.UNKNOWN)]
-        store._journal._write = lambda appends: (  # type: ignore[method-assign]
-            [write(appends)[0] if len(answers) == 1 else answers[0], answers.pop()][1:] if answers else write(appends)
-        )
+        lost = ["first answer", "second answer"]
+
+        def write_and_lose_the_answer(appends: Appends) -> list[Outcome]:
+            outcomes = write(appends)
+            return [Outcome(Verdict.UNKNOWN) for _ in outcomes] if lost and lost.pop() else outcomes
+
+        monkeypatch.setattr(store._journal, "_write", write_and_lose_the_answer)
 
         await put(root, "a", "1")
 
-        assert (root.log.chain.known, answers) == (1, [])
+        assert (root.log.chain.known, lost) == (1, [])
 
 
 async def test_too_much_unacknowledged_leaves_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,130 @@
+"""The trampoline's reading of what a guest hands over: whatever it is, it is refused or copied, never followed blindly."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perdure.errors import GuestCrashedError
+from perdure.isolates import _ffi as ffi
+
+SIZE_MAX = 64
+ARGUMENTS = 3
+
+U32, STRING = ffi._KIND_U32, ffi._KIND_STRING
+
+
+class Arguments:
+    """Three values as Wasmtime lays them out, and the memory behind them."""
+
+    def __init__(self, op: int, key: bytes, payload: bytes) -> None:
+        self.values = (ffi.Value * ARGUMENTS)()
+        self.buffers = [ctypes.create_string_buffer(text, len(text) + 1) for text in (key, payload)]
+        self.values[0].kind, self.values[0].number = U32, op
+        for value, buffer in zip(self.values[1:], self.buffers, strict=True):
+            value.kind, value.number, value.data = STRING, len(buffer) - 1, ctypes.addressof(buffer)
+
+    def read(self, count: int = ARGUMENTS) -> tuple[int, str, str]:
+        return ffi.read_host_call(ctypes.addressof(self.values), count, size_bytes_max=SIZE_MAX)
+
+
+@given(st.integers(0, 2**32 - 1), st.text(max_size=10), st.text(max_size=10))
+def test_what_is_well_formed_is_copied(op: int, key: str, payload: str) -> None:
+    arguments = Arguments(op, key.encode("utf-8", "replace"), payload.encode("utf-8", "replace"))
+
+    read = arguments.read()
+
+    assert read == (op, key.encode("utf-8", "replace").decode(), payload.encode("utf-8", "replace").decode())
+
+
+@given(st.integers(0, 255), st.integers(0, 255), st.integers(0, 255), st.integers(0, 2**64 - 1), st.integers(-5, 300))
+def test_forged_kinds_sizes_and_counts_are_refused(first: int, second: int, third: int, size: int, count: int) -> None:
+    arguments = Arguments(1, b"key", b"payload")
+    for value, kind in zip(arguments.values, (first, second, third), strict=True):
+        value.kind = kind
+    arguments.values[1].number = size if size > SIZE_MAX else 3
+    is_well_formed = (first, second, third) == (U32, STRING, STRING) and size <= SIZE_MAX and count == ARGUMENTS
+
+    if is_well_formed:
+        assert arguments.read(count) == (1, "key", "payload")
+    else:
+        with pytest.raises(GuestCrashedError, match="malformed host call"):
+            arguments.read(count)
+
+
+@given(st.binary(min_size=1, max_size=20))
+def test_bytes_that_are_no_text_are_refused(content: bytes) -> None:
+    arguments = Arguments(1, content, b"")
+    try:
+        expected: str | None = content.decode()
+    except UnicodeDecodeError:
+        expected = None
+
+    if expected is None:
+        with pytest.raises(GuestCrashedError, match="UTF-8"):
+            arguments.read()
+    else:
+        assert arguments.read() == (1, expected, "")
+
+
+def test_string_that_is_nowhere_is_refused() -> None:
+    arguments = Arguments(1, b"key", b"")
+    arguments.values[1].data = None
+
+    with pytest.raises(GuestCrashedError, match="nowhere"):
+        arguments.read()
+
+
+def test_no_arguments_at_all_are_refused() -> None:
+    with pytest.raises(GuestCrashedError, match="arguments"):
+        ffi.read_host_call(0, ARGUMENTS, size_bytes_max=SIZE_MAX)
+
+
+def test_upper_half_of_a_u32_is_ignored() -> None:
+    arguments = Arguments((7 << 32) | 5, b"", b"")
+
+    assert arguments.read() == (5, "", "")
+
+
+class FakeMemory(ffi.LinearMemory):
+    """A linear memory over a buffer of ours."""
+
+    __slots__ = ("content",)
+
+    def __init__(self, size: int) -> None:
+        super().__init__(0, 0)
+        self.content = ctypes.create_string_buffer(size)
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.content)
+
+    def _base(self, offset: int, size: int) -> int:
+        self._check(offset, size)
+        return ctypes.addressof(self.content) + offset
+
+
+@given(st.integers(-(2**65), 2**65), st.integers(-(2**65), 2**65))
+def test_offsets_outside_a_linear_memory_are_refused(offset: int, size: int) -> None:
+    memory = FakeMemory(100)
+
+    if offset >= 0 and size > 0 and offset + size <= 100:
+        assert memory.read(offset, size) == bytes(size)
+    elif size != 0:
+        with pytest.raises(GuestCrashedError):
+            memory.read(offset, size)
+
+
+def test_linear_memory_is_written_inside_only() -> None:
+    memory = FakeMemory(10)
+
+    memory.write(8, b"ab")
+
+    assert memory.read(0, 10) == bytes(8) + b"ab"
+    with pytest.raises(GuestCrashedError):
+        memory.write(9, b"ab")
+    with pytest.raises(GuestCrashedError):
+        memory.write(-1, b"ab")

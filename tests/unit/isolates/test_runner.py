@@ -1,0 +1,150 @@
+"""Where turns run, and what is remembered of them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from perdure.errors import LimitExceededError
+from perdure.isolates import CallHistory, InlineOverrunError, Runner
+from perdure.limits import INLINE_CPU_MS, INLINE_SHORT_MS, WORKER_THREAD_NICE
+
+
+@pytest.fixture
+def runner() -> Iterator[Runner]:
+    made = Runner(threads_max=2)
+    yield made
+    made.close()
+
+
+def short_history() -> CallHistory:
+    history = CallHistory()
+    while not history.is_short:
+        history.record(0.1)
+    return history
+
+
+def overrun(cpu_ms: int) -> str:
+    raise LimitExceededError(f"{cpu_ms}", limit="cpu")
+
+
+# ── history ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_unknown_code_is_not_short() -> None:
+    assert not CallHistory().is_short
+
+
+def test_code_is_short_after_short_turns() -> None:
+    history = CallHistory()
+
+    history.record(0.5)
+    assert not history.is_short
+    history.record(INLINE_SHORT_MS)
+    assert history.is_short
+
+
+def test_one_long_turn_ends_the_trust() -> None:
+    history = short_history()
+
+    history.record(INLINE_SHORT_MS + 1)
+
+    assert not history.is_short
+
+
+def test_each_overrun_makes_trust_harder() -> None:
+    history = short_history()
+    needed = []
+
+    for _ in range(6):
+        history.record_overrun()
+        count = 0
+        while not history.is_short:
+            history.record(0.1)
+            count += 1
+        needed.append(count)
+
+    assert needed == [8, 32, 128, 256, 256, 256]
+
+
+# ── runner ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_short_code_runs_here_with_little_time(runner: Runner) -> None:
+    seen = await runner.run(lambda cpu_ms: (threading.get_ident(), cpu_ms), short_history(), cpu_ms=2000)
+
+    assert seen == (threading.get_ident(), INLINE_CPU_MS)
+
+
+async def test_unknown_code_runs_on_a_thread_with_all_its_time(runner: Runner) -> None:
+    thread, cpu_ms = await runner.run(lambda cpu_ms: (threading.get_ident(), cpu_ms), CallHistory(), cpu_ms=2000)
+
+    assert thread != threading.get_ident()
+    assert cpu_ms == 2000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities per thread")
+async def test_threads_yield_to_the_event_loop(runner: Runner) -> None:
+    def priority(cpu_ms: int) -> int:
+        import os
+
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    assert await runner.run_on_thread(priority, CallHistory(), cpu_ms=1) == priority(1) + WORKER_THREAD_NICE
+
+
+async def test_inline_overrun_is_told_apart(runner: Runner) -> None:
+    history = short_history()
+
+    with pytest.raises(InlineOverrunError):
+        await runner.run(overrun, history, cpu_ms=2000)
+
+    assert not history.is_short
+
+
+async def test_overrun_of_the_whole_limit_is_the_workers_own(runner: Runner) -> None:
+    with pytest.raises(LimitExceededError):
+        runner.run_inline(overrun, short_history(), cpu_ms=INLINE_CPU_MS)
+    with pytest.raises(LimitExceededError):
+        await runner.run_on_thread(overrun, CallHistory(), cpu_ms=2000)
+
+
+async def test_turns_on_threads_run_at_the_same_time(runner: Runner) -> None:
+    meeting = threading.Barrier(2, timeout=10)
+
+    places = await asyncio.gather(
+        *(runner.run_on_thread(lambda cpu_ms: meeting.wait(), CallHistory(), cpu_ms=1) for _ in range(2))
+    )
+
+    assert sorted(places) == [0, 1]
+
+
+async def test_more_turns_than_threads_wait_their_turn(runner: Runner) -> None:
+    results = await asyncio.gather(
+        *(runner.run_on_thread(lambda cpu_ms: cpu_ms, CallHistory(), cpu_ms=number) for number in range(50))
+    )
+
+    assert results == list(range(50))
+
+
+async def test_cancelled_caller_waits_for_the_end_of_the_turn(runner: Runner) -> None:
+    started, finish, ended = asyncio.Event(), threading.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def turn(cpu_ms: int) -> None:
+        loop.call_soon_threadsafe(started.set)
+        finish.wait(10)
+        ended.set()
+
+    task = asyncio.create_task(runner.run_on_thread(turn, CallHistory(), cpu_ms=1))
+    await started.wait()
+    task.cancel()
+    loop.call_later(0.01, finish.set)
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
