@@ -86,7 +86,7 @@ class World:
         if self.chance.random() < 0.5:
             await store.close()
         else:
-            await store._settle([])
+            await store._settle()
             await asyncio.to_thread(store._journal.close)
             store._lock.release()
             store._context.executor.shutdown()

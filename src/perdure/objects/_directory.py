@@ -26,7 +26,8 @@ from perdure.limits import (
     OUTPUT_LOCK_TIMEOUT_S,
 )
 from perdure.objects._actor import Actor, Body
-from perdure.objects._facets import FacetSlots
+from perdure.objects._facets import FacetSlots, tree_of
+from perdure.objects._lifecycle import State
 from perdure.objects._namespaces import Namespace
 from perdure.objects._sandboxed import SandboxedBody
 from perdure.objects._trusted import TrustedBody
@@ -203,6 +204,19 @@ class Directory:
                 self._isolate_bytes -= actor.memory_bytes
                 excess -= 1
                 actor.evict()
+
+    def evict(self, namespace: str, identity: ObjectId) -> None:
+        """Evict one object with its facets now. Raises UsageError when it is not in memory, or in use."""
+        actor = self._slots.get((namespace, bytes.fromhex(identity.text)))
+        if actor is None or actor.state is not State.RUNNING:
+            raise UsageError(
+                f"cannot evict `{namespace}/{identity.name or identity}`: it is not currently running; call it first"
+            )
+        for member in reversed(tree_of(actor)):
+            if member.state is State.RUNNING and not member.is_idle:
+                raise UsageError(f"cannot evict `{member.label}`: it is in use; await what is under way in it first")
+            if member.state is State.RUNNING:
+                member.evict()
 
     def _evict_oldest(self, count: int) -> None:
         for actor in list(self._live)[: count * 2]:

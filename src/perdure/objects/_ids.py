@@ -16,20 +16,37 @@ from perdure.errors import ObjectIdError
 
 IdBytes = NewType("IdBytes", bytes)
 _HALF: Final = 16
+_REMEMBERED_MAX: Final = 4096
+_REMEMBERED_NAME_MAX: Final = 256
 _HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class IdFactory:
     """Makes and checks the ids of one namespace."""
 
-    __slots__ = ("_key", "namespace")
+    __slots__ = ("_key", "_remembered", "namespace")
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
         self._key = hashlib.sha256(namespace.encode()).digest()
+        self._remembered: dict[str, IdBytes] = {}
 
     def from_name(self, name: str) -> IdBytes:
         """The id of `name`: always the same."""
+        identity = self._remembered.get(name) if isinstance(name, str) else None
+        if identity is None:
+            identity = self._made_from(name)
+            if len(name) <= _REMEMBERED_NAME_MAX:
+                self._remember(name, identity)
+        return identity
+
+    def _remember(self, name: str, identity: IdBytes) -> None:
+        """Two HMACs cost more than the rest of finding an object; names in use are few."""
+        if len(self._remembered) >= _REMEMBERED_MAX:
+            self._remembered.clear()
+        self._remembered[name] = identity
+
+    def _made_from(self, name: str) -> IdBytes:
         if not isinstance(name, str) or not name:
             raise ObjectIdError(f"an object's name is a string with at least one character, not `{name!r}`")
         return self._sign(self._mac(name.encode("utf-8", "surrogatepass")))

@@ -38,12 +38,12 @@ class Namespace:
 
     def get_by_name(self, name: str) -> ObjectStub:
         """A stub for the object called `name`: there is exactly one."""
-        return self.get(self.id_from_name(name))
+        key = self._ids.from_name(name)
+        return self._stub(key, ObjectId(key.hex(), name=name))
 
     def target(self, name: str) -> ObjectTarget:
         """What a stub for `name` points at, for callers that need no stub."""
-        identity = ObjectId("", name=name)
-        return ObjectTarget(self._directory, self.key, self._ids.from_name(name), _kept_name(identity))
+        return ObjectTarget(self._directory, self.key, self._ids.from_name(name), _kept_name(name))
 
     def id_from_name(self, name: str) -> ObjectId:
         """The id that belongs to `name`."""
@@ -64,18 +64,20 @@ class Namespace:
                 f"get(id) takes an ObjectId, not `{type(identity).__name__}`: use get_by_name(name) or "
                 "id_from_string(text)"
             )
-        key = self._ids.from_text(identity.text)
-        return ObjectStub(ObjectTarget(self._directory, self.key, key, _kept_name(identity)), identity)
+        return self._stub(self._ids.from_text(identity.text), identity)
+
+    def _stub(self, key: bytes, identity: ObjectId) -> ObjectStub:
+        return ObjectStub(ObjectTarget(self._directory, self.key, key, _kept_name(identity.name)), identity)
 
     def __repr__(self) -> str:
         return f"<Namespace {self.key}>"
 
 
-def _kept_name(identity: ObjectId) -> str | None:
-    name = identity.name
-    if name is None or len(name.encode("utf-8", "surrogatepass")) > OBJECT_NAME_KEPT_BYTES_MAX:
-        return None
-    return name
+def _kept_name(name: str | None) -> str | None:
+    """`name`, unless it is too long to be kept beside the object."""
+    if name is None or len(name) * 4 <= OBJECT_NAME_KEPT_BYTES_MAX:
+        return name
+    return name if len(name.encode("utf-8", "surrogatepass")) <= OBJECT_NAME_KEPT_BYTES_MAX else None
 
 
 class ObjectStub(Stub):

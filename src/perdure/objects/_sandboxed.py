@@ -6,7 +6,7 @@ Effects: tasks.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from perdure.api import DurableObjectClass, FacetOptions
@@ -140,9 +140,8 @@ class ObjectHooks:
         else:
             self._actor.turn_abandoned()
 
-    def begin(self, *, deadline_s: float) -> None:
-        clock = self._actor.clock
-        self._actor.database.deadline = lambda: clock.monotonic_s() > deadline_s
+    def begin(self, *, is_overdue: Callable[[], bool]) -> None:
+        self._actor.database.deadline = is_overdue
         if self._host is not None:
             self._host.begin_turn()
 

@@ -71,6 +71,7 @@ class Platform:
         clock: Clock | None = None,
         entropy: Entropy | None = None,
         isolates: Isolates | None = None,
+        runner: Runner | None = None,
         store_options: StoreOptions | None = None,
     ) -> None:
         self.classes = list(classes)
@@ -82,6 +83,7 @@ class Platform:
         self._entropy = entropy or SystemEntropy()
         self._isolates = isolates
         self._owns_isolates = isolates is None
+        self._runner = runner or Runner()
         self._store_options = store_options or StoreOptions()
         self._gateway = Gateway(app_host, hosts=hosts)
         self._starting: asyncio.Task[None] | None = None
@@ -119,14 +121,25 @@ class Platform:
         if self._isolates is None:
             self._isolates = Isolates(on_progress=_LOG.info)
         self._store = await loop.run_in_executor(None, self._open_store)
-        runtime = WorkerRuntime(isolates=self._isolates, runner=Runner(), clock=self._clock)
+        runtime = WorkerRuntime(isolates=self._isolates, runner=self._runner, clock=self._clock)
         self._loader = LoaderCache(runtime, scope=_scope)
         self._env = Env({"LOADER": Loader(self._loader), **self._env_given})
         self._directory = Directory(store=self._store, runtime=runtime, clock=self._clock, entropy=self._entropy)
         for kind in self.classes:
-            self._exports.add(
-                kind.__name__, self._directory.define(kind.__name__, kind, env=self._env, exports=self._exports)
-            )
+            self._define(self._directory, kind)
+
+    def _define(self, directory: Directory, kind: type[DurableObject]) -> None:
+        name = kind.__name__
+        self._exports.add(name, directory.define(name, kind, env=self._env, exports=self._exports))
+
+    def add(self, kind: type[DurableObject]) -> None:
+        """Give one more class a namespace, before or after the start. Raises ConfigurationError."""
+        if kind in self.classes:
+            return
+        _check_classes([*self.classes, kind])
+        self.classes.append(kind)
+        if self._directory is not None:
+            self._define(self._directory, kind)
 
     def _open_store(self) -> Store:
         return Store.open(self.data, clock=self._clock, entropy=self._entropy, options=self._store_options)
@@ -141,6 +154,7 @@ class Platform:
             await self._directory.close()
         if self._loader is not None:
             self._loader.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._runner.close)
         if self._store is not None:
             await self._store.close()
         if self._isolates is not None and self._owns_isolates:
@@ -224,6 +238,12 @@ class Platform:
         """The namespace of a class; the platform must have been started."""
         self._check_class(kind)
         return getattr(self._exports, kind.__name__)  # type: ignore[no-any-return]  # Exports gives namespaces
+
+    def evict(self, kind: type[DurableObject], name: str) -> None:
+        """Drop an idle object and its facets from memory now, as ten quiet seconds would. Raises UsageError."""
+        namespace = self.namespace(kind)
+        assert self._directory is not None, "there is a namespace, so the platform has started"
+        self._directory.evict(namespace.key, namespace.id_from_name(name))
 
     def _check_class(self, kind: type[DurableObject]) -> None:
         if kind not in self.classes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -127,7 +128,7 @@ class Store:
         """
         failures: list[str] = []
         try:
-            await self._settle(failures)
+            await self._settle()
             await self._compact(self._journal_keys(failures), failures)
             for root in list(self._roots.values()):
                 self._forget(root)
@@ -141,14 +142,13 @@ class Store:
         if failures:
             raise StorageFailedError(f"{len(failures)} objects could not be closed cleanly; the first: {failures[0]}")
 
-    async def _settle(self, failures: list[str]) -> None:
+    async def _settle(self) -> None:
+        """Everything in use: acknowledged, durable, closed. What fails here is tried again from the journal."""
         for root in list(self._roots.values()):
-            try:
-                if not root.is_idle:
+            if not root.is_clean:
+                with suppress(StorageFailedError):
                     await root.log.wait_until_settled()
-                await root.compact()
-            except (UnavailableError, DataDirectoryError) as error:
-                failures.append(str(error))
+                    await root.compact()
             root.close()
 
     def _remove_orphans(self) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from perdure.clock import Clock
+from perdure.clock import Clock, SystemClock
 from perdure.errors import GuestError, InternalError, ObjectResetError, OverloadedError, PerdureError, WorkerCodeError
 from perdure.isolates import CallHistory, GuestHost, InlineOverrunError, Isolate, Isolates, Runner
 from perdure.limits import GUEST_PENDING_OPERATIONS_MAX
@@ -25,6 +25,7 @@ from perdure.workers._code import CheckedCode
 from perdure.workers._reports import Done, Operation, Report, SectionChange, parse_loaded, parse_report
 
 _COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode
+_CPU_CLOCK: Final = SystemClock()  # What is computed takes real time, also where a test owns the clock.
 
 
 class TurnHooks(Protocol):
@@ -40,8 +41,8 @@ class TurnHooks(Protocol):
         ...
 
     def leave(self) -> None: ...
-    def begin(self, *, deadline_s: float) -> None:
-        """A turn begins, on the thread that will run it; whatever it asks must end by then (monotonic seconds)."""
+    def begin(self, *, is_overdue: Callable[[], bool]) -> None:
+        """A turn begins, on the thread that will run it; whatever it asks must end once it is overdue."""
         ...
 
     def commit(self) -> object:
@@ -221,7 +222,8 @@ class GuestSession:
         """The work of a turn, to be run on any one thread: the guest's code, then the commit."""
 
         def run(cpu_ms: int) -> _Turned:
-            self._hooks.begin(deadline_s=self._clock.monotonic_s() + cpu_ms / 1000)
+            deadline_s = _CPU_CLOCK.monotonic_s() + cpu_ms / 1000
+            self._hooks.begin(is_overdue=lambda: _CPU_CLOCK.monotonic_s() > deadline_s)
             replies = []
             if self._isolate is None:
                 replies.append(self._boot_isolate(cpu_ms))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from perdure.clock import Clock
@@ -46,7 +46,7 @@ class StatelessHooks:
     def leave(self) -> None:
         self._lock.release()
 
-    def begin(self, *, deadline_s: float) -> None:
+    def begin(self, *, is_overdue: Callable[[], bool]) -> None:
         if self._host is not None:
             self._host.begin_turn()
 

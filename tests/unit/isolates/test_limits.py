@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from tests.unit.isolates.conftest import Python
 from tests.unit.isolates.fake_host import MEMORY_BYTES, drive

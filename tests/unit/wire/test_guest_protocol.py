@@ -1,0 +1,29 @@
+"""The numbers of the guest protocol: both sides of them are built apart, so they never change."""
+
+from __future__ import annotations
+
+from perdure.wire import ERROR_MARK, NETWORK_DENIED, GuestOp, HostOp, encode
+
+
+def test_what_the_host_asks_keeps_its_numbers() -> None:
+    assert {op.name: op.value for op in GuestOp} == {"LOAD": 1, "START": 2, "EVENT": 3, "RESUME": 4}
+
+
+def test_what_a_guest_asks_keeps_its_numbers() -> None:
+    names = [
+        "LOG", "KV_GET", "KV_PUT", "KV_DELETE", "KV_LIST", "SQL_EXEC", "SQL_NEXT", "SQL_CLOSE", "MODULE", "ABORT",
+        "CLOCK", "DATABASE_SIZE", "FACET_LIST", "RANDOM", "EXHAUSTED",
+    ]  # fmt: skip
+
+    assert [op.name for op in sorted(HostOp)] == names
+    assert [op.value for op in sorted(HostOp)] == list(range(1, 16))
+
+
+def test_no_value_reads_as_an_error() -> None:
+    for value in (None, True, 1, -1, "!", [], {}, b"!", float("inf")):
+        assert not encode(value).startswith(ERROR_MARK)
+
+
+def test_the_refusal_of_network_reads_like_the_reference() -> None:
+    assert "not permitted to access the internet via global functions" in NETWORK_DENIED
+    assert "capabilities (such as bindings in 'env')" in NETWORK_DENIED
