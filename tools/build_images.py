@@ -22,6 +22,11 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Final
 
+try:
+    from tools import build_javascript_image as javascript
+except ImportError:  # run as a script: modules are looked for in this folder
+    import build_javascript_image as javascript  # type: ignore[import-not-found, no-redef]  # the same file
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 SOURCES: Final = ROOT / "src" / "perdure"
 IMAGES: Final = SOURCES / "images"
@@ -105,7 +110,23 @@ def build_python(*, force: bool) -> None:
         publish("python", wasm, inputs=inputs)
 
 
-BUILDERS: Final[dict[str, Callable[..., None]]] = {"python": build_python}
+# ── JavaScript ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def build_javascript(*, force: bool) -> None:
+    """QuickJS and our runtime, as one core module with a snapshot."""
+    inputs = hash_of_inputs(javascript.sources(), {"wasmtime": metadata.version("wasmtime")})
+    if not force and is_current("javascript", inputs):
+        print("javascript: up to date")
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        wasm = Path(directory) / "javascript.wasm"
+        javascript.build(wasm)
+        javascript.gather_licenses()
+        publish("javascript", wasm, inputs=inputs)
+
+
+BUILDERS: Final[dict[str, Callable[..., None]]] = {"python": build_python, "javascript": build_javascript}
 
 
 def main() -> None:

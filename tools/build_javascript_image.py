@@ -31,7 +31,7 @@ NODE_MODULES: Final = ROOT / "tools" / "javascript" / "node_modules"
 LOCK: Final = ROOT / "tools" / "javascript" / "package-lock.json"
 LICENSES: Final = ROOT / "licenses"
 
-EXTENSIONS: Final = ("url", "encoding")
+EXTENSIONS: Final = ("url", "encoding", "headers", "crypto")
 RUNTIME_MODULE: Final = "cloudflare:workers"  # the runtime is the module that workers import
 
 _BUFFER_BYTES: Final = 60_000
@@ -52,7 +52,7 @@ _FEATURES: Final = [
 ]  # fmt: skip
 # What the host uses; building uses more, and the rest is removed with it.
 _HOST_EXPORTS: Final = frozenset(
-    {"memory", "malloc", "perdure_call", "perdure_buffer", "qjs_set_memory_limit", "qjs_set_max_stack_size", "qjs_throw", "qjs_new_error", "qjs_new_string", "qjs_free_value"}
+    {"memory", "malloc", "perdure_call", "perdure_buffer", "qjs_set_memory_limit", "qjs_set_max_stack_size", "qjs_throw", "qjs_new_error", "qjs_new_string", "qjs_set_prop_string", "qjs_free_value", "free"}
 )  # fmt: skip
 _BUILD_EXPORTS: Final = re.compile(r"memory$|__stack_pointer$|_initialize$|malloc$|free$|qjs_|perdure_")
 
@@ -86,6 +86,7 @@ quickjs-wasi contains, as compiled code:
 
 QuickJS-ng, MIT: Copyright (c) 2017-2024 Fabrice Bellard, (c) 2017-2024 Charlie Gordon, (c) 2023-2026 Ben Noordhuis,
   Saúl Ibarra Corretgé and contributors
+Mbed TLS (crypto.subtle), Apache-2.0 or GPL-2.0: Copyright The Mbed TLS Contributors
 ada (URL parsing), MIT or Apache-2.0: Copyright 2023 Yagiz Nizipli and Daniel Lemire
 LLVM libc++ and wasi-libc, Apache-2.0 with LLVM exceptions, and MIT: Copyright (c) the LLVM Project; (c) 2005-2020 Rich
   Felker and contributors
@@ -134,6 +135,14 @@ class _Layout:
         self.memory += library.memory_bytes + 16  # the last word is zero: what weak symbols point to
         self.table += library.table_entries
 
+    def place_function(self, engine: bytes, name: str) -> int:
+        """Give a function of the engine a table entry, so that its address can be taken."""
+        kind = wasm.signature(engine, wasm.type_of_export(engine, name))
+        self.glue.insert(0, f'(import "env" "{name}" (func ${name}{kind}))')
+        self.glue.append(f"(elem (i32.const {self.table}) ${name})")
+        self.table += 1
+        return self.table - 1
+
     def define_global(self, name: str, value: int, *, is_mutable: bool = False) -> None:
         kind = "(mut i32)" if is_mutable else "i32"
         self.glue.append(f'(global (export "{name}") {kind} (i32.const {value}))')
@@ -176,9 +185,9 @@ def _linkable(name: str, library: bytes, engine: bytes, layout: _Layout) -> byte
         if each.module == "GOT.mem":
             layout.define_global(f"{name}.{each.field}", layout.memory - 16, is_mutable=True)
         elif each.module == "GOT.func":
-            if each.field in offered:
-                raise ValueError(f"library `{name}` takes the address of the engine's `{each.field}`: give it a table entry")
-            layout.define_global(f"{name}.{each.field}", 0, is_mutable=True)  # a weak symbol that nobody defines
+            # A weak symbol that nobody defines is at 0.
+            place = layout.place_function(engine, each.field) if each.field in offered else 0
+            layout.define_global(f"{name}.{each.field}", place, is_mutable=True)
         elif each.module == "env" and each.kind == "func" and each.field not in offered | own:
             kind = wasm.signature(library, each.type[0])
             layout.glue.append(f'(func (export "{name}.{each.field}"){kind} unreachable)')

@@ -1,17 +1,30 @@
 """An app platform in one file: people (or models) publish small apps, each runs in a sandbox with its own database.
 
-Run it with `perdure dev examples/app_platform`. The page is on http://localhost:PORT, the app called `todo` on
-http://todo.localhost:PORT, an origin of its own.
+Run it with `perdure dev examples/app_platform`. The page is on http://localhost:8787, the app called `todo` on
+http://todo.localhost:8787, an origin of its own: its page cannot touch the platform or another app.
 """
 
-from __future__ import annotations
-
+import asyncio
 from pathlib import Path
 
-from perdure import DurableObject, FacetOptions, GuestError, Limits, Platform, Request, Response, WorkerCode, WorkerEntrypoint
+from perdure import (
+    DurableObject,
+    FacetOptions,
+    Limits,
+    PerdureError,
+    Platform,
+    Request,
+    Response,
+    WorkerCode,
+    WorkerEntrypoint,
+)
 
 HERE = Path(__file__).parent
-SAMPLES = {"counter": "counter.py", "todo": "todo.py", "poll": "poll.js"}
+SAMPLES = {"counter.py": "python", "todo.py": "python", "poll.js": "javascript", "guestbook.js": "javascript"}
+LANGUAGES = {"python": WorkerCode.python, "javascript": WorkerCode.javascript}
+APP_HOST = "{name}.localhost"  # where `*.localhost` does not reach this machine: README.md
+LIMITS = Limits(cpu_ms=1000, memory_mb=64)  # of one app
+SOURCE_LENGTH_MAX = 200_000
 
 
 class AppRunner(DurableObject):
@@ -19,62 +32,70 @@ class AppRunner(DurableObject):
 
     def on_start(self) -> None:
         self.ctx.storage.sql.exec(
-            "create table if not exists request(id integer primary key, at text default current_timestamp, method text, path text, status int)"
+            "create table if not exists request(id integer primary key,"
+            " at text default current_timestamp, method text, path text, status int, error text)"
         )
 
     async def fetch(self, request: Request) -> Response:
-        if self.ctx.storage.kv.get("source") is None:
-            return Response(f"There is no app called {self.ctx.id.name} yet. Publish one under this name.\n", 404)
-        status = 500
+        if self.ctx.storage.kv.get("version") is None:
+            return Response(f"There is no app called `{self.ctx.id.name}` yet: publish one under this name.\n", 404)
         try:
-            response = await self.app.fetch(request)
-            status = response.status
-            return response
-        finally:
-            self.ctx.storage.sql.exec(
-                "insert into request(method, path, status) values (?, ?, ?)", request.method, request.path, status
-            )
+            response = await self.ctx.facets.get("app", self.start_app).fetch(request)
+        except PerdureError as error:
+            self.record(request, 500, repair_text(error))
+            raise
+        self.record(request, response.status)
+        return response
 
-    @property
-    def app(self):
-        return self.ctx.facets.get("app", lambda: FacetOptions(cls=self.worker().get_durable_object_class("App")))
+    def start_app(self) -> FacetOptions:
+        """Called when the app is not running. The same worker id promises the same code."""
+        worker = self.env.LOADER.get(f"version {self.ctx.storage.kv.get('version')}", self.load_code)
+        return FacetOptions(cls=worker.get_durable_object_class("App"))
 
-    def worker(self):
+    def load_code(self) -> WorkerCode:
         kv = self.ctx.storage.kv
-        return self.env.LOADER.get(kv.get("version"), lambda: worker_code(kv.get("source"), kv.get("language")))
+        return LANGUAGES[kv.get("language")](kv.get("source"), limits=LIMITS)
+
+    def record(self, request: Request, status: int, error: str | None = None) -> None:
+        sql, row = self.ctx.storage.sql, (request.method, request.path[:200], status, error)
+        sql.exec("insert into request(method, path, status, error) values (?, ?, ?, ?)", *row)
+        sql.exec("delete from request where id <= (select max(id) from request) - 100")
 
     async def publish(self, source: str, language: str) -> dict:
-        """Take new code; the app's data stays. An app that cannot start is refused, with text to repair it from."""
+        """Run new code from the next request on; the app's data stays. Code that does not load changes nothing."""
         try:
-            await self.env.LOADER.load(worker_code(source, language)).check("App")
-        except GuestError as error:
-            return {"ok": False, "error": str(error)}
+            await self.env.LOADER.load(LANGUAGES[language](source, limits=LIMITS)).check("App")
+        except PerdureError as error:
+            return {"error": repair_text(error)}
         kv = self.ctx.storage.kv
+        version = kv.get("version", 0) + 1
         kv.put("source", source)
         kv.put("language", language)
-        kv.put("version", f"{kv.get('published', 0) + 1}")
-        kv.put("published", kv.get("published", 0) + 1)
+        kv.put("version", version)
         self.ctx.facets.abort("app", "new code was published")
-        return {"ok": True, "version": kv.get("published")}
+        return {"version": version}
 
-    def describe(self) -> dict:
-        """What the page shows of this app."""
+    def describe(self) -> dict | None:
         sql, kv = self.ctx.storage.sql, self.ctx.storage.kv
+        if kv.get("version") is None:
+            return None
         return {
             "name": self.ctx.id.name,
             "language": kv.get("language"),
-            "source": kv.get("source"),
-            "version": kv.get("published"),
-            "requests": sql.exec("select count(*) from request").scalar(),
-            "latest": sql.exec("select at, method, path, status from request order by id desc limit 5").all(),
+            "version": kv.get("version"),
+            "requests": sql.exec("select max(id) from request").scalar() or 0,
+            "latest": sql.exec("select * from request order by id desc limit 5").all(),
         }
+
+    def source(self) -> str | None:
+        return self.ctx.storage.kv.get("source")
 
 
 class Catalogue(DurableObject):
     """The names of all apps."""
 
     def add(self, name: str) -> None:
-        self.ctx.storage.kv.put(name, True)
+        self.ctx.storage.kv.put(name, value=True)
 
     def names(self) -> list[str]:
         return [name for name, _ in self.ctx.storage.kv.list()]
@@ -86,36 +107,54 @@ class Default(WorkerEntrypoint):
     async def fetch(self, request: Request) -> Response:
         match request.method, request.path.strip("/").split("/"):
             case "GET", [""]:
-                return Response.html((HERE / "page.html").read_text())
+                return Response.html((HERE / "page.html").read_text(encoding="utf-8"))
             case "GET", ["api", "samples"]:
-                return Response.json([sample(name) for name in SAMPLES])
+                return Response.json([sample(file) for file in SAMPLES])
             case "GET", ["api", "apps"]:
                 names = await self.ctx.exports.Catalogue.get_by_name("all").names()
-                return Response.json([await self.runner(name).describe() for name in names])
+                apps = await asyncio.gather(*(self.runner(name).describe() for name in names))
+                return Response.json({"app_host": APP_HOST, "apps": apps})
+            case "GET", ["api", "apps", name] if app := await self.runner(name).describe():
+                return Response.json({**app, "source": await self.runner(name).source()})
             case "PUT", ["api", "apps", name]:
-                return await self.publish(name, await request.json())
-        return Response("Not found\n", 404)
+                return await self.publish(name, request)
+        return Response.json({"error": "There is nothing here."}, 404)
 
-    async def publish(self, name: str, app: dict) -> Response:
-        platform.app_host(name)  # a name that no host can carry is refused here
-        result = await self.runner(name).publish(app["source"], app["language"])
-        if result["ok"]:
-            await self.ctx.exports.Catalogue.get_by_name("all").add(name)
-        return Response.json(result, 200 if result["ok"] else 422)
+    async def publish(self, name: str, request: Request) -> Response:
+        try:
+            platform.app_host(name)  # a name that no host can carry is refused here
+            source, language = read_app(await request.json())
+        except (PerdureError, ValueError) as error:
+            return Response.json({"error": str(error)}, 400)
+        result = await self.runner(name).publish(source, language)
+        if "error" in result:
+            return Response.json(result, 422)
+        await self.ctx.exports.Catalogue.get_by_name("all").add(name)
+        return Response.json(result)
 
     def runner(self, name: str):
         return self.ctx.exports.AppRunner.get_by_name(name)
 
 
-def worker_code(source: str, language: str) -> WorkerCode:
-    """The code of an app, with what one app may use."""
-    make = WorkerCode.javascript if language == "javascript" else WorkerCode.python
-    return make(source, limits=Limits(cpu_ms=1000, memory_mb=64))
+def read_app(body: object) -> tuple[str, str]:
+    """Source and language of what somebody sent; raises ValueError that says what is wrong."""
+    match body:
+        case {"source": str(source), "language": str(language)} if language in LANGUAGES:
+            if len(source) <= SOURCE_LENGTH_MAX:
+                return source, language
+            raise ValueError(f"The source has {len(source)} characters, the limit is {SOURCE_LENGTH_MAX}.")
+    raise ValueError(f'Send {{"source": "…", "language": "…"}}, the language one of: {", ".join(LANGUAGES)}.')
 
 
-def sample(name: str) -> dict:
-    path = HERE / "samples" / SAMPLES[name]
-    return {"name": name, "language": "javascript" if path.suffix == ".js" else "python", "source": path.read_text()}
+def repair_text(error: PerdureError) -> str:
+    """What whoever wrote the app can repair it from: the traceback in its own files, or what limit it ran into."""
+    return getattr(error, "guest_traceback", "").strip() or str(error)
 
 
-platform = Platform([AppRunner, Catalogue], fetch=Default, app_host="{name}.localhost")
+def sample(file: str) -> dict:
+    source = (HERE / "samples" / file).read_text(encoding="utf-8")
+    title = source.partition("\n")[0].strip('"/ .')
+    return {"name": Path(file).stem, "title": title, "language": SAMPLES[file], "source": source}
+
+
+platform = Platform([AppRunner, Catalogue], fetch=Default, app_host=APP_HOST)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,15 @@ from perdure.storage import RootStore, Store, StoreOptions
 OBJECT_ID = bytes(32)
 
 
+class FillingDisk(RecordingDisk):
+    is_full = False
+
+    def write_pages(self, path: Path, pages: Mapping[int, bytes], *, page_size: int, file_pages: int) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        super().write_pages(path, pages, page_size=page_size, file_pages=file_pages)
+
+
 class FullDisk:
     """A store whose objects and whose journal can be told that there is no room."""
 
@@ -23,7 +33,8 @@ class FullDisk:
         platter = Platter(directory)
         self.objects = RecordingFiles("full-objects", "unix-none", platter)
         self.journal = RecordingFiles("full-journal", "unix", platter)
-        self.options = StoreOptions(disk=RecordingDisk(platter), vfs="full-objects", journal_vfs="full-journal")
+        self.recovery = FillingDisk(platter)
+        self.options = StoreOptions(disk=self.recovery, vfs="full-objects", journal_vfs="full-journal")
 
     def open(self) -> Store:
         return Store.open(self.directory, clock=SystemClock(), entropy=SystemEntropy(), options=self.options)
@@ -109,10 +120,10 @@ async def test_clean_stop_on_a_full_disk_says_so_and_loses_nothing(disk: FullDis
     store = disk.open()
     await put(store.root("App", OBJECT_ID), "1")
 
-    disk.objects.is_full = is_full
-    with pytest.raises(StorageFailedError, match="could not be closed cleanly"):
+    disk.objects.is_full, disk.recovery.is_full = is_full, True
+    with pytest.raises(StorageFailedError, match=r"could not be closed cleanly.*No space left"):
         await store.close()
-    disk.objects.is_full = has_room
+    disk.objects.is_full, disk.recovery.is_full = has_room, False
 
     store = disk.open()
     assert store.root("App", OBJECT_ID).open_database().kv_get("a") == "1"

@@ -104,14 +104,13 @@ class World:
         root.log.submit(captured).add_callback(life.acknowledge(len(life.states) - 1))
 
     async def delete(self, root: RootStore, life: Life) -> None:
-        if life.facet is None:
-            gone = [other for other in self.lives if other.object_id == life.object_id]
-            commit = root.delete()
-        else:
-            gone = [life]
-            commit = root.delete_facet(self.number(root, life))
+        number = self.number(root, life)
+        gone = [other for other in self.lives if other.object_id == life.object_id] if number == 0 else [life]
+        # Before the act: the journal's thread may be done with it before this one goes on.
         for ended in gone:
             ended.states.append({})
+        commit = root.delete_facet(number) if number else root.delete()
+        for ended in gone:
             commit.add_callback(ended.acknowledge(len(ended.states) - 1))
         await commit
 

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 from wasmtime import Config, Module
 from wasmtime import Engine as WasmtimeEngine
+from wasmtime import _ffi as declared
 from wasmtime.component import Component
 
 from perdure.isolates import _failures as failures
@@ -76,7 +77,9 @@ def _config() -> Config:
     config = Config()
     config.strategy = "cranelift"
     config.epoch_interruption = True
+    declared.wasmtime_config_async_stack_size_set(config.ptr(), GUEST_STACK_BYTES + MIB)  # must not be smaller, used or not
     config.max_wasm_stack = GUEST_STACK_BYTES
+    config.memory_may_move = False  # so that an address into a memory stays right while it grows
     return config
 
 
@@ -209,6 +212,20 @@ class GuestStore:
             return self.failure
         return failures.stopped(
             message, exit_status=exit_status, memory_bytes=self._memory_bytes, stack_bytes=GUEST_STACK_BYTES
+        )
+
+    def trap_because(self, failure: BaseException) -> int:
+        """As `stop_because`, for host functions of core modules: they return a trap."""
+        self.failure = failure
+        return ffi.new_trap("stopped by the host")
+
+    def trapped_by(self, trap: int) -> BaseException:
+        """Why the call that ended in this trap did; frees the trap."""
+        message = ffi.take_trap(trap)
+        if self.failure is not None:
+            return self.failure
+        return failures.stopped(
+            message, exit_status=None, memory_bytes=self._memory_bytes, stack_bytes=GUEST_STACK_BYTES
         )
 
     def close(self) -> None:

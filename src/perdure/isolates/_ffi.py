@@ -71,33 +71,37 @@ EpochCallback: Final = ctypes.CFUNCTYPE(c_size_t, c_void_p, c_void_p, POINTER(c_
 """(context, data, more ticks, kind) → error pointer, or 0."""
 
 
-def _prototype(name: str, result: object, *arguments: object) -> ctypes._NamedFuncPointer:
+def prototype(name: str, result: object, *arguments: object) -> ctypes._NamedFuncPointer:
     function = library[name]
     function.restype = result  # type: ignore[assignment]  # ctypes takes None and types alike
     function.argtypes = arguments  # type: ignore[assignment]  # as above
     return function
 
 
-bytes_new: Final = _prototype("wasm_byte_vec_new", None, c_void_p, c_size_t, c_char_p)
-bytes_delete: Final = _prototype("wasm_byte_vec_delete", None, c_void_p)
-error_new: Final = _prototype("wasmtime_error_new", c_void_p, c_char_p)
-error_delete: Final = _prototype("wasmtime_error_delete", None, c_void_p)
-_error_message: Final = _prototype("wasmtime_error_message", None, c_void_p, c_void_p)
-_error_exit_status: Final = _prototype("wasmtime_error_exit_status", c_bool, c_void_p, POINTER(c_int))
+bytes_new: Final = prototype("wasm_byte_vec_new", None, c_void_p, c_size_t, c_char_p)
+bytes_delete: Final = prototype("wasm_byte_vec_delete", None, c_void_p)
+error_new: Final = prototype("wasmtime_error_new", c_void_p, c_char_p)
+error_delete: Final = prototype("wasmtime_error_delete", None, c_void_p)
+_error_message: Final = prototype("wasmtime_error_message", None, c_void_p, c_void_p)
+_error_exit_status: Final = prototype("wasmtime_error_exit_status", c_bool, c_void_p, POINTER(c_int))
 
-store_new: Final = _prototype("wasmtime_store_new", c_void_p, c_void_p, c_void_p, c_void_p)
-store_context: Final = _prototype("wasmtime_store_context", c_void_p, c_void_p)
-store_delete: Final = _prototype("wasmtime_store_delete", None, c_void_p)
-wasi_new: Final = _prototype("wasi_config_new", c_void_p)
-set_wasi: Final = _prototype("wasmtime_context_set_wasi", c_void_p, c_void_p, c_void_p)
-store_limiter: Final = _prototype("wasmtime_store_limiter", None, c_void_p, c_int64, c_int64, c_int64, c_int64, c_int64)
-store_epoch_callback: Final = _prototype(
+trap_new: Final = prototype("wasmtime_trap_new", c_void_p, c_char_p, c_size_t)
+_trap_message: Final = prototype("wasm_trap_message", None, c_void_p, c_void_p)
+_trap_delete: Final = prototype("wasm_trap_delete", None, c_void_p)
+
+store_new: Final = prototype("wasmtime_store_new", c_void_p, c_void_p, c_void_p, c_void_p)
+store_context: Final = prototype("wasmtime_store_context", c_void_p, c_void_p)
+store_delete: Final = prototype("wasmtime_store_delete", None, c_void_p)
+wasi_new: Final = prototype("wasi_config_new", c_void_p)
+set_wasi: Final = prototype("wasmtime_context_set_wasi", c_void_p, c_void_p, c_void_p)
+store_limiter: Final = prototype("wasmtime_store_limiter", None, c_void_p, c_int64, c_int64, c_int64, c_int64, c_int64)
+store_epoch_callback: Final = prototype(
     "wasmtime_store_epoch_deadline_callback", None, c_void_p, EpochCallback, c_void_p, c_void_p
 )
-set_epoch_deadline: Final = _prototype("wasmtime_context_set_epoch_deadline", None, c_void_p, c_uint64)
-increment_epoch: Final = _prototype("wasmtime_engine_increment_epoch", None, c_void_p)
+set_epoch_deadline: Final = prototype("wasmtime_context_set_epoch_deadline", None, c_void_p, c_uint64)
+increment_epoch: Final = prototype("wasmtime_engine_increment_epoch", None, c_void_p)
 
-linker_add_function: Final = _prototype(
+linker_add_function: Final = prototype(
     "wasmtime_component_linker_instance_add_func",
     c_void_p,
     c_void_p,
@@ -107,24 +111,24 @@ linker_add_function: Final = _prototype(
     c_void_p,
     c_void_p,
 )
-linker_root: Final = _prototype("wasmtime_component_linker_root", c_void_p, c_void_p)
-linker_add_instance: Final = _prototype(
+linker_root: Final = prototype("wasmtime_component_linker_root", c_void_p, c_void_p)
+linker_add_instance: Final = prototype(
     "wasmtime_component_linker_instance_add_instance", c_void_p, c_void_p, c_char_p, c_size_t, c_void_p
 )
-linker_instance_delete: Final = _prototype("wasmtime_component_linker_instance_delete", None, c_void_p)
-linker_instantiate: Final = _prototype(
+linker_instance_delete: Final = prototype("wasmtime_component_linker_instance_delete", None, c_void_p)
+linker_instantiate: Final = prototype(
     "wasmtime_component_linker_instantiate", c_void_p, c_void_p, c_void_p, c_void_p, c_void_p
 )
-instance_get_function: Final = _prototype(
+instance_get_function: Final = prototype(
     "wasmtime_component_instance_get_func", c_bool, c_void_p, c_void_p, c_void_p, c_void_p
 )
-component_call: Final = _prototype(
+component_call: Final = prototype(
     "wasmtime_component_func_call", c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t
 )
-_record_new: Final = _prototype("wasmtime_component_valrecord_new_uninit", None, c_void_p, c_size_t)
+_record_new: Final = prototype("wasmtime_component_valrecord_new_uninit", None, c_void_p, c_size_t)
 
-memory_data: Final = _prototype("wasmtime_memory_data", c_void_p, c_void_p, c_void_p)
-memory_data_size: Final = _prototype("wasmtime_memory_data_size", c_size_t, c_void_p, c_void_p)
+memory_data: Final = prototype("wasmtime_memory_data", c_void_p, c_void_p, c_void_p)
+memory_data_size: Final = prototype("wasmtime_memory_data_size", c_size_t, c_void_p, c_void_p)
 
 
 def address(pointer: object) -> int:
@@ -155,6 +159,23 @@ def take_error(error: int) -> tuple[str, int | None]:
     finally:
         bytes_delete(ctypes.byref(message))
         error_delete(error)
+
+
+def new_trap(text: str) -> int:
+    """As `new_error`, for host functions of core modules."""
+    message = text.encode()
+    return int(trap_new(message, len(message)))
+
+
+def take_trap(trap: int) -> str:
+    """The message of a trap; frees it."""
+    message = Bytes()
+    try:
+        _trap_message(trap, ctypes.byref(message))
+        return ctypes.string_at(message.data, message.size).decode("utf-8", "replace") if message.data else ""
+    finally:
+        bytes_delete(ctypes.byref(message))
+        _trap_delete(trap)
 
 
 def check(error: int | None) -> None:
@@ -248,16 +269,21 @@ def write_datetime(value: int, *, seconds: int, nanoseconds: int) -> None:
 
 
 class LinearMemory:
-    """A core module's memory. Every offset and length is checked against its present size before it is followed.
+    """A core module's memory. Every offset and length is checked against its size before it is followed.
 
-    The base address is asked anew each time: the memory may have grown, and so moved, since.
+    It may grow but never moves (`Engine` sees to that), so its address is asked once, and its size only when an access
+    lies beyond the size that is known.
     """
 
-    __slots__ = ("_context", "_memory")
+    __slots__ = ("_address", "_context", "_memory", "_size", "_window")
 
     def __init__(self, context: int, memory: int) -> None:
         self._context = context
         self._memory = memory
+        self._address = int(memory_data(context, memory))
+        self._size = 0
+        self._window = memoryview(b"")
+        self._look_again()
 
     @property
     def size_bytes(self) -> int:
@@ -266,17 +292,23 @@ class LinearMemory:
 
     def read(self, offset: int, size: int) -> bytes:
         """A copy of `size` bytes at `offset`. Raises GuestCrashedError when they are not all inside."""
-        return ctypes.string_at(self._base(offset, size), size) if size else b""
+        end = offset + size
+        if end > self._size or offset < 0 or size < 0:
+            self._check(offset, size)
+        return bytes(self._window[offset:end])
 
     def write(self, offset: int, content: bytes) -> None:
         """Copy `content` to `offset`. Raises GuestCrashedError when it does not fit inside."""
-        if content:
-            ctypes.memmove(self._base(offset, len(content)), content, len(content))
-
-    def _base(self, offset: int, size: int) -> int:
-        self._check(offset, size)
-        return int(memory_data(self._context, self._memory)) + offset
+        end = offset + len(content)
+        if end > self._size or offset < 0:
+            self._check(offset, len(content))
+        self._window[offset:end] = content
 
     def _check(self, offset: int, size: int) -> None:
-        if offset < 0 or size < 0 or offset + size > self.size_bytes:
-            raise forged(f"{size} bytes at offset {offset} of a memory of {self.size_bytes}")
+        self._look_again()
+        if offset < 0 or size < 0 or offset + size > self._size:
+            raise forged(f"{size} bytes at offset {offset} of a memory of {self._size}")
+
+    def _look_again(self) -> None:
+        self._size = self.size_bytes
+        self._window = memoryview((c_uint8 * self._size).from_address(self._address)).cast("B")

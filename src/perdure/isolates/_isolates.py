@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from perdure.errors import UsageError
 from perdure.isolates._engine import Engine
 from perdure.isolates._isolate import Isolate
+from perdure.isolates._javascript import JavaScriptGuests
 from perdure.isolates._pool import InstancePool
 from perdure.isolates._python import PythonGuests
 from perdure.limits import INSTANCES_READY
@@ -35,7 +36,7 @@ class Guests(Protocol):
         ...
 
 
-GUESTS: Final[dict[str, Callable[[Engine], Guests]]] = {"python": PythonGuests}
+GUESTS: Final[dict[str, Callable[[Engine], Guests]]] = {"python": PythonGuests, "javascript": JavaScriptGuests}
 
 
 class Isolates:

@@ -35,6 +35,11 @@ class Body(Protocol):
         ...
 
     @property
+    def is_trusted(self) -> bool:
+        """True when it may touch its database between any two steps of the loop."""
+        ...
+
+    @property
     def is_busy(self) -> bool: ...
     @property
     def is_in_turn(self) -> bool:
@@ -59,12 +64,16 @@ class Keeper(Protocol):
     def started(self, actor: Actor) -> None: ...
     def used(self, actor: Actor) -> None: ...
     def stopped(self, actor: Actor) -> None: ...
-    def opened(self, root: RootStore) -> None:
+    def opened(self, actor: Actor, root: RootStore) -> None:
         """A database of this root is open."""
         ...
 
-    def closed(self, root: RootStore) -> None:
+    def closed(self, actor: Actor, root: RootStore) -> None:
         """One database fewer is open."""
+        ...
+
+    def log_grew(self, root: RootStore) -> None:
+        """Its journal holds so much that its files should be made durable."""
         ...
 
 
@@ -108,6 +117,7 @@ class Actor:
         self._body: Body | None = None
         self._database: Database | None = None
         self._root_store: RootStore | None = None
+        self._is_checkpointing = False
         self._starting: asyncio.Task[Body] | None = None
         self._on_closed: list[Callable[[], None]] = []
         self._closed: asyncio.Event = asyncio.Event()
@@ -119,9 +129,7 @@ class Actor:
         """Deliver an HTTP request; starts the object when it is cold."""
         self.in_flight += 1
         try:
-            body = self._body if self.state is State.RUNNING else await self.start()
-            assert body is not None
-            return await body.fetch(request)
+            return await (await self._ready_body()).fetch(request)
         finally:
             self.in_flight -= 1
             self._keeper.used(self)
@@ -130,12 +138,19 @@ class Actor:
         """Deliver a call; starts the object when it is cold."""
         self.in_flight += 1
         try:
-            body = self._body if self.state is State.RUNNING else await self.start()
-            assert body is not None
-            return await body.call(method, arguments)
+            return await (await self._ready_body()).call(method, arguments)
         finally:
             self.in_flight -= 1
             self._keeper.used(self)
+
+    async def _ready_body(self) -> Body:
+        """The running body, once the journal has room for what it may write."""
+        body = self._body if self.state is State.RUNNING else await self.start()
+        assert body is not None
+        root = self._root_store
+        if root is not None and not root.log.has_room:
+            await root.log.wait_for_room()
+        return body
 
     # ── its life ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -185,7 +200,7 @@ class Actor:
         self._database = root.open_database(self.number)
         self._root_store = root
         self._closed.clear()
-        self._keeper.opened(root)
+        self._keeper.opened(self, root)
 
     def evict(self) -> None:
         """Go cold: memory is forgotten, data stays. Only for an actor that `is_idle`."""
@@ -212,7 +227,7 @@ class Actor:
             body.discard(error)
         self._forget(self)
         self._keeper.stopped(self)
-        if body is None or not body.is_in_turn:
+        if not self._is_checkpointing and (body is None or not body.is_in_turn):
             self.turn_abandoned()
 
     def turn_abandoned(self) -> None:
@@ -226,7 +241,7 @@ class Actor:
         root, self._root_store = self._root_store, None
         if database is not None and root is not None:
             root.close_database(self.number)
-            self._keeper.closed(root)
+            self._keeper.closed(self, root)
         self._closed.set()
         callbacks, self._on_closed = self._on_closed, []
         for callback in callbacks:
@@ -242,6 +257,24 @@ class Actor:
     async def wait_closed(self) -> None:
         """Until no connection of this slot is open."""
         await self._closed.wait()
+
+    async def checkpoint(self) -> None:
+        """Between two turns, move what was committed into the database file. Raises what broke the object."""
+        self.in_flight += 1
+        try:
+            await self.input.enter(inside=True)
+            self._is_checkpointing = True
+            try:
+                if self._root_store is not None:
+                    await self._root_store.checkpoint(self.number, on_loop=self._body is None or self._body.is_trusted)
+            finally:
+                self._is_checkpointing = False
+                if self.error is None:
+                    self.input.leave()
+                else:
+                    self.turn_abandoned()
+        finally:
+            self.in_flight -= 1
 
     @property
     def is_idle(self) -> bool:
@@ -300,6 +333,9 @@ class Actor:
         def settled(commit: Commit) -> None:
             if commit.error is None:
                 self.output.unlock(number)
+                root = self._root_store
+                if root is not None and root.is_compaction_due:
+                    self._keeper.log_grew(root)
                 return
             error = as_perdure_error(commit.error)
             self.output.fail(number, error)

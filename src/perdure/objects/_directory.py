@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from perdure.api import DurableObjectClass, Env, ObjectId
 from perdure.clock import Clock, Entropy
-from perdure.errors import FacetError, OverloadedError, UsageError
+from perdure.errors import FacetError, OverloadedError, PerdureError, UsageError
 from perdure.limits import (
     IDLE_EVICTION_S,
     ISOLATES_LIVE_MAX,
@@ -62,7 +62,9 @@ class Directory:
         self._slots: WeakValueDictionary[Key, Actor] = WeakValueDictionary()
         self._closing: WeakValueDictionary[Key, Actor] = WeakValueDictionary()
         self._live: OrderedDict[Actor, None] = OrderedDict()
-        self._open: Counter[RootStore] = Counter()
+        self._open: dict[RootStore, set[Actor]] = {}
+        self._compacting: dict[RootStore, asyncio.Future[None]] = {}
+        self._compacting_idle: asyncio.Future[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._isolate_bytes = 0
         self._is_closed = False
@@ -164,16 +166,41 @@ class Directory:
         """It is out of memory: evicted or broken."""
         self._live.pop(actor, None)
 
-    def opened(self, root: RootStore) -> None:
+    def opened(self, actor: Actor, root: RootStore) -> None:
         """A database of this root is open."""
-        self._open[root] += 1
+        self._open.setdefault(root, set()).add(actor)
 
-    def closed(self, root: RootStore) -> None:
+    def closed(self, actor: Actor, root: RootStore) -> None:
         """One database fewer is open; without any, the root's files are let go."""
-        self._open[root] -= 1
+        self._open[root].discard(actor)
         if not self._open[root]:
             del self._open[root]
             self._store.release(root)
+
+    # ── compaction ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def log_grew(self, root: RootStore) -> None:
+        """Make the root's files durable, so that its journal can be forgotten."""
+        if root not in self._compacting and not self._is_closed:
+            self._compacting[root] = asyncio.ensure_future(self._compact(root))
+
+    async def _compact(self, root: RootStore) -> None:
+        try:
+            for actor in list(self._open.get(root, ())):
+                await actor.checkpoint()
+            await root.make_durable()
+        except PerdureError as error:
+            _LOG.warning("an object's files could not be made durable, its journal is kept: %s", error)
+        finally:
+            del self._compacting[root]
+
+    async def _compact_idle(self) -> None:
+        try:
+            await self._store.compact_idle()
+        except PerdureError as error:
+            _LOG.warning("the journal could not be shortened: %s", error)
+        finally:
+            self._compacting_idle = None
 
     # ── eviction ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -189,7 +216,9 @@ class Directory:
             elif now_s - actor.last_used_s >= IDLE_EVICTION_S and actor.is_idle:
                 actor.evict()
         self._make_room()
-        if self._live and not self._is_closed:
+        if self._store.is_compaction_due and self._compacting_idle is None:
+            self._compacting_idle = asyncio.ensure_future(self._compact_idle())
+        if (self._live or self._store.is_compaction_due) and not self._is_closed:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
 
     def _make_room(self) -> None:
@@ -242,3 +271,5 @@ class Directory:
             actor.break_(OverloadedError("the platform is stopping; try again in a moment"))
         for actor in actors:
             await actor.wait_closed()
+        under_way = [*self._compacting.values(), *([self._compacting_idle] if self._compacting_idle else [])]
+        await asyncio.gather(*under_way)

@@ -96,6 +96,10 @@ class SandboxedBody:
         self._session.end(error)
 
     @property
+    def is_trusted(self) -> bool:
+        return False
+
+    @property
     def is_busy(self) -> bool:
         return self._session.is_busy or self._hooks.in_turn
 

@@ -138,6 +138,10 @@ class TrustedBody:
             task.cancel()
 
     @property
+    def is_trusted(self) -> bool:
+        return True
+
+    @property
     def is_busy(self) -> bool:
         return bool(self._suspended or self._background)
 

@@ -4,6 +4,7 @@ from perdure.server._discover import Found as Found
 from perdure.server._discover import RunnablePlatform as RunnablePlatform
 from perdure.server._discover import discover as discover
 from perdure.server._live import LiveApp as LiveApp
+from perdure.server._platform import Fetch as Fetch
 from perdure.server._platform import Platform as Platform
 from perdure.server._reload import reload_on_save as reload_on_save
 from perdure.server._serve import listen as listen

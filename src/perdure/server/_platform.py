@@ -71,7 +71,7 @@ class Platform:
         clock: Clock | None = None,
         entropy: Entropy | None = None,
         isolates: Isolates | None = None,
-        runner: Runner | None = None,
+        make_runner: Callable[[], Runner] = Runner,
         store_options: StoreOptions | None = None,
     ) -> None:
         self.classes = list(classes)
@@ -83,7 +83,8 @@ class Platform:
         self._entropy = entropy or SystemEntropy()
         self._isolates = isolates
         self._owns_isolates = isolates is None
-        self._runner = runner or Runner()
+        self._make_runner = make_runner
+        self._runner: Runner | None = None
         self._store_options = store_options or StoreOptions()
         self._gateway = Gateway(app_host, hosts=hosts)
         self._starting: asyncio.Task[None] | None = None
@@ -121,6 +122,7 @@ class Platform:
         if self._isolates is None:
             self._isolates = Isolates(on_progress=_LOG.info)
         self._store = await loop.run_in_executor(None, self._open_store)
+        self._runner = self._make_runner()
         runtime = WorkerRuntime(isolates=self._isolates, runner=self._runner, clock=self._clock)
         self._loader = LoaderCache(runtime, scope=_scope)
         self._env = Env({"LOADER": Loader(self._loader), **self._env_given})
@@ -154,7 +156,8 @@ class Platform:
             await self._directory.close()
         if self._loader is not None:
             self._loader.close()
-        await asyncio.get_running_loop().run_in_executor(None, self._runner.close)
+        if self._runner is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._runner.close)
         if self._store is not None:
             await self._store.close()
         if self._isolates is not None and self._owns_isolates:

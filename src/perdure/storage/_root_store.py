@@ -60,6 +60,7 @@ class RootStore:
         self._suspect: set[int] = set()
         """Databases that broke: their files may hold commits that were never handed on."""
         self._deletion: Commit | None = None
+        self._durable_bytes = 0  # of the files, when they were last made durable
         self._compacting = asyncio.Lock()
 
     # ── state ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -91,11 +92,8 @@ class RootStore:
         """Whether so many records collected that making the files durable is worth it."""
         if self._log is None:
             return False
-        log_bytes = self._log.chain.log_bytes
-        if log_bytes <= COMPACTION_LOG_BYTES_MIN:
-            return False
-        half = sum(database.database_size for database in self._databases.values()) // 2
-        return log_bytes > min(max(COMPACTION_LOG_BYTES_MIN, half), COMPACTION_LOG_BYTES_MAX)
+        bound = min(max(COMPACTION_LOG_BYTES_MIN, self._durable_bytes // 2), COMPACTION_LOG_BYTES_MAX)
+        return self._log.chain.log_bytes > bound
 
     # ── databases ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -214,17 +212,38 @@ class RootStore:
                 await self._checkpoint(number)
             await self._make_durable()
 
-    async def _checkpoint(self, number: int) -> None:
+    async def checkpoint(self, number: int, *, on_loop: bool) -> None:
+        """Move what one open database has committed into its file; `make_durable` is to follow.
+
+        The caller holds its gate. `on_loop`: between any two steps of the loop its code may write without asking the
+        gate, so the checkpoint is one step of the loop too; else it runs on a worker thread.
+        """
+        async with self._compacting:
+            await self._checkpoint(number, on_loop=on_loop)
+
+    async def make_durable(self) -> None:
+        """Sync the files that were checkpointed, and let the journal forget what they hold. Commits may go on."""
+        async with self._compacting:
+            await self._make_durable()
+
+    async def _checkpoint(self, number: int, *, on_loop: bool = False) -> None:
         log, chain = self.log, self.log.chain
-        while not chain.is_acknowledged(number):
-            await log.wait_for_acknowledgement()
+        database = self._databases.get(number)
+        while not chain.is_acknowledged(number) or (database is not None and database.in_unit):
+            if chain.is_acknowledged(number):
+                await asyncio.sleep(0)  # The unit ends with this step of the loop.
+            else:
+                await log.wait_for_acknowledgement()
         if not chain.has_log(number):
             return
-        database = self._databases.get(number)
         path = self._context.layout.database(self.key, chain.lineage(number))
         if number in self._suspect or (database is not None and database.is_broken):
             return  # It is restored when it is opened again; until then the journal keeps its records.
-        await self._on_disk(database.checkpoint if database is not None else lambda: _checkpoint(path, self._context))
+        work = database.checkpoint if database is not None else lambda: _checkpoint(path, self._context)
+        if on_loop:
+            self._now(work)
+        else:
+            await self._on_disk(work)
         chain.checkpointed(number)
 
     async def _make_durable(self) -> None:
@@ -235,6 +254,7 @@ class RootStore:
         if not covered:
             return
         states = await self._on_disk(lambda: self._sync(paths))
+        self._durable_bytes = sum(state.size_bytes for state in states.values() if state is not None)
         for number, sequence in covered.items():
             chain.synced(number, covered=sequence)
         last = chain.forgettable() or KeptRecord(chain.forgotten, b"", 0)
@@ -258,9 +278,18 @@ class RootStore:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._context.executor, work)
         except (OSError, apsw.Error) as error:
-            reason = f"object `{self.key.object_id.hex()}` could not be made durable: {error}"
-            self.log.break_(reason)
-            raise StorageFailedError(reason) from error
+            raise self._broken(error) from error
+
+    def _now(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except (OSError, apsw.Error) as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> StorageFailedError:
+        reason = f"object `{self.key.object_id.hex()}` could not be made durable: {error}"
+        self.log.break_(reason)
+        return StorageFailedError(reason)
 
     # ── pieces ───────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -53,6 +53,7 @@ class SimLoop(base_events.BaseEventLoop):
         self._selector = _NoSelector(self)
         self._woken = threading.Event()
         self._threads_at_work = 0
+        self._settling: list[asyncio.Future[None]] = []
         self._clock_resolution = 1e-9
 
     def time(self) -> float:
@@ -67,6 +68,11 @@ class SimLoop(base_events.BaseEventLoop):
             if not self._woken.wait(_THREAD_WAIT_S):
                 raise DeadlockError("a thread the loop waits for did not come back")
             self._woken.clear()
+        elif self._settling:
+            settling, self._settling = self._settling, []
+            for waiter in settling:
+                if not waiter.done():
+                    waiter.set_result(None)
         elif timeout is None:
             raise DeadlockError(f"no task can make progress at {self._now_s:g} s: {_waiting(self)}")
         else:
@@ -88,6 +94,20 @@ class SimLoop(base_events.BaseEventLoop):
 
     def _thread_came_back(self, future: asyncio.Future[T]) -> None:
         self._threads_at_work -= 1
+
+    def thread_began(self) -> None:
+        """A thread works for this loop: time stands still until `thread_ended`."""
+        self._threads_at_work += 1
+
+    def thread_ended(self) -> None:
+        """What the thread had to say has arrived."""
+        self._threads_at_work -= 1
+
+    async def settle(self) -> None:
+        """Until nothing more happens at this point in time, in tasks or in threads."""
+        waiter = self.create_future()
+        self._settling.append(waiter)
+        await waiter
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # as inherited
         """End the threads of `run_in_executor`; by now they are idle."""

@@ -185,7 +185,7 @@ def from_expression(expression: object, depth: int = 0) -> object:
 
 def _read_bigint(expression: list[object], depth: int) -> object:
     digits = _text(expression[1])
-    if len(digits) > BIGINT_DIGITS_MAX:
+    if len(digits.removeprefix("-")) > BIGINT_DIGITS_MAX:
         raise ValueError(f"it has {len(digits)} digits, the limit is {BIGINT_DIGITS_MAX}")
     if not re.fullmatch(r"-?[0-9]+", digits):
         raise ValueError("its digits are not decimal")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wasmtime import Limits, Memory, MemoryType, Store
 
 from perdure.errors import GuestCrashedError
 from perdure.isolates import _ffi as ffi
@@ -89,42 +91,42 @@ def test_upper_half_of_a_u32_is_ignored() -> None:
     assert arguments.read() == (5, "", "")
 
 
-class FakeMemory(ffi.LinearMemory):
-    """A linear memory over a buffer of ours."""
-
-    __slots__ = ("content",)
-
-    def __init__(self, size: int) -> None:
-        super().__init__(0, 0)
-        self.content = ctypes.create_string_buffer(size)
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.content)
-
-    def _base(self, offset: int, size: int) -> int:
-        self._check(offset, size)
-        return ctypes.addressof(self.content) + offset
+PAGE_BYTES = 65_536
 
 
-@given(st.integers(-(2**65), 2**65), st.integers(-(2**65), 2**65))
-def test_offsets_outside_a_linear_memory_are_refused(offset: int, size: int) -> None:
-    memory = FakeMemory(100)
+@pytest.fixture(scope="module")
+def memory() -> Iterator[ffi.LinearMemory]:
+    """A memory of one page."""
+    store = Store()
+    made = Memory(store, MemoryType(Limits(1, 2)))
+    yield ffi.LinearMemory(ffi.address(store._context()), ctypes.addressof(made._memory))
+    store.close()
 
-    if offset >= 0 and size > 0 and offset + size <= 100:
+
+@given(offset=st.integers(-(2**65), 2**65), size=st.integers(-(2**65), 2**65))
+def test_offsets_outside_a_linear_memory_are_refused(memory: ffi.LinearMemory, offset: int, size: int) -> None:
+    if 0 <= offset and 0 <= size and offset + size <= PAGE_BYTES:
         assert memory.read(offset, size) == bytes(size)
-    elif size != 0:
+    else:
         with pytest.raises(GuestCrashedError):
             memory.read(offset, size)
 
 
-def test_linear_memory_is_written_inside_only() -> None:
-    memory = FakeMemory(10)
+@given(offset=st.integers(PAGE_BYTES - 10, PAGE_BYTES + 10), size=st.integers(-10, 20))
+def test_edge_of_a_linear_memory_is_exact(memory: ffi.LinearMemory, offset: int, size: int) -> None:
+    if 0 <= size and offset + size <= PAGE_BYTES:
+        assert len(memory.read(offset, size)) == size
+    else:
+        with pytest.raises(GuestCrashedError):
+            memory.read(offset, size)
 
-    memory.write(8, b"ab")
 
-    assert memory.read(0, 10) == bytes(8) + b"ab"
+def test_linear_memory_is_written_inside_only(memory: ffi.LinearMemory) -> None:
+    memory.write(PAGE_BYTES - 2, b"ab")
+
+    assert memory.read(PAGE_BYTES - 3, 3) == b"\0ab"
     with pytest.raises(GuestCrashedError):
-        memory.write(9, b"ab")
+        memory.write(PAGE_BYTES - 1, b"ab")
     with pytest.raises(GuestCrashedError):
         memory.write(-1, b"ab")
+    memory.write(PAGE_BYTES - 2, bytes(2))

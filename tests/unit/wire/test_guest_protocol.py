@@ -6,7 +6,10 @@ from perdure.wire import ERROR_MARK, NETWORK_DENIED, GuestOp, HostOp, encode
 
 
 def test_what_the_host_asks_keeps_its_numbers() -> None:
-    assert {op.name: op.value for op in GuestOp} == {"LOAD": 1, "START": 2, "EVENT": 3, "RESUME": 4}
+    names = ["LOAD", "START", "EVENT", "RESUME", "WAKE", "REHEARSE"]
+
+    assert [op.name for op in sorted(GuestOp)] == names
+    assert [op.value for op in sorted(GuestOp)] == list(range(1, 7))
 
 
 def test_what_a_guest_asks_keeps_its_numbers() -> None:

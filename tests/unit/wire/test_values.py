@@ -152,7 +152,7 @@ def test_a_guest_error_keeps_the_type_it_had_in_its_guest() -> None:
         (datetime(2026, 1, 1), "has no time zone"),  # noqa: DTZ001  # that is the point
         (re.compile(b"a"), "cannot be stored or sent"),
         (re.compile("a # b", re.VERBOSE), "cannot be stored or sent"),
-        (10**BIGINT_DIGITS_MAX, "too large"),
+        ([10**BIGINT_DIGITS_MAX], "too large"),
         ([{"a": object()}], "does not support serialization"),
     ],
 )
@@ -227,20 +227,21 @@ def test_a_regexp_compiles_to_pythons() -> None:
     assert RegExp("^b", "gim").compile().search("a\nB")
 
 
+@settings(max_examples=60)
 @given(VALUES)
 def test_values_survive(value: object) -> None:
     assert decode(encode(value)) == value
 
 
+@settings(max_examples=30)
 @given(VALUES)
-def test_text_is_ascii_json_and_encoding_is_stable(value: object) -> None:
+def test_text_is_json_in_ascii(value: object) -> None:
     text = encode(value)
 
     assert text.isascii()
-    assert encode(decode(text)) == text
+    json.loads(text, parse_constant=pytest.fail)
 
 
-@settings(max_examples=300)
 @given(JSON_TREES)
 def test_hostile_trees_are_values_or_refused(tree: object) -> None:
     try:
@@ -258,6 +259,7 @@ def test_hostile_text_is_a_value_or_refused(text: str) -> None:
         return
 
 
+@settings(max_examples=30)
 @given(VALUES)
 def test_trees_need_no_text_between(value: object) -> None:
     assert from_expression(to_expression(value)) == value

@@ -3,6 +3,7 @@ import { FormData, formDataOf } from "./form.js";
 
 const { parse } = JSON;
 const FORM_TYPE = "application/x-www-form-urlencoded";
+const source = Symbol("source");
 
 /** What `body` gives: enough of a stream to be read, or to be passed on to another message. */
 export class BodyStream {
@@ -40,8 +41,6 @@ export class BodyStream {
     if (bytes.length > 0) yield bytes;
   }
 }
-
-const source = Symbol("source");
 
 /** Content and its type, from whatever a message may be made with. */
 export function contentOf(init) {

@@ -2,18 +2,25 @@
 const { isArray } = Array;
 const { defineProperty, getPrototypeOf, hasOwn, keys } = Object;
 
-// Taken from the prototypes, so that an object that only looks like one of these is told apart.
-const getter = (prototype, key) => uncurried(Object.getOwnPropertyDescriptor(prototype, key).get);
 const uncurried = (method) => Function.prototype.call.bind(method);
+const getter = (prototype, key) => uncurried(Object.getOwnPropertyDescriptor(prototype, key).get);
 const tagOf = uncurried(Object.prototype.toString);
 const typedArray = getPrototypeOf(Uint8Array.prototype);
 const kindOf = getter(typedArray, Symbol.toStringTag);
 const timeOf = uncurried(Date.prototype.getTime);
-const sizeOfMap = getter(Map.prototype, "size");
-const sizeOfSet = getter(Set.prototype, "size");
-const sizeOfBuffer = getter(ArrayBuffer.prototype, "byteLength");
-const sourceOf = getter(RegExp.prototype, "source");
-const unboxed = [Boolean, Number, String, BigInt].map((kind) => uncurried(kind.prototype.valueOf));
+
+// What only a real one answers, by the name it goes under.
+const PROBES = {
+  "[object Map]": getter(Map.prototype, "size"),
+  "[object Set]": getter(Set.prototype, "size"),
+  "[object Date]": timeOf,
+  "[object ArrayBuffer]": getter(ArrayBuffer.prototype, "byteLength"),
+  "[object RegExp]": getter(RegExp.prototype, "source"),
+  "[object Boolean]": uncurried(Boolean.prototype.valueOf),
+  "[object Number]": uncurried(Number.prototype.valueOf),
+  "[object String]": uncurried(String.prototype.valueOf),
+  "[object BigInt]": uncurried(BigInt.prototype.valueOf),
+};
 
 const VIEWS = Object.fromEntries(
   [
@@ -30,7 +37,7 @@ export function structuredClone(value, options) {
   const transferred = [...(options?.transfer ?? [])];
   const copies = new Map();
   for (const buffer of transferred) {
-    if (!succeeds(sizeOfBuffer, buffer) || buffer.detached || copies.has(buffer)) throw refusal(buffer, "cannot be transferred");
+    if (!succeeds(PROBES["[object ArrayBuffer]"], buffer) || buffer.detached || copies.has(buffer)) throw refusal(buffer, "cannot be transferred");
     copies.set(buffer, buffer.slice(0)); // A copy first: if the rest throws, nothing has moved.
   }
   const copy = cloneOf(value, copies);
@@ -49,17 +56,25 @@ function cloneOf(value, copies) {
   };
   if (isArray(value)) return fill(keep(new Array(value.length)), value, copies);
   const tag = tagOf(value);
+  if (tag === "[object Object]") return fill(keep({}), value, copies);
   if (NEVER_CLONED.has(tag)) throw refusal(value);
   if (ArrayBuffer.isView(value)) return keep(cloneOfView(value, copies));
-  if (succeeds(sizeOfMap, value)) return fillMap(keep(new Map()), value, copies);
-  if (succeeds(sizeOfSet, value)) return fillSet(keep(new Set()), value, copies);
-  if (succeeds(timeOf, value)) return keep(new Date(timeOf(value)));
-  if (succeeds(sizeOfBuffer, value)) return keep(value.slice(0));
-  if (tag === "[object RegExp]" && succeeds(sourceOf, value)) return keep(new RegExp(value.source, value.flags));
   if (value instanceof Error) return cloneOfError(value, keep, copies);
-  const unbox = unboxed.find((each) => succeeds(each, value));
-  if (unbox !== undefined) return keep(Object(unbox(value)));
-  return fill(keep({}), value, copies);
+  if (!succeeds(PROBES[tag], value)) return fill(keep({}), value, copies);
+  switch (tag) {
+    case "[object Map]":
+      return fillMap(keep(new Map()), value, copies);
+    case "[object Set]":
+      return fillSet(keep(new Set()), value, copies);
+    case "[object Date]":
+      return keep(new Date(timeOf(value)));
+    case "[object ArrayBuffer]":
+      return keep(value.slice(0));
+    case "[object RegExp]":
+      return keep(new RegExp(value.source, value.flags));
+    default:
+      return keep(Object(PROBES[tag](value))); // a boxed primitive
+  }
 }
 
 function fill(copy, original, copies) {
@@ -103,6 +118,7 @@ function refusal(value, why = "could not be cloned") {
 }
 
 function succeeds(probe, value) {
+  if (probe === undefined) return false;
   try {
     probe(value);
     return true;

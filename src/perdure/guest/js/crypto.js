@@ -1,4 +1,5 @@
-// Chance, from the host: nothing of it may be in the snapshot that every guest starts from.
+// Chance, from the host: nothing of it may be in the snapshot that every guest starts from. `crypto.subtle` is the C
+// extension's; this adds what it lacks.
 import { randomBytes } from "./host.js";
 
 const POOL_BYTES = 512;
@@ -20,25 +21,28 @@ export function random() {
   return (pool[used++] * 0x200000 + (pool[used++] >>> 11)) / 0x20000000000000;
 }
 
-export class Crypto {
-  getRandomValues(array) {
-    if (!INTEGER_ARRAYS.has(array?.[Symbol.toStringTag])) {
-      throw new DOMException("getRandomValues() fills a typed array of integers", "TypeMismatchError");
-    }
-    if (array.byteLength > REQUEST_BYTES_MAX) {
-      throw new DOMException(`getRandomValues() gives at most ${REQUEST_BYTES_MAX} bytes at once, not ${array.byteLength}`, "QuotaExceededError");
-    }
-    if (array.byteLength > 0) {
-      new Uint8Array(array.buffer, array.byteOffset, array.byteLength).set(randomBytes(array.byteLength));
-    }
-    return array;
-  }
+/** The C extension's `crypto`, completed. */
+export const crypto = globalThis.crypto;
 
-  randomUUID() {
-    const bytes = randomBytes(16);
-    bytes[6] = (bytes[6] & 0x0f) | 0x40;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    const hex = bytes.toHex();
-    return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+Object.assign(crypto, { getRandomValues, randomUUID });
+
+function getRandomValues(array) {
+  if (!INTEGER_ARRAYS.has(array?.[Symbol.toStringTag])) {
+    throw new DOMException("getRandomValues() fills a typed array of integers", "TypeMismatchError");
   }
+  if (array.byteLength > REQUEST_BYTES_MAX) {
+    throw new DOMException(`getRandomValues() gives at most ${REQUEST_BYTES_MAX} bytes at once, not ${array.byteLength}`, "QuotaExceededError");
+  }
+  if (array.byteLength > 0) {
+    new Uint8Array(array.buffer, array.byteOffset, array.byteLength).set(randomBytes(array.byteLength));
+  }
+  return array;
+}
+
+function randomUUID() {
+  const bytes = randomBytes(16);
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = bytes.toHex();
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
 }

@@ -116,8 +116,12 @@ export function ownFrames(error) {
     .split("\n")
     .filter(isOwn)
     .slice(0, FRAMES_MAX)
-    .map((line) => `    ${line.trim()}`);
+    .map((line) => `    ${line.trim().replace(/<eval> \((.*)\)/, "$1")}`.replace(SNIPPET_COLUMN, shiftColumn));
 }
+
+// A snippet is run in a block, so its first line begins one column late.
+const SNIPPET_COLUMN = /(snippet\.js:1:)(\d+)/;
+const shiftColumn = (_, place, column) => place + (column - 1);
 
 /** The line of source that a frame points to, with a mark under the column; "" when it cannot be had. */
 function sourceAt(frame) {

@@ -2,7 +2,7 @@
 import { AbortController, AbortSignal } from "./abort.js";
 import { structuredClone } from "./clone.js";
 import { console, reportLost } from "./console.js";
-import { Crypto, random } from "./crypto.js";
+import { crypto, random } from "./crypto.js";
 import { CustomEvent, Event, EventTarget } from "./events.js";
 import { FormData } from "./form.js";
 import { Headers } from "./headers.js";
@@ -45,7 +45,7 @@ function queueMicrotask(callback) {
 }
 
 const classes = {
-  AbortController, AbortSignal, Crypto, CustomEvent, Event, EventTarget, FormData, Headers, Request, Response, URL,
+  AbortController, AbortSignal, CustomEvent, Event, EventTarget, FormData, Headers, Request, Response, URL,
   URLSearchParams,
 };
 const tagged = { ...classes, TextDecoder: globalThis.TextDecoder, TextEncoder: globalThis.TextEncoder };
@@ -56,7 +56,7 @@ const functions = {
   clearImmediate: clearTimeout,
 };
 const objects = {
-  console, crypto: new Crypto(), navigator: { userAgent: "Cloudflare-Workers" }, performance, self: globalThis,
+  console, crypto, navigator: { userAgent: "Cloudflare-Workers" }, performance, self: globalThis,
 };
 
 for (const [name, value] of Object.entries({ ...classes, ...functions, ...objects })) {

@@ -9,7 +9,7 @@ import { shapeOfError } from "./errors.js";
 import { startCallback } from "./facets.js";
 import { startClock } from "./globals.js";
 import { evaluateScript } from "./host.js";
-import { requestFromWire, responseToWire } from "./http.js";
+import { requestFromWire, Response, responseToWire } from "./http.js";
 import { backgroundCount, beginSection, failSection, takeSections, waitUntil } from "./life.js";
 import { settleOperation, takeStarted } from "./operations.js";
 import { beginTurn, nextDelayMs, runDueTimer } from "./timers.js";
@@ -26,6 +26,7 @@ const LOAD = 1;
 const START = 2;
 const EVENT = 3;
 const RESUME = 4;
+const REHEARSE = 6;
 
 /** `env` of the latest delivery, for those who import it. */
 export let env = {};
@@ -54,6 +55,9 @@ export function enter(operation, payload) {
       break;
     case LOAD:
       load(message.main);
+      break;
+    case REHEARSE:
+      rehearse();
       break;
     default:
       throw new TypeError(`a guest knows no operation ${operation}`);
@@ -129,6 +133,14 @@ function start(message) {
   } catch (error) {
     failSection(beginSection(), error);
   }
+}
+
+/** Does what every worker does, so that the memory for it is touched ahead of time. */
+function rehearse() {
+  const wire = { m: "GET", u: "https://example.com/", h: [["accept", "*/*"]] };
+  const request = requestFromWire(wire);
+  stringify([responseToWire(new Response(request.url)), toExpression(fromExpression({ a: [[1]] }))]);
+  new ObjectContext({ id: objectId({ id: "" }), props: {}, exports: exportsOfWorker });
 }
 
 // ── EVENT ────────────────────────────────────────────────────────────────────────────────────────────────────

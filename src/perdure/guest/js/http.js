@@ -9,6 +9,7 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const WITHOUT_BODY = new Set([101, 204, 205, 304]);
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const fromHost = Symbol("fromHost");
+const headerLines = Symbol("headerLines");
 
 export class Request extends Body {
   #url;
@@ -145,7 +146,7 @@ export class Response extends Body {
   }
 
   get headers() {
-    if (this.#headers === undefined) this.#headers = new Headers(this.#type && { "content-type": this.#type });
+    if (this.#headers === undefined) this.#headers = headersOf(this.#type === undefined ? [] : [["content-type", this.#type]]);
     return this.#headers;
   }
 
@@ -182,7 +183,6 @@ function checkedStatus(given, hasContent) {
   return status;
 }
 
-const headerLines = Symbol("headerLines");
 const FROM_HOST = { [fromHost]: true };
 
 export const requestFromWire = (wire) => new Request(wire, FROM_HOST);

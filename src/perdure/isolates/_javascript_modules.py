@@ -1,0 +1,53 @@
+"""A worker's modules as QuickJS takes them: names resolved, and every kind as the source of an ES module.
+
+Effects: none.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from typing import Final
+
+RUNTIME_MODULE: Final = "cloudflare:workers"
+"""The module that the image itself is: always there, never asked from the host."""
+
+_REQUIRED: Final = re.compile(r"""\brequire\(\s*(["'])([^"'\n]+)\1\s*\)""")
+
+
+def resolve(importer: str, specifier: str) -> str:
+    """The name of the module that `importer` means: relative to itself, or from the root."""
+    if specifier.startswith(("./", "../")):
+        return posixpath.normpath(posixpath.join(posixpath.dirname(importer), specifier))
+    return specifier.removeprefix("/")
+
+
+def module_source(kind: str, text: str) -> str:
+    """The source of an ES module with the content of a module of this kind; lines stay where they are."""
+    match kind:
+        case "text":
+            return f"export default {json.dumps(text)};"
+        case "json":
+            return f"export default JSON.parse({json.dumps(text)});"
+        case "data":
+            return f"export default Uint8Array.fromBase64({json.dumps(text)}).buffer;"
+        case "cjs":
+            return _common_js(text)
+        case _:
+            return text
+
+
+def _common_js(text: str) -> str:
+    """CommonJS in an ES module: what it requires by a literal name is imported before it runs."""
+    names = sorted({match[2] for match in _REQUIRED.finditer(text)})
+    imports = "".join(f"import * as $required{number} from {json.dumps(name)};" for number, name in enumerate(names))
+    table = ", ".join(f"{json.dumps(name)}: $required{number}" for number, name in enumerate(names))
+    return (
+        f"{imports}const module = {{ exports: {{}} }};(function (exports, require) {{{text}\n"
+        "}).call(module.exports, module.exports, (name) => {"
+        f"const found = {{ {table} }}[name];"
+        "if (found === undefined) throw new Error(`require() takes the name of a module of this worker as a literal: ${name}`);"
+        'return "default" in found ? found.default : found;'
+        "});export default module.exports;"
+    )

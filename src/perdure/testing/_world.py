@@ -1,0 +1,277 @@
+"""World: a whole platform that a test owns, with its time, its chance and its disk.
+
+Time is virtual. It moves in `advance`, and while something is awaited that only time can bring; it stands still while
+threads work (guests, the journal, the disk), so a test sees the same on a slow machine as on a fast one. Files are real
+ones, in a directory that goes with the world. Trusted code runs in the test's own process: what it keeps in globals is
+nobody's to reset.
+Effects: disk, tasks, threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import shutil
+import tempfile
+from collections.abc import Awaitable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from perdure.api import DurableObject, Stub, WorkerEntrypoint
+from perdure.errors import PerdureError, UsageError
+from perdure.isolates import Isolates
+from perdure.objects import Namespace
+from perdure.server import Fetch, Platform
+from perdure.storage import Journal, StoreOptions
+from perdure.testing._clock import SeededEntropy, VirtualClock
+from perdure.testing._durations import seconds as seconds_of
+from perdure.testing._journal import HeldJournal
+from perdure.testing._patient_runner import PatientRunner
+from perdure.testing._sim_loop import SimLoop, UnheardError
+from perdure.testing._visitors import Visitors
+from perdure.web import Request, Response
+
+T = TypeVar("T")
+
+
+class World:
+    """A platform on virtual time. Use it as a context manager, or call `close`.
+
+    Its methods work in an async test that runs on the world's own loop (the pytest plugin sees to that), on any other
+    event loop, and in plain tests through `run`. Objects' classes may be given, or are added by the first `get`.
+    `isolates` can be shared by all worlds of a process, which saves the time to make their engine.
+    """
+
+    def __init__(
+        self,
+        classes: Iterable[type[DurableObject]] = (),
+        *,
+        fetch: Fetch | type[WorkerEntrypoint] | None = None,
+        app_host: str | None = None,
+        env: Mapping[str, object] | None = None,
+        data: Path | None = None,
+        seed: int = 0,
+        isolates: Isolates | None = None,
+        store_options: StoreOptions | None = None,
+    ) -> None:
+        self._temporary = tempfile.TemporaryDirectory(prefix="perdure-world-") if data is None else None
+        self.data = Path(self._temporary.name) / "data" if self._temporary is not None else Path(data or "")
+        self.loop = SimLoop()
+        self.clock = VirtualClock(self.loop)
+        self.entropy = SeededEntropy(seed)
+        self._classes = list(classes)
+        self._fetch = fetch
+        self._app_host = app_host
+        self._env = env
+        self._isolates = isolates or Isolates()
+        self._owns_isolates = isolates is None
+        self._store_options = store_options or StoreOptions()
+        self._journal: HeldJournal | None = None
+        self._is_holding = False
+        self._visitors = Visitors(self.loop)
+        self._unheard: list[str] = []
+        self._is_closed = False
+        self.loop.set_exception_handler(self._hear)
+        self.platform = self._new_platform()
+
+    def _new_platform(self) -> Platform:
+        return Platform(
+            self._classes,
+            fetch=self._fetch,
+            app_host=self._app_host,
+            env=self._env,
+            data=self.data,
+            clock=self.clock,
+            entropy=self.entropy,
+            isolates=self._isolates,
+            make_runner=lambda: PatientRunner(self.loop),
+            store_options=replace(self._store_options, stand_before=self._stand_before),
+        )
+
+    def _stand_before(self, journal: Journal) -> HeldJournal:
+        before = self._store_options.stand_before
+        self._journal = HeldJournal(journal if before is None else before(journal), self.loop)
+        if self._is_holding:
+            self._journal.hold()
+        return self._journal
+
+    def _hear(self, loop: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
+        self._unheard.append(f"{told['message']}: {told.get('exception')!r}")
+
+    # ── objects ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def get(self, kind: type[DurableObject], name: str) -> Stub:
+        """A stub for the object of class `kind` called `name`, made anew for each call: resets do not break it."""
+        self.add(kind)
+        return Stub(_FromTest(self, kind, name))
+
+    def add(self, *kinds: type[DurableObject]) -> None:
+        """Let the platform know more classes."""
+        for kind in kinds:
+            self.platform.add(kind)
+            if kind not in self._classes:
+                self._classes.append(kind)
+
+    async def namespace(self, kind: type[DurableObject]) -> Namespace:
+        """The namespace of a class, whose stubs are as those inside the platform; for use on the world's own loop."""
+        self.add(kind)
+        return await self._inside(self._namespace(kind))
+
+    async def _namespace(self, kind: type[DurableObject]) -> Namespace:
+        await self.platform.start()
+        return self.platform.namespace(kind)
+
+    async def fetch(self, request: Request | str, **parts: Any) -> Response:
+        """What the platform answers to a request from outside, with its own routing."""
+        if not isinstance(request, Request):
+            request = Request(request, **parts)
+        return await self._inside(self.platform.handle(request))
+
+    # ── time and trouble ────────────────────────────────────────────────────────────────────────────────────
+
+    async def advance(self, span: float | str | None = None, *, seconds: float | None = None) -> None:
+        """Let time pass: `advance("1h")`, `advance(seconds=90)`. Everything due on the way happens, in its order."""
+        if (span is None) == (seconds is None):
+            raise UsageError("advance takes one span of time: advance('1h') or advance(seconds=90)")
+        await self._inside(self._advance(seconds_of(span if span is not None else seconds or 0)))
+
+    async def _advance(self, span_s: float) -> None:
+        await asyncio.sleep(span_s)
+        await self.loop.settle()
+
+    async def settle(self) -> None:
+        """Until nothing more happens without time passing."""
+        await self._inside(self.loop.settle())
+
+    async def evict(self, kind: type[DurableObject], name: str) -> None:
+        """Drop an object and its facets from memory now. Raises UsageError when it is not in memory, or in use."""
+        self.add(kind)
+        await self._inside(self._evict(kind, name))
+
+    async def _evict(self, kind: type[DurableObject], name: str) -> None:
+        await self.platform.start()
+        self.platform.evict(kind, name)
+
+    async def restart(self) -> None:
+        """Stop the platform in order, and go on with a new one on the same files."""
+        await self._inside(self._restart())
+
+    async def _restart(self) -> None:
+        await self.platform.stop()
+        self.platform = self._new_platform()
+
+    async def crash(self) -> None:
+        """End the platform as `kill -9` does, and go on with a new one on the files as they were at that moment.
+
+        Nothing is closed or flushed in these files. Calls under way fail; what was never acknowledged may be gone.
+        The moment is one at which no thread works: for a crash in the midst of one, kill a real process.
+        """
+        await self._inside(self._crash())
+
+    async def _crash(self) -> None:
+        journal = self._journal
+        copy = self.data.with_name(self.data.name + "-as-it-was")
+        if journal is not None:
+            journal.hold()
+        await self.loop.settle()
+        if self.data.exists():
+            shutil.copytree(self.data, copy)
+        if journal is not None:
+            journal.kill()
+        try:
+            await self.platform.stop()
+        except PerdureError:
+            pass  # It could not make durable what it had: its files are thrown away.
+        if copy.exists():
+            shutil.rmtree(self.data)
+            copy.rename(self.data)
+        self.platform = self._new_platform()
+
+    @contextmanager
+    def journal_held(self) -> Iterator[None]:
+        """While it lasts, the journal acknowledges nothing: whatever depends on a write must not be seen."""
+        self._is_holding = True
+        if self._journal is not None:
+            self._journal.hold()
+        try:
+            yield
+        finally:
+            self._is_holding = False
+            if self._journal is not None:
+                self._journal.let_go()
+
+    # ── where it runs ───────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self, work: Awaitable[T]) -> T:
+        """The outcome of `work`, for tests that are not async: `world.run(world.get(Counter, "a").add(1))`."""
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001  # the public one raises when there is none
+            if inspect.iscoroutine(work):
+                work.close()
+            raise UsageError("this test is async already: await it instead of World.run(...)")
+        return self.loop.run_until_complete(_as_coroutine(work))
+
+    async def _inside(self, work: Coroutine[object, object, T]) -> T:
+        if self._is_closed:
+            work.close()
+            raise UsageError("this world has been closed")
+        if asyncio.get_running_loop() is self.loop:
+            return await work
+        return await self._visitors.receive(work)
+
+    def close(self) -> None:
+        """Stop the platform and forget its files. Raises UnheardError when something failed and nobody was told."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._visitors.close()
+        try:
+            with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+                runner.run(self._end())
+        finally:
+            if self._owns_isolates:
+                self._isolates.close()
+            if self._temporary is not None:
+                self._temporary.cleanup()
+        if self._unheard:
+            raise UnheardError("; ".join(self._unheard))
+
+    async def _end(self) -> None:
+        if self._journal is not None:
+            self._journal.let_go()
+        await self.platform.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<World at {self.loop.time():g} s, {len(self._classes)} classes>"
+
+
+class _FromTest:
+    """The target of a stub that a test holds."""
+
+    def __init__(self, world: World, kind: type[DurableObject], name: str) -> None:
+        self._world = world
+        self._kind = kind
+        self._name = name
+
+    async def fetch(self, request: Request) -> Response:
+        stub = self._world.platform.get(self._kind, self._name)
+        return await self._world._inside(stub.fetch(request))  # noqa: SLF001  # one concept in two classes
+
+    async def call(self, method: str, arguments: Sequence[object]) -> object:
+        stub = self._world.platform.get(self._kind, self._name)
+        work = _as_coroutine(getattr(stub, method)(*arguments))
+        return await self._world._inside(work)  # noqa: SLF001  # one concept in two classes
+
+
+async def _as_coroutine(work: Awaitable[T]) -> T:
+    return await work

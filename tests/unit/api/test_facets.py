@@ -1,0 +1,128 @@
+"""Names of facets, and what a start callback may return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from perdure.api import DurableObjectClass, FacetOptions, Facets, ObjectId, StartFacet, Target, facet_options
+from perdure.errors import FacetError
+
+
+class RecordingCalls:
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+
+    def get(self, name: str, start: StartFacet) -> Target:
+        self.calls.append(("get", name))
+        return None  # type: ignore[return-value]  # nobody uses it
+
+    def abort(self, name: str, reason: str) -> None:
+        self.calls.append(("abort", name, reason))
+
+    def delete(self, name: str) -> None:
+        self.calls.append(("delete", name))
+
+    def list(self) -> list[str]:
+        return ["a"]
+
+
+def never() -> object:
+    raise AssertionError("a start callback was called")
+
+
+ACTS: list[Callable[[Facets, Any], object]] = [
+    lambda facets, name: facets.get(name, never),
+    lambda facets, name: facets.abort(name),
+    lambda facets, name: facets.delete(name),
+]
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("name", ["x" * 257, "é" * 129, "\U0001f600" * 65])
+def test_a_name_of_more_than_256_bytes_is_refused_at_the_call(act: Callable[[Facets, Any], object], name: str) -> None:
+    calls = RecordingCalls()
+
+    with pytest.raises(FacetError, match=r"Facet name is too long \(max 256 characters\)"):
+        act(Facets(calls), name)
+
+    assert calls.calls == []
+    assert issubclass(FacetError, TypeError)
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("name", ["x" * 256, "é" * 128, "\ud800", " "])
+def test_a_name_of_256_bytes_is_fine(act: Callable[[Facets, Any], object], name: str) -> None:
+    calls = RecordingCalls()
+
+    act(Facets(calls), name)
+
+    assert calls.calls[0][1] == name
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("name", ["", None, 1, b"a"])
+def test_a_name_is_a_string_that_is_not_empty(act: Callable[[Facets, Any], object], name: object) -> None:
+    with pytest.raises(FacetError, match="a facet's name is a string"):
+        act(Facets(RecordingCalls()), name)
+
+
+def test_get_calls_nothing() -> None:
+    Facets(RecordingCalls()).get("a", never)
+
+
+def test_start_must_be_callable() -> None:
+    with pytest.raises(FacetError, match="start is a function that returns FacetOptions, not `FacetOptions`"):
+        Facets(RecordingCalls()).get("a", FacetOptions(cls=int))  # type: ignore[arg-type]  # that is the point
+
+
+def test_the_reason_of_an_abort_becomes_text() -> None:
+    calls = RecordingCalls()
+
+    Facets(calls).abort("a", ValueError("why"))  # type: ignore[arg-type]  # JavaScript's habit
+
+    assert calls.calls == [("abort", "a", "why")]
+
+
+class Inner:
+    """Stands for a user's class."""
+
+
+HANDLE = DurableObjectClass("any")
+
+
+class LoopbackNamespace:
+    durable_object_class = HANDLE
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "identity"),
+    [
+        (FacetOptions(cls=Inner), Inner, None),
+        (FacetOptions(cls=HANDLE, id="x"), HANDLE, "x"),
+        ({"class": HANDLE}, HANDLE, None),
+        ({"cls": HANDLE, "id": "x"}, HANDLE, "x"),
+        (HANDLE, HANDLE, None),
+        (Inner, Inner, None),
+        (LoopbackNamespace(), HANDLE, None),
+        (FacetOptions(cls=LoopbackNamespace(), id=ObjectId("ab", name="n")), HANDLE, "ab"),  # type: ignore[arg-type]  # allowed
+    ],
+)
+def test_what_a_start_callback_may_return(answer: object, kind: object, identity: str | None) -> None:
+    assert facet_options(answer) == (kind, identity)
+
+
+@pytest.mark.parametrize("answer", [None, 1, {}, {"class": "App"}, "App", FacetOptions(cls=None)])
+def test_anything_else_is_refused(answer: object) -> None:
+    with pytest.raises(FacetError, match="the start callback of a facet returned"):
+        facet_options(answer)
+
+
+def test_ids_are_compared_by_their_bytes_alone() -> None:
+    assert ObjectId("ab", name="x").equals(ObjectId("ab"))
+    assert not ObjectId("ab").equals(ObjectId("cd"))
+    assert not ObjectId("ab").equals("ab")
+    assert len({ObjectId("ab", name="x"), ObjectId("ab")}) == 1
+    assert str(ObjectId("ab", name="x")) == "ab"
