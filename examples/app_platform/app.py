@@ -1,10 +1,8 @@
 """An app platform in one file: people (or models) publish small apps, each runs in a sandbox with its own database.
 
-Run it with `perdure dev examples/app_platform`. The page is on http://localhost:8787, the app called `todo` on
-http://todo.localhost:8787, an origin of its own: its page cannot touch the platform or another app.
+The page is on http://localhost:8787; the app called `todo` is on http://todo.localhost:8787, an origin of its own.
 """
 
-import asyncio
 from pathlib import Path
 
 from perdure import (
@@ -24,17 +22,15 @@ SAMPLES = {"counter.py": "python", "todo.py": "python", "poll.js": "javascript",
 LANGUAGES = {"python": WorkerCode.python, "javascript": WorkerCode.javascript}
 APP_HOST = "{name}.localhost"  # where `*.localhost` does not reach this machine: README.md
 LIMITS = Limits(cpu_ms=1000, memory_mb=64)  # of one app
-SOURCE_LENGTH_MAX = 200_000
+SOURCE_LENGTH_MAX = 100_000
 
 
 class AppRunner(DurableObject):
     """Supervises one app: keeps its source, runs it as a facet, counts its requests."""
 
     def on_start(self) -> None:
-        self.ctx.storage.sql.exec(
-            "create table if not exists request(id integer primary key,"
-            " at text default current_timestamp, method text, path text, status int, error text)"
-        )
+        columns = "id integer primary key, at default current_timestamp, method, path, status, error"
+        self.ctx.storage.sql.exec(f"create table if not exists request({columns})")
 
     async def fetch(self, request: Request) -> Response:
         if self.ctx.storage.kv.get("version") is None:
@@ -57,29 +53,26 @@ class AppRunner(DurableObject):
         return LANGUAGES[kv.get("language")](kv.get("source"), limits=LIMITS)
 
     def record(self, request: Request, status: int, error: str | None = None) -> None:
-        sql, row = self.ctx.storage.sql, (request.method, request.path[:200], status, error)
-        sql.exec("insert into request(method, path, status, error) values (?, ?, ?, ?)", *row)
-        sql.exec("delete from request where id <= (select max(id) from request) - 100")
+        values = request.method, request.path[:200], status, error
+        self.ctx.storage.sql.exec("insert into request(method, path, status, error) values (?, ?, ?, ?)", *values)
+        self.ctx.storage.sql.exec("delete from request where id <= (select max(id) from request) - 100")
 
     async def publish(self, source: str, language: str) -> dict:
         """Run new code from the next request on; the app's data stays. Code that does not load changes nothing."""
+        code = LANGUAGES[language](source, limits=LIMITS)
         try:
-            await self.env.LOADER.load(LANGUAGES[language](source, limits=LIMITS)).check("App")
+            await self.env.LOADER.load(code).check("App")
         except PerdureError as error:
             return {"error": repair_text(error)}
-        kv = self.ctx.storage.kv
-        version = kv.get("version", 0) + 1
-        kv.put("source", source)
-        kv.put("language", language)
-        kv.put("version", version)
+        version = self.ctx.storage.kv.get("version", 0) + 1
+        for key, value in (("source", source), ("language", language), ("version", version)):
+            self.ctx.storage.kv.put(key, value)
         self.ctx.facets.abort("app", "new code was published")
         return {"version": version}
 
     def describe(self) -> dict | None:
         sql, kv = self.ctx.storage.sql, self.ctx.storage.kv
-        if kv.get("version") is None:
-            return None
-        return {
+        return kv.get("version") and {
             "name": self.ctx.id.name,
             "language": kv.get("language"),
             "version": kv.get("version"),
@@ -112,7 +105,7 @@ class Default(WorkerEntrypoint):
                 return Response.json([sample(file) for file in SAMPLES])
             case "GET", ["api", "apps"]:
                 names = await self.ctx.exports.Catalogue.get_by_name("all").names()
-                apps = await asyncio.gather(*(self.runner(name).describe() for name in names))
+                apps = [await self.runner(name).describe() for name in names]
                 return Response.json({"app_host": APP_HOST, "apps": apps})
             case "GET", ["api", "apps", name] if app := await self.runner(name).describe():
                 return Response.json({**app, "source": await self.runner(name).source()})
@@ -127,10 +120,9 @@ class Default(WorkerEntrypoint):
         except (PerdureError, ValueError) as error:
             return Response.json({"error": str(error)}, 400)
         result = await self.runner(name).publish(source, language)
-        if "error" in result:
-            return Response.json(result, 422)
-        await self.ctx.exports.Catalogue.get_by_name("all").add(name)
-        return Response.json(result)
+        if "error" not in result:
+            await self.ctx.exports.Catalogue.get_by_name("all").add(name)
+        return Response.json(result, 422 if "error" in result else 200)
 
     def runner(self, name: str):
         return self.ctx.exports.AppRunner.get_by_name(name)
@@ -139,10 +131,10 @@ class Default(WorkerEntrypoint):
 def read_app(body: object) -> tuple[str, str]:
     """Source and language of what somebody sent; raises ValueError that says what is wrong."""
     match body:
-        case {"source": str(source), "language": str(language)} if language in LANGUAGES:
-            if len(source) <= SOURCE_LENGTH_MAX:
-                return source, language
+        case {"source": str(source)} if len(source) > SOURCE_LENGTH_MAX:
             raise ValueError(f"The source has {len(source)} characters, the limit is {SOURCE_LENGTH_MAX}.")
+        case {"source": str(source), "language": str(language)} if language in LANGUAGES:
+            return source, language
     raise ValueError(f'Send {{"source": "…", "language": "…"}}, the language one of: {", ".join(LANGUAGES)}.')
 
 
@@ -153,7 +145,7 @@ def repair_text(error: PerdureError) -> str:
 
 def sample(file: str) -> dict:
     source = (HERE / "samples" / file).read_text(encoding="utf-8")
-    title = source.partition("\n")[0].strip('"/ .')
+    title = source.splitlines()[0].strip('"/ .')  # of its docstring or first comment
     return {"name": Path(file).stem, "title": title, "language": SAMPLES[file], "source": source}
 
 

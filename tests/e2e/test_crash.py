@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +35,10 @@ class Load:
 
     def write(self, path: str) -> None:
         """Write until the server dies; each answer is the newest count."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            self._write(connection, path)
+
+    def _write(self, connection: http.client.HTTPConnection, path: str) -> None:
         while not self.is_over:
             try:
                 connection.request("POST", path)
@@ -82,10 +85,10 @@ def _port(process: subprocess.Popen[str]) -> int:
 
 
 def counts(port: int, path: str) -> dict[str, int]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("GET", path)
-    answer = connection.getresponse()
-    body = answer.read()
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read()
     assert answer.status == 200, body
     result: dict[str, int] = json.loads(body)
     return result
@@ -118,10 +121,9 @@ def test_a_clean_stop_leaves_plain_sqlite_files(tmp_path: Path) -> None:
     data = tmp_path / "data"
 
     with server(data) as (process, port):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        connection.request("POST", "/plain/a")
-        assert connection.getresponse().read() == b'{"count":1,"rows":1}'
-        connection.close()
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+            connection.request("POST", "/plain/a")
+            assert connection.getresponse().read() == b'{"count":1,"rows":1}'
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
 

@@ -4,6 +4,7 @@ import { DurableObject } from "cloudflare:workers";
 const STYLE = `
   :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif }
   body { max-width: 32rem; margin: 10vh auto; padding: 0 1.25rem }
+  h1 { font-size: 1.5rem }
   form { display: grid; gap: .75rem; margin-bottom: 2rem }
   input, textarea, button { font: inherit; color: inherit; padding: .5rem .75rem; border: 1px solid #8886; border-radius: .5rem }
   input, textarea { background: none }

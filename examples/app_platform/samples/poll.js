@@ -38,6 +38,7 @@ function page(votes) {
     <style>
       :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif }
       body { max-width: 32rem; margin: 10vh auto; padding: 0 1.25rem }
+      h1 { font-size: 1.5rem }
       button { display: flex; justify-content: space-between; gap: 1rem; width: 100%; margin: .5rem 0; padding: .75rem 1rem;
                font: inherit; text-align: left; color: inherit; cursor: pointer; border: 1px solid #8886; border-radius: .5rem;
                background: linear-gradient(#4a7dff44 0 0) no-repeat 0 / var(--share) 100% }

@@ -6,34 +6,29 @@ from workers import DurableObject, Response
 
 PAGE = """<!doctype html>
 <html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>To-do</title>
-<link rel="icon" href="data:,">
+<meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>To-do</title><link rel="icon" href="data:,">
 <style>
   :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif }
   body { max-width: 32rem; margin: 10vh auto; padding: 0 1.25rem }
-  form.add, li { display: flex; gap: .75rem; align-items: center }
+  form { display: flex; gap: .75rem; align-items: center }
   ul { list-style: none; padding: 0 }
   li { border-bottom: 1px solid #8883; padding: .5rem 0 }
-  li form { display: contents }
   li span { flex: 1; overflow-wrap: anywhere }
-  .done span { text-decoration: line-through; opacity: .5 }
+  [aria-pressed=true] + span { text-decoration: line-through; opacity: .5 }
   input, button { font: inherit; color: inherit; padding: .4rem .75rem; border: 1px solid #8886; border-radius: .5rem }
   input { flex: 1; min-width: 0; background: none }
   button { background: #8881; cursor: pointer }
 </style>
 <h1>To-do</h1>
-<form class="add" method="post" action="/add">
+<form method="post" action="/add">
   <input name="text" aria-label="What is to be done" placeholder="What is to be done?" required autofocus>
   <button>Add</button>
 </form>
 """
-ITEM = """<li class="{kind}"><form method="post">
-  <input type="hidden" name="id" value="{id}">
-  <button formaction="/toggle" aria-label="{label}">{mark}</button><span>{text}</span>
-  <button formaction="/delete" aria-label="Delete">×</button>
-</form></li>"""
+ITEM = """<li><form method="post"><input type="hidden" name="id" value="{id}">
+  <button formaction="/toggle" aria-label="Done" aria-pressed="{pressed}">{mark}</button><span>{text}</span>
+  <button formaction="/delete" aria-label="Delete">×</button></form></li>"""
 
 
 class App(DurableObject):
@@ -61,5 +56,5 @@ class App(DurableObject):
 
 
 def row(item):
-    kind, mark, label = ("done", "✓", "Not done yet") if item["done"] else ("", "○", "Done")
-    return ITEM.format(kind=kind, mark=mark, label=label, id=item["id"], text=escape(item["text"]))
+    mark, pressed = ("✓", "true") if item["done"] else ("○", "false")
+    return ITEM.format(id=item["id"], mark=mark, pressed=pressed, text=escape(item["text"]))

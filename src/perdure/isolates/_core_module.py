@@ -58,9 +58,7 @@ _instantiate: Final = ffi.prototype(
 _get_export: Final = ffi.prototype(
     "wasmtime_instance_export_get", c_bool, c_void_p, c_void_p, c_char_p, c_size_t, c_void_p
 )
-_call: Final = ffi.prototype(
-    "wasmtime_func_call_unchecked", c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p
-)
+_call: Final = ffi.prototype("wasmtime_func_call_unchecked", c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p)
 _caller_context: Final = ffi.prototype("wasmtime_caller_context", c_void_p, c_void_p)
 
 _TYPES: Final = {"i": ValType.i32, "I": ValType.i64}
@@ -72,7 +70,9 @@ class CoreModule:
     `imports`: by module and field, the signature (`i` and `I` for 32 and 64 bits, as in `"iI>i"`) and the function.
     """
 
-    def __init__(self, engine: Engine, module: Module, imports: Mapping[tuple[str, str], tuple[str, HostFunction]]) -> None:
+    def __init__(
+        self, engine: Engine, module: Module, imports: Mapping[tuple[str, str], tuple[str, HostFunction]]
+    ) -> None:
         self._kept: list[object] = []  # what Wasmtime holds only by address
         linker = Linker(engine.wasmtime)
         for (place, field), (signature, function) in imports.items():
@@ -124,7 +124,16 @@ def _guarded(function: HostFunction, count: int) -> Callable[[int | None, int, i
 class CoreInstance:
     """One instance of a core module, with its memory."""
 
-    __slots__ = ("_functions", "_instance", "_numbers", "_numbers_address", "_store", "_trap", "_trap_address", "memory")
+    __slots__ = (
+        "_functions",
+        "_instance",
+        "_numbers",
+        "_numbers_address",
+        "_store",
+        "_trap",
+        "_trap_address",
+        "memory",
+    )
 
     def __init__(self, store: GuestStore, instance: ctypes.Structure) -> None:
         self._store = store

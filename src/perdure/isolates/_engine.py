@@ -77,7 +77,9 @@ def _config() -> Config:
     config = Config()
     config.strategy = "cranelift"
     config.epoch_interruption = True
-    declared.wasmtime_config_async_stack_size_set(config.ptr(), GUEST_STACK_BYTES + MIB)  # must not be smaller, used or not
+    declared.wasmtime_config_async_stack_size_set(
+        config.ptr(), GUEST_STACK_BYTES + MIB
+    )  # must not be smaller, used or not
     config.max_wasm_stack = GUEST_STACK_BYTES
     config.memory_may_move = False  # so that an address into a memory stays right while it grows
     return config

@@ -209,7 +209,9 @@ def _decoded(content: bytes) -> str:
         return content.decode()
     except UnicodeDecodeError:
         try:
-            return content.decode("utf-8", "surrogatepass").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            return (
+                content.decode("utf-8", "surrogatepass").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            )
         except UnicodeDecodeError:
             raise ffi.forged("a string that is not UTF-8") from None
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Generic, Protocol, TypeVar
 
-from perdure.isolates._threads import lower_priority
+from perdure.isolates._threads import lower_priority, start_thread
 
 _QUIET_S: Final = 0.02
 
@@ -47,8 +47,7 @@ class InstancePool(Generic[InstanceT]):
         while len(self._ready) < self._size:
             self._add()
         if self._thread is None and self._size:
-            self._thread = threading.Thread(target=self._refill, name="perdure-instances", daemon=True)
-            self._thread.start()
+            self._thread = start_thread(self._refill, name="perdure-instances")
 
     def take(self) -> InstanceT:
         """A fresh instance: one that is ready, or a new one."""

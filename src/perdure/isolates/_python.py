@@ -3,7 +3,7 @@
 It imports one function of ours, `host-call`, and WASI. WASI gives it randomness and no files, sockets, arguments or
 environment; its clocks are replaced, so that a guest sees its host's time, in steps too coarse to time a cache with,
 and cannot make its thread wait.
-Effects: none of its own (the CPU clock, through the engine).
+Effects: memory, through pointers; clock.
 """
 
 from __future__ import annotations

@@ -9,14 +9,15 @@ Effects: threads, clock.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import queue
 import threading
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from perdure.clock import Clock, SystemClock
 from perdure.errors import LimitExceededError, UnavailableError
-from perdure.isolates._threads import lower_priority, start_thread
+from perdure.isolates._threads import has_room_for_guest, lower_priority, start_thread
 from perdure.limits import INLINE_CPU_MS, INLINE_SHORT_MS, WORKER_THREADS_MAX
 
 T = TypeVar("T")
@@ -76,11 +77,11 @@ class Runner:
         return await self.run_on_thread(turn, history, cpu_ms=cpu_ms)
 
     def run_inline(self, turn: Turn[T], history: CallHistory, *, cpu_ms: int) -> T:
-        """Run `turn` here and now, with little CPU time. Raises InlineOverrunError when that was not enough."""
+        """Run `turn` while the event loop waits, with little CPU time. Raises InlineOverrunError when it overran."""
         budget_ms = min(cpu_ms, INLINE_CPU_MS)
         started_s = self._clock.monotonic_s()
         try:
-            result = turn(budget_ms)
+            result = turn(budget_ms) if has_room_for_guest() else self._threads.run(turn, budget_ms)
         except LimitExceededError as error:
             if error.limit != "cpu" or budget_ms == cpu_ms:
                 raise
@@ -137,23 +138,51 @@ class _Work(Generic[T]):
             self._loop.call_soon_threadsafe(self._done.set_result, result)
 
 
+class _WaitedFor(Generic[T]):
+    """One turn whose caller blocks."""
+
+    __slots__ = ("_cpu_ms", "_done", "_turn")
+
+    def __init__(self, turn: Turn[T], cpu_ms: int, done: concurrent.futures.Future[T]) -> None:
+        self._turn = turn
+        self._cpu_ms = cpu_ms
+        self._done = done
+
+    def run(self) -> None:
+        """Run it, and hand over its outcome."""
+        try:
+            self._done.set_result(self._turn(self._cpu_ms))
+        except BaseException as error:  # noqa: BLE001  # it is raised where the turn is waited for
+            self._done.set_exception(error)
+
+
+class _Runnable(Protocol):
+    def run(self) -> None: ...
+
+
 class WorkerThreads:
     """Threads for guests that compute: a known stack, a lower priority than the event loop."""
 
     def __init__(self, threads_max: int) -> None:
         self._threads_max = threads_max
-        self._work: queue.SimpleQueue[_Work[object] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[_Runnable | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._unfinished = 0
 
-    def submit(self, work: _Work[T]) -> None:
+    def submit(self, work: _Runnable) -> None:
         """Run `work` on a thread, as soon as one is free."""
         with self._lock:
             self._unfinished += 1
             if self._unfinished > len(self._threads) and len(self._threads) < self._threads_max:
-                self._threads.append(start_thread(self._serve))
-        self._work.put(work)  # type: ignore[arg-type]  # what a turn returns is between it and its future
+                self._threads.append(start_thread(self._serve, name="perdure-guests"))
+        self._work.put(work)
+
+    def run(self, turn: Turn[T], cpu_ms: int) -> T:
+        """Run `turn` on a thread and wait for it here."""
+        done: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self.submit(_WaitedFor(turn, cpu_ms, done))
+        return done.result()
 
     def close(self) -> None:
         """End the threads."""

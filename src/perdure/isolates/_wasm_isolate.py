@@ -1,4 +1,4 @@
-"""What the isolates of all languages share: one store, one host, one life. Effects: threads (a lock), CPU clock."""
+"""What the isolates of all languages share: one store, one host, one life. Effects: threads (a lock)."""
 
 from __future__ import annotations
 

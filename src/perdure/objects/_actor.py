@@ -14,11 +14,13 @@ from typing import Final, Protocol
 
 from perdure.api import ObjectId
 from perdure.clock import Clock
-from perdure.errors import InternalError, ObjectResetError, PerdureError
+from perdure.errors import InternalError, ObjectResetError, OverloadedError, PerdureError
+from perdure.limits import BLOCK_CONCURRENCY_TIMEOUT_S
 from perdure.objects._gate_drivers import InputDriver, OutputDriver
 from perdure.objects._lifecycle import Event, State, after
 from perdure.storage import Captured, Commit, Database, RootStore
 from perdure.web import Request, Response
+from perdure.workers import shared_task
 
 CURRENT: Final[ContextVar[Actor | None]] = ContextVar("perdure_current_actor", default=None)
 """The actor whose trusted code is running: what it sends waits for its own output gate."""
@@ -163,7 +165,7 @@ class Actor:
             return self._body
         if self._starting is None:
             self.state = after(self.state, Event.CALLED)
-            self._starting = asyncio.get_running_loop().create_task(self._start())
+            self._starting = shared_task(self._start())
         return await asyncio.shield(self._starting)
 
     async def _start(self) -> Body:
@@ -361,6 +363,14 @@ async def leave_caller() -> None:
     caller.end_turn()
     if not caller.output.gate.is_open:
         await caller.output.wait()
+
+
+def section_overdue() -> OverloadedError:
+    """Why an object is reset whose critical section took too long (spec 1.8)."""
+    return OverloadedError(
+        "A call to blockConcurrencyWhile() in a Durable Object waited for too long "
+        f"({BLOCK_CONCURRENCY_TIMEOUT_S:g} s): the object was reset"
+    )
 
 
 def as_perdure_error(error: BaseException) -> PerdureError:

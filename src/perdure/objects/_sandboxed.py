@@ -5,6 +5,7 @@ Effects: tasks.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING
 from perdure.api import DurableObjectClass, FacetOptions
 from perdure.errors import FacetError, OverloadedError, PerdureError, UsageError, WorkerCodeError, WorkerLoadError
 from perdure.isolates import GuestHost, Isolate
-from perdure.limits import BLOCK_CONCURRENCY_DEPTH_MAX
-from perdure.objects._actor import Actor
+from perdure.limits import BLOCK_CONCURRENCY_DEPTH_MAX, BLOCK_CONCURRENCY_TIMEOUT_S
+from perdure.objects._actor import Actor, section_overdue
 from perdure.objects._host_calls import ObjectHost
 from perdure.storage import Captured
 from perdure.web import Request, Response
@@ -94,6 +95,7 @@ class SandboxedBody:
     def discard(self, error: PerdureError) -> None:
         """End the isolate, at the end of the turn that runs in it now."""
         self._session.end(error)
+        self._hooks.forgot()
 
     @property
     def is_trusted(self) -> bool:
@@ -122,7 +124,7 @@ class ObjectHooks:
         self._code = code
         self._facets = facets
         self._host: ObjectHost | None = None
-        self._sections: set[int] = set()
+        self._sections: dict[int, asyncio.TimerHandle] = {}
 
     def host_for(self, code: CheckedCode, isolate: Isolate) -> GuestHost:
         self._host = ObjectHost(code, self._actor, language=code.language, list_facets=self._facets.list)
@@ -172,17 +174,17 @@ class ObjectHooks:
                 raise OverloadedError(
                     f"blockConcurrencyWhile() calls are nested too deeply: the limit is {BLOCK_CONCURRENCY_DEPTH_MAX}"
                 )
-            self._sections.add(change.section_id)
+            self._sections[change.section_id] = asyncio.get_running_loop().call_later(
+                BLOCK_CONCURRENCY_TIMEOUT_S, self._actor.break_, section_overdue()
+            )
             self._actor.input.open_section()
         elif change.section_id in self._sections:
-            self._sections.discard(change.section_id)
+            self._sections.pop(change.section_id).cancel()
             self._actor.input.close_section()
-        if change.kind == "fail" and change.error is not None:
-            raise change.error  # The object is reset with the guest's own error (spec 1.8).
 
     def forgot(self) -> None:
         while self._sections:
-            self._sections.pop()
+            self._sections.popitem()[1].cancel()
             self._actor.input.close_section()
 
     def ended(self, error: PerdureError) -> None:

@@ -15,9 +15,9 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from perdure.api import Context, DurableObject, rpc_method
-from perdure.errors import ObjectResetError, OverloadedError, PerdureError, UsageError
+from perdure.errors import ObjectResetError, PerdureError, UsageError
 from perdure.limits import BLOCK_CONCURRENCY_DEPTH_MAX, BLOCK_CONCURRENCY_TIMEOUT_S
-from perdure.objects._actor import CURRENT, Actor, as_perdure_error
+from perdure.objects._actor import CURRENT, Actor, as_perdure_error, section_overdue
 from perdure.storage import Database
 from perdure.web import Request, Response
 from perdure.wire import KvRange, SqlPage, SqlValue, from_expression, to_expression
@@ -169,7 +169,13 @@ class TrustedBody:
         """Background work that keeps the object awake; failures go to the log."""
         task = asyncio.ensure_future(self._background_work(work))
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+
+        def ended(task: asyncio.Task[object]) -> None:
+            self._background.discard(task)
+            if inspect.iscoroutine(work):
+                work.close()  # It was cancelled before it began: the interpreter would complain.
+
+        task.add_done_callback(ended)
 
     async def _background_work(self, work: Awaitable[object]) -> None:
         try:
@@ -399,10 +405,7 @@ def _section_failure(error: BaseException, *, is_overdue: bool) -> PerdureError:
     """Why the object is reset after a critical section that did not end well (spec 1.8)."""
     if not is_overdue:
         return as_perdure_error(error)
-    return OverloadedError(
-        "A call to blockConcurrencyWhile() in a Durable Object waited for too long "
-        f"({BLOCK_CONCURRENCY_TIMEOUT_S:g} s): the object was reset"
-    )
+    return section_overdue()
 
 
 def _as_it_is(value: object) -> object:

@@ -24,7 +24,7 @@ from perdure.server._gateway import Gateway, Misdirected, ToApp, authority_of
 from perdure.server._origins import keep_cookies_at_home, refusal_of_foreign_page
 from perdure.storage import Store, StoreOptions
 from perdure.web import Request, Response
-from perdure.workers import LoaderCache, WorkerRuntime
+from perdure.workers import LoaderCache, LoaderScope, WorkerRuntime, shared_task
 
 _LOG: Final = logging.getLogger("perdure")
 Fetch = Callable[[Request, Env, WorkerContext], Awaitable[Response] | Response]
@@ -105,7 +105,7 @@ class Platform:
         """Open the data directory and recover what a crash left. Done once, however many ask."""
         if self._starting is None:
             self._loop = asyncio.get_running_loop()
-            self._starting = asyncio.ensure_future(self._start())
+            self._starting = shared_task(self._start())
         elif self._loop is not asyncio.get_running_loop():
             raise UsageError(
                 "this platform runs on another event loop: call it from there, or use one Platform per loop"
@@ -275,12 +275,14 @@ class _FromOutside:
         return await self._platform.namespace(self._kind).target(self._name).call(method, arguments)
 
 
-def _scope() -> str:
+def _scope() -> LoaderScope:
     """Who asks a loader: the root object whose code is running, or the platform itself."""
     actor = CURRENT.get()
-    while actor is not None and actor.parent is not None:
+    if actor is None:
+        return LoaderScope("", "platform")
+    while actor.parent is not None:
         actor = actor.parent
-    return "platform" if actor is None else actor.label
+    return LoaderScope(str(actor.identity), actor.label)
 
 
 def _check_classes(classes: list[type[DurableObject]]) -> None:

@@ -8,6 +8,7 @@ from perdure.workers._loader import DynamicClass as DynamicClass
 from perdure.workers._loader import KnownClass as KnownClass
 from perdure.workers._loader import LoaderCache as LoaderCache
 from perdure.workers._loader import LoaderEntry as LoaderEntry
+from perdure.workers._loader import LoaderScope as LoaderScope
 from perdure.workers._loader import WorkerRuntime as WorkerRuntime
 from perdure.workers._reports import Operation as Operation
 from perdure.workers._reports import SectionChange as SectionChange
@@ -16,3 +17,4 @@ from perdure.workers._session import ObjectStart as ObjectStart
 from perdure.workers._session import TurnHooks as TurnHooks
 from perdure.workers._session import check_object_class as check_object_class
 from perdure.workers._stateless import check_arguments as check_arguments
+from perdure.workers._tasks import shared_task as shared_task

@@ -10,7 +10,7 @@ import asyncio
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from perdure.api import DurableObjectClass, LoadWorker, Target, WorkerCode
 from perdure.clock import Clock
@@ -20,6 +20,7 @@ from perdure.limits import ISOLATE_IDLE_S
 from perdure.workers._code import CheckedCode, check_code
 from perdure.workers._session import GuestSession, check_object_class
 from perdure.workers._stateless import EntrypointTarget, StatelessHooks, evaluate
+from perdure.workers._tasks import shared_task
 
 _ENTRIES_MAX: Final = 10_000
 _HISTORIES_MAX: Final = 10_000
@@ -135,7 +136,7 @@ class LoaderEntry:
         if self._code is not None:
             return self._code
         if self._loading is None:
-            self._loading = asyncio.ensure_future(self._ask())
+            self._loading = shared_task(self._ask())
         return await asyncio.shield(self._loading)
 
     def forget_code(self) -> None:
@@ -162,7 +163,7 @@ class LoaderEntry:
         if self._session is not None and self._hooks is not None and self._hooks.error is None:
             return self._session
         if self._booting is None:
-            self._booting = asyncio.ensure_future(self._boot())
+            self._booting = shared_task(self._boot())
         return await asyncio.shield(self._booting)
 
     async def _boot(self) -> GuestSession:
@@ -213,13 +214,20 @@ class LoaderEntry:
             session.end(PerdureError("the worker was unloaded"))
 
 
+class LoaderScope(NamedTuple):
+    """Who asks a loader: `key` is theirs alone, `label` names them in the log."""
+
+    key: str
+    label: str
+
+
 class LoaderCache:
     """The entries of one loader binding; serves `perdure.api.Loader`.
 
     `scope` tells who is asking: ids of different scopes never meet.
     """
 
-    def __init__(self, runtime: WorkerRuntime, *, scope: Callable[[], str]) -> None:
+    def __init__(self, runtime: WorkerRuntime, *, scope: Callable[[], LoaderScope]) -> None:
         self._runtime = runtime
         self._scope = scope
         self._entries: OrderedDict[tuple[str, str], LoaderEntry] = OrderedDict()
@@ -233,13 +241,13 @@ class LoaderCache:
             raise WorkerCodeError("LOADER.get(id, load): load is a function that returns the WorkerCode")
         scope = self._scope()
         if worker_id is None:
-            return LoaderEntry(self._runtime, label=scope, load=load, owner=self)
+            return LoaderEntry(self._runtime, label=scope.label, load=load, owner=self)
         if not isinstance(worker_id, str):
             raise WorkerCodeError(f"a worker's id is a string or None, not `{type(worker_id).__name__}`")
-        key = (scope, worker_id)
+        key = (scope.key, worker_id)
         entry = self._entries.get(key)
         if entry is None:
-            entry = self._entries[key] = LoaderEntry(self._runtime, label=scope, load=load, owner=self)
+            entry = self._entries[key] = LoaderEntry(self._runtime, label=scope.label, load=load, owner=self)
             self._keys[entry] = key
             if len(self._entries) > _ENTRIES_MAX:
                 self.failed(next(iter(self._entries.values())))
@@ -249,7 +257,7 @@ class LoaderCache:
     def load(self, code: WorkerCode | Mapping[str, object]) -> LoaderEntry:
         """An entry for code given directly, checked at once."""
         check_code(code)
-        return LoaderEntry(self._runtime, label=self._scope(), load=lambda: code, owner=self)
+        return LoaderEntry(self._runtime, label=self._scope().label, load=lambda: code, owner=self)
 
     def booted(self, entry: LoaderEntry) -> None:
         """An entry holds an isolate now: sweep it away when it has been idle."""

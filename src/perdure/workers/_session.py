@@ -23,6 +23,7 @@ from perdure.limits import GUEST_PENDING_OPERATIONS_MAX
 from perdure.wire import GuestOp
 from perdure.workers._code import CheckedCode
 from perdure.workers._reports import Done, Operation, Report, SectionChange, parse_loaded, parse_report
+from perdure.workers._tasks import shared_task
 
 _COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode
 _CPU_CLOCK: Final = SystemClock()  # What is computed takes real time, also where a test owns the clock.
@@ -82,7 +83,7 @@ class _Outcome:
 _Answer = _Outcome | asyncio.Future[_Outcome] | None
 """What a turn has for the event it was run for: its outcome, the future of one that is not finished, or no event."""
 
-_Turned = tuple[list[str], object]
+_Turned = tuple[list[Report], object]
 """What the guest replied in one turn, and its captured writes."""
 
 
@@ -202,7 +203,7 @@ class GuestSession:
             else:
                 return self._finish(result, event_id)
         # A thread cannot be stopped: the turn goes on, and is finished, even when whoever waits for it gives up.
-        self._long = asyncio.ensure_future(self._long_turn(op, payload, event_id))
+        self._long = shared_task(self._long_turn(op, payload, event_id))
         return await asyncio.shield(self._long)
 
     async def _long_turn(self, op: GuestOp | None, payload: str, event_id: int | None) -> _Answer:
@@ -224,41 +225,40 @@ class GuestSession:
         def run(cpu_ms: int) -> _Turned:
             deadline_s = _CPU_CLOCK.monotonic_s() + cpu_ms / 1000
             self._hooks.begin(is_overdue=lambda: _CPU_CLOCK.monotonic_s() > deadline_s)
-            replies = []
+            reports = []
             if self._isolate is None:
-                replies.append(self._boot_isolate(cpu_ms))
+                reports.append(self._boot_isolate(cpu_ms))
             if op is not None:
                 assert self._isolate is not None
-                replies.append(self._isolate.call(op, payload, cpu_ms=cpu_ms))
-            return replies, self._hooks.commit()
+                reports.append(parse_report(self._isolate.call(op, payload, cpu_ms=cpu_ms)))
+            for report in reports:
+                _check_sections(report)
+            return reports, self._hooks.commit()
 
         return run
 
-    def _boot_isolate(self, cpu_ms: int) -> str:
+    def _boot_isolate(self, cpu_ms: int) -> Report:
         isolate = self._isolates.create(self.code.language, memory_bytes=self.code.memory_bytes)
         self._isolate = isolate
         isolate.host = self._hooks.host_for(self.code, isolate)
         self.exports = parse_loaded(isolate.call(GuestOp.LOAD, _COMPACT({"main": self.code.main}), cpu_ms=cpu_ms))
         if self._start is None:
-            return "{}"
+            return Report()
         check_object_class(self._start.export, self.exports)
-        return isolate.call(
-            GuestOp.START,
-            _COMPACT({"export": self._start.export, **self._start.fields, "now": self._clock.now_ms()}),
-            cpu_ms=cpu_ms,
-        )
+        payload = _COMPACT({"export": self._start.export, **self._start.fields, "now": self._clock.now_ms()})
+        return parse_report(isolate.call(GuestOp.START, payload, cpu_ms=cpu_ms))
 
     def _finish(self, turned: _Turned, event_id: int | None) -> _Answer:
-        replies, captured = turned
+        reports, captured = turned
         own: _Answer = None
         self._is_running = False
         try:
             mark = self._hooks.committed(captured)
             if self._error is not None:  # It was ended while it ran.
                 raise self._error
-            for reply in replies[:-1]:  # The start's, when the turn had to start the guest first.
-                self._absorb(parse_report(reply), mark, None)
-            own = self._absorb(parse_report(replies[-1]), mark, event_id)
+            for report in reports[:-1]:  # The start's, when the turn had to start the guest first.
+                self._absorb(report, mark, None)
+            own = self._absorb(reports[-1], mark, event_id)
         except Exception as error:  # noqa: BLE001  # whatever ended a turn ends its isolate
             reason = self._fail(error)
             raise reason from reason.__cause__
@@ -386,6 +386,13 @@ def check_object_class(name: str, exports: Mapping[str, str]) -> None:
     raise WorkerCodeError(
         f"`{name}` is no Durable Object class but a {kind}; declare it as `class {name}(DurableObject)`"
     )
+
+
+def _check_sections(report: Report) -> None:
+    """Raise what made a critical section fail: it resets the object, and what the turn wrote is dropped (spec 1.8)."""
+    for change in report.sections:
+        if change.kind == "fail":
+            raise change.error or GuestError("a critical section failed")
 
 
 def _heard(waiter: asyncio.Future[_Outcome]) -> None:

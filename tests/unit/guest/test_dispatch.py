@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import linecache
 import sys
 from collections.abc import Callable, Iterator, Mapping
 
@@ -28,6 +29,7 @@ def here() -> Iterator[Here]:
         return Driver(guest.call, host)
 
     yield make
+    linecache.clearcache()
     sys.meta_path[:] = finders
     for name in set(sys.modules) - set(modules):
         del sys.modules[name]
@@ -92,9 +94,8 @@ def test_sql_cells_cross_both_ways(here: Here) -> None:
     rows = only(guest.call("rows"))
 
     assert guest.host.calls[-3] == (HostOp.SQL_EXEC, "SELECT ?, ?, ?", '[["b","eA=="],["inf"],1]')
-    assert rows == [
-        [[[[["bytes", "AAE="], ["-inf"], 1]], [[None, ["bigint", "9007199254740993"], 2.5]]]], 4, 4096
-    ]  # fmt: skip
+    first, second = [[["bytes", "AAE="], ["-inf"], 1]], [[None, ["bigint", "9007199254740993"], 2.5]]
+    assert rows == [[[[first, second]], 4, 4096]]
 
 
 def test_private_methods_cannot_be_called(here: Here) -> None:

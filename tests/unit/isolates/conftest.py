@@ -60,3 +60,29 @@ def python(isolates: Isolates) -> Iterator[Python]:
     yield make
     for isolate in made:
         isolate.close()
+
+
+JavaScript = Callable[..., Driver]
+
+
+@pytest.fixture
+def javascript(isolates: Isolates) -> Iterator[JavaScript]:
+    """Makes JavaScript isolates as `python` makes Python ones; one string is `worker.js`."""
+    made: list[Isolate] = []
+
+    def make(
+        source: str | Mapping[str, str | tuple[str, str]] = "",
+        *,
+        cpu_ms: int = CPU_MS,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> Driver:
+        isolate = isolates.create("javascript", memory_bytes=memory_bytes)
+        made.append(isolate)
+        driver = drive(isolate, {"worker.js": source} if isinstance(source, str) else source, cpu_ms=cpu_ms)
+        loaded = driver.load("worker.js")
+        assert "ok" in loaded, loaded["error"].get("traceback", loaded["error"])
+        return driver
+
+    yield make
+    for isolate in made:
+        isolate.close()

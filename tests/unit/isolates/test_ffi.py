@@ -1,4 +1,4 @@
-"""The trampoline's reading of what a guest hands over: whatever it is, it is refused or copied, never followed blindly."""
+"""How the trampoline reads what a guest hands over: it is refused or copied, never followed blindly."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def memory() -> Iterator[ffi.LinearMemory]:
 
 @given(offset=st.integers(-(2**65), 2**65), size=st.integers(-(2**65), 2**65))
 def test_offsets_outside_a_linear_memory_are_refused(memory: ffi.LinearMemory, offset: int, size: int) -> None:
-    if 0 <= offset and 0 <= size and offset + size <= PAGE_BYTES:
+    if offset >= 0 and size >= 0 and offset + size <= PAGE_BYTES:
         assert memory.read(offset, size) == bytes(size)
     else:
         with pytest.raises(GuestCrashedError):
@@ -114,7 +114,7 @@ def test_offsets_outside_a_linear_memory_are_refused(memory: ffi.LinearMemory, o
 
 @given(offset=st.integers(PAGE_BYTES - 10, PAGE_BYTES + 10), size=st.integers(-10, 20))
 def test_edge_of_a_linear_memory_is_exact(memory: ffi.LinearMemory, offset: int, size: int) -> None:
-    if 0 <= size and offset + size <= PAGE_BYTES:
+    if size >= 0 and offset + size <= PAGE_BYTES:
         assert len(memory.read(offset, size)) == size
     else:
         with pytest.raises(GuestCrashedError):

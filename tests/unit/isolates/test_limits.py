@@ -85,7 +85,7 @@ def test_recursion_is_an_ordinary_error(python: Python) -> None:
     ],
 )
 def test_recursion_in_native_code_ends_the_isolate(python: Python, source: str) -> None:
-    with pytest.raises(LimitExceededError, match="stack of 2 MiB") as caught:
+    with pytest.raises(LimitExceededError, match="stack of 4 MiB") as caught:
         python().evaluate(source)
 
     assert caught.value.limit == "stack"
@@ -102,13 +102,23 @@ def test_ending_the_runtime_is_a_crash(python: Python, source: str) -> None:
     ["import select\nselect.select([], [], [], 3)", "import select\nselect.poll().poll(3000)"],
 )
 def test_blocking_is_stopped_at_once(python: Python, source: str) -> None:
-    with pytest.raises(GuestCrashedError, match="await asyncio.sleep"):
+    with pytest.raises(GuestCrashedError, match=r"await asyncio\.sleep"):
         python().evaluate(source)
 
 
+TRIES = """
+from workers import DurableObject
+class App(DurableObject):
+    def run(self):
+        try: {}
+        except BaseException: return "caught"
+"""
+STORES = TRIES.format("self.ctx.storage.kv.get('a')")
+ABORTS = TRIES.format("self.ctx.abort('enough')")
+
+
 def test_hosts_exception_ends_the_isolate_and_comes_out_unchanged(python: Python) -> None:
-    guest = python("from workers import DurableObject\nclass App(DurableObject):\n    def run(self):\n"
-                   "        try: self.ctx.storage.kv.get('a')\n        except BaseException: return 'caught'")  # fmt: skip
+    guest = python(STORES)
     guest.start()
     failure = KeyboardInterrupt("from the host")
 
@@ -125,8 +135,7 @@ def test_hosts_exception_ends_the_isolate_and_comes_out_unchanged(python: Python
 
 
 def test_abort_cannot_be_caught(python: Python) -> None:
-    guest = python("from workers import DurableObject\nclass App(DurableObject):\n    def run(self):\n"
-                   "        try: self.ctx.abort('enough')\n        except BaseException: return 'caught'")  # fmt: skip
+    guest = python(ABORTS)
     guest.start()
     guest.host.answers[HostOp.ABORT] = lambda key, payload: ""
 
@@ -187,8 +196,17 @@ def test_isolate_closed_from_another_thread_is_stopped_soon(isolates: Isolates) 
     guest = drive(isolate, {"worker.py": ""}, cpu_ms=60_000)
     guest.load()
     running = threading.Event()
-    guest.host.answers[HostOp.LOG] = lambda key, payload: running.set() or ""
-    closer = threading.Thread(target=lambda: (running.wait(10), isolate.close()))
+
+    def started(key: str, payload: str) -> str:
+        running.set()
+        return ""
+
+    def close() -> None:
+        running.wait(10)
+        isolate.close()
+
+    guest.host.answers[HostOp.LOG] = started
+    closer = threading.Thread(target=close)
     closer.start()
 
     with pytest.raises(GuestCrashedError, match="has ended"):
@@ -200,13 +218,17 @@ def test_isolate_closed_from_another_thread_is_stopped_soon(isolates: Isolates) 
 
 def test_guests_compute_at_the_same_time(isolates: Isolates) -> None:
     meeting = threading.Barrier(2, timeout=10)
-    met = []
+    met: list[int] = []
+
+    def meet(key: str, payload: str) -> str:
+        met.append(meeting.wait())
+        return ""
 
     def run() -> None:
         isolate = isolates.create("python", memory_bytes=MEMORY_BYTES)
         guest = drive(isolate, {"worker.py": ""})
         guest.load()
-        guest.host.answers[HostOp.LOG] = lambda key, payload: met.append(meeting.wait()) or ""
+        guest.host.answers[HostOp.LOG] = meet
         guest.evaluate("print('here')")
         isolate.close()
 

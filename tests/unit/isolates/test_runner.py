@@ -148,3 +148,19 @@ async def test_cancelled_caller_waits_for_the_end_of_the_turn(runner: Runner) ->
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended.is_set()
+
+
+async def test_short_turn_hops_where_the_stack_is_unknown(runner: Runner) -> None:
+    def inline() -> tuple[int, int]:
+        return runner.run_inline(
+            lambda cpu_ms: threading.get_ident(), short_history(), cpu_ms=2000
+        ), threading.get_ident()
+
+    ran_on, called_on = await asyncio.to_thread(inline)
+
+    assert ran_on != called_on
+
+
+async def test_short_turn_that_hopped_still_overruns(runner: Runner) -> None:
+    with pytest.raises(InlineOverrunError):
+        await asyncio.to_thread(lambda: runner.run_inline(overrun, short_history(), cpu_ms=2000))

@@ -6,17 +6,18 @@ const { isArray } = Array;
 const { getPrototypeOf } = Object;
 const objectPrototype = Object.prototype;
 
-const DEPTH_MAX = 512;
-const BIGINT_DIGITS_MAX = 10_000;
+// The same numbers as in perdure.limits.
+const DEPTH_MAX = 128;
+const BIGINT_DIGITS_MAX = 4_300;
 
 /** The expression for `value`, as JSON text. Throws a DataCloneError for what cannot be copied. */
-export const encode = (value) => stringify(toExpression(value, 0));
+export const encode = (value) => stringify(toExpression(value));
 
 /** The value that an encoder of ours wrote. */
-export const decode = (text) => fromExpression(parse(text), 0);
+export const decode = (text) => fromExpression(parse(text));
 
-/** The JSON tree for `value`; see `encode`. */
-export function toExpression(value, depth = 0) {
+/** The JSON tree for `value`; see `encode`. `around` holds the values that `value` is nested in. */
+export function toExpression(value, around = []) {
   switch (typeof value) {
     case "string":
     case "boolean":
@@ -28,7 +29,7 @@ export function toExpression(value, depth = 0) {
     case "bigint":
       return ["bigint", digitsOf(value)];
     case "object":
-      return value === null ? null : objectExpression(value, depth + 1);
+      return value === null ? null : objectExpression(value, around);
     default:
       throw notCloneable(value);
   }
@@ -36,45 +37,49 @@ export function toExpression(value, depth = 0) {
 
 function digitsOf(value) {
   const digits = value.toString();
-  if (digits.length > BIGINT_DIGITS_MAX) {
+  if (digits.length - (value < 0n) > BIGINT_DIGITS_MAX) {
     throw cloneError(`a bigint of ${digits.length} digits is too large to store or send: keep it as text or bytes`);
   }
   return digits;
 }
 
-// One frame per level of nesting: callbacks would halve the depth that the stack allows.
-function objectExpression(value, depth) {
-  if (depth > DEPTH_MAX) {
-    throw cloneError(`a value is nested deeper than ${DEPTH_MAX} levels, or contains itself: flatten it before it is stored or sent`);
+function objectExpression(value, around) {
+  if (around.includes(value)) throw cloneError(`a \`${classOf(value)}\` contains itself: only trees of values are stored or sent`);
+  if (around.length >= DEPTH_MAX) {
+    throw cloneError(`a value is nested deeper than ${DEPTH_MAX} levels: flatten it before it is stored or sent`);
   }
-  if (isArray(value)) {
-    const items = [];
-    for (let index = 0; index < value.length; index++) items.push(toExpression(value[index], depth));
-    return [items];
-  }
-  const prototype = getPrototypeOf(value);
-  if (prototype === objectPrototype || prototype === null) {
-    const tree = {};
-    for (const key of Object.keys(value)) setOwn(tree, key, toExpression(value[key], depth));
-    return tree;
-  }
-  return builtinExpression(value, depth);
+  around.push(value);
+  const tree = compoundExpression(value, around);
+  around.pop();
+  return tree;
 }
 
-function builtinExpression(value, depth) {
+function compoundExpression(value, around) {
+  if (isArray(value)) return [itemExpressions(value, around)];
+  const prototype = getPrototypeOf(value);
+  if (prototype !== objectPrototype && prototype !== null) return builtinExpression(value, around);
+  const tree = {};
+  for (const key of Object.keys(value)) setOwn(tree, key, toExpression(value[key], around));
+  return tree;
+}
+
+// Loops, not callbacks: those would halve the depth that the stack allows.
+function itemExpressions(items, around) {
+  const expressions = [];
+  for (const item of items) expressions.push(toExpression(item, around));
+  return expressions;
+}
+
+function builtinExpression(value, around) {
   if (value instanceof Date) return ["date", value.getTime()];
   if (value instanceof ArrayBuffer) return ["bytes", new Uint8Array(value).toBase64(), "ArrayBuffer"];
   if (ArrayBuffer.isView(value)) return bytesExpression(value);
   if (value instanceof Map) {
     const pairs = [];
-    for (const [key, item] of value) pairs.push([toExpression(key, depth), toExpression(item, depth)]);
+    for (const pair of value) pairs.push(itemExpressions(pair, around));
     return ["map", pairs];
   }
-  if (value instanceof Set) {
-    const items = [];
-    for (const item of value) items.push(toExpression(item, depth));
-    return ["set", items];
-  }
+  if (value instanceof Set) return ["set", itemExpressions(value, around)];
   if (value instanceof RegExp) return ["regexp", value.source, value.flags];
   if (value instanceof Error) return ["error", String(value.name), String(value.message)];
   if (value instanceof URL) return ["url", value.href];
@@ -93,10 +98,10 @@ function notCloneable(value) {
   if (typeof value.then === "function") {
     return cloneError('Could not serialize object of type "Promise", it does not support serialization: await it first');
   }
-  const kind = value.constructor?.name || "Object";
-  return cloneError(`Could not serialize object of type "${kind}", it does not support serialization: send plain data, such as { ...value }`);
+  return cloneError(`Could not serialize object of type "${classOf(value)}", it does not support serialization: send plain data, such as { ...value }`);
 }
 
+const classOf = (value) => value.constructor?.name || "Object";
 const cloneError = (message) => new DOMException(message, "DataCloneError");
 
 /** Sets an own property, also one that is called `__proto__`. */
@@ -119,7 +124,7 @@ export function fromExpression(tree, depth = 0) {
     return tree;
   }
   if (tree.length === 1 && isArray(tree[0])) return itemsOf(tree[0], depth);
-  const read = Object.hasOwn(READERS, tree[0]) ? READERS[tree[0]] : undefined;
+  const read = typeof tree[0] === "string" && Object.hasOwn(READERS, tree[0]) ? READERS[tree[0]] : undefined;
   if (read === undefined) {
     throw cloneError(`\`${String(tree[0]).slice(0, 40)}\` is no kind of value we know: one of ${Object.keys(READERS).join(", ")}`);
   }
@@ -150,7 +155,7 @@ const READERS = {
 };
 
 function readBigint(digits) {
-  if (typeof digits !== "string" || digits.length > BIGINT_DIGITS_MAX || !/^-?[0-9]+$/.test(digits)) {
+  if (typeof digits !== "string" || digits.replace("-", "").length > BIGINT_DIGITS_MAX || !/^-?[0-9]+$/.test(digits)) {
     throw cloneError("a `bigint` value is malformed: its digits are not decimal, or too many");
   }
   return BigInt(digits);
