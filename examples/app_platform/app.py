@@ -29,8 +29,8 @@ class AppRunner(DurableObject):
     """Supervises one app: keeps its source, runs it as a facet, counts its requests."""
 
     def on_start(self) -> None:
-        columns = "id integer primary key, at default current_timestamp, method, path, status, error"
-        self.ctx.storage.sql.exec(f"create table if not exists request({columns})")
+        sql = self.ctx.storage.sql
+        sql.exec("create table if not exists log(id integer primary key, at, method, path, status, error)")
 
     async def fetch(self, request: Request) -> Response:
         if self.ctx.storage.kv.get("version") is None:
@@ -53,21 +53,21 @@ class AppRunner(DurableObject):
         return LANGUAGES[kv.get("language")](kv.get("source"), limits=LIMITS)
 
     def record(self, request: Request, status: int, error: str | None = None) -> None:
-        values = request.method, request.path[:200], status, error
-        self.ctx.storage.sql.exec("insert into request(method, path, status, error) values (?, ?, ?, ?)", *values)
-        self.ctx.storage.sql.exec("delete from request where id <= (select max(id) from request) - 100")
+        sql, values = self.ctx.storage.sql, (request.method, request.path[:200], status, error)
+        sql.exec("insert into log values (null, datetime(), ?, ?, ?, ?)", *values)
+        sql.exec("delete from log where id <= (select max(id) from log) - 100")
 
     async def publish(self, source: str, language: str) -> dict:
         """Run new code from the next request on; the app's data stays. Code that does not load changes nothing."""
-        code = LANGUAGES[language](source, limits=LIMITS)
         try:
-            await self.env.LOADER.load(code).check("App")
+            await self.env.LOADER.load(LANGUAGES[language](source, limits=LIMITS)).check("App")
         except PerdureError as error:
             return {"error": repair_text(error)}
         version = self.ctx.storage.kv.get("version", 0) + 1
         for key, value in (("source", source), ("language", language), ("version", version)):
             self.ctx.storage.kv.put(key, value)
         self.ctx.facets.abort("app", "new code was published")
+        await self.ctx.exports.Catalogue.get_by_name("all").add(self.ctx.id.name)
         return {"version": version}
 
     def describe(self) -> dict | None:
@@ -76,8 +76,8 @@ class AppRunner(DurableObject):
             "name": self.ctx.id.name,
             "language": kv.get("language"),
             "version": kv.get("version"),
-            "requests": sql.exec("select max(id) from request").scalar() or 0,
-            "latest": sql.exec("select * from request order by id desc limit 5").all(),
+            "requests": sql.exec("select max(id) from log").scalar() or 0,
+            "latest": sql.exec("select * from log order by id desc limit 5").all(),
         }
 
     def source(self) -> str | None:
@@ -120,8 +120,6 @@ class Default(WorkerEntrypoint):
         except (PerdureError, ValueError) as error:
             return Response.json({"error": str(error)}, 400)
         result = await self.runner(name).publish(source, language)
-        if "error" not in result:
-            await self.ctx.exports.Catalogue.get_by_name("all").add(name)
         return Response.json(result, 422 if "error" in result else 200)
 
     def runner(self, name: str):
@@ -140,7 +138,7 @@ def read_app(body: object) -> tuple[str, str]:
 
 def repair_text(error: PerdureError) -> str:
     """What whoever wrote the app can repair it from: the traceback in its own files, or what limit it ran into."""
-    return getattr(error, "guest_traceback", "").strip() or str(error)
+    return getattr(error, "guest_traceback", "").strip("\n") or str(error)
 
 
 def sample(file: str) -> dict:

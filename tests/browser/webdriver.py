@@ -25,7 +25,11 @@ _DIRECT = build_opener(ProxyHandler({}))  # whatever proxy the environment names
 
 
 class WebDriverError(AssertionError):
-    """The browser refused a command."""
+    """The browser refused a command, or a script threw."""
+
+
+class StaleElementError(WebDriverError):
+    """The page that held the element has gone."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,15 @@ class Browser:
     def wait_for_text(self, xpath: str, pattern: str) -> str:
         """The text at `xpath`, as soon as it matches `pattern` somewhere."""
         deadline = time.monotonic() + WAIT_DEADLINE_S
-        while True:
-            text = self.find(xpath).text
+        text = ""
+        while time.monotonic() < deadline:
+            try:
+                text = self.find(xpath).text
+            except StaleElementError:
+                continue  # the page changed between the two questions
             if re.search(pattern, text):
                 return text
-            assert time.monotonic() < deadline, f"{xpath} does not show `{pattern}`, but: {text}"
+        raise AssertionError(f"{xpath} does not show `{pattern}`, but: {text}")
 
     def run(self, script: str, *arguments: object) -> Any:
         """What the body of an async function returns, run in the page. What it throws is raised as WebDriverError."""
@@ -106,7 +114,9 @@ def chromium(*options: str) -> Iterator[Browser]:
     driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True)
     assert driver.stdout is not None
     try:
-        started = next((match for line in driver.stdout if (match := re.search(r"started successfully on port (\d+)", line))), None)
+        started = next(
+            (match for line in driver.stdout if (match := re.search(r"started successfully on port (\d+)", line))), None
+        )
         assert started, "chromedriver ended without a port"
         server = f"http://127.0.0.1:{started[1]}"
         # Chromium has no sandbox of its own for root, which is who runs tests in a container.
@@ -136,4 +146,5 @@ def _command(base: str, method: str, path: str, body: Mapping[str, object] | Non
     except HTTPError as error:
         with error:
             value = json.load(error)["value"]
-        raise WebDriverError(f"{value['error']}: {value['message']}") from None
+        kind = StaleElementError if value["error"] == "stale element reference" else WebDriverError
+        raise kind(f"{value['error']}: {value['message']}") from None

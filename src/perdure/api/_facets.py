@@ -29,6 +29,10 @@ class DurableObjectClass:
         self.definition = definition
         self.props = {} if props is None else props
 
+    def __call__(self, *, props: object = None) -> DurableObjectClass:
+        """The same class with these props, as `ctx.exports.Name(props=…)`."""
+        return DurableObjectClass(self.definition, props=props)
+
 
 @dataclass(frozen=True, slots=True)
 class FacetOptions:

@@ -1,23 +1,27 @@
 """SqliteJournal: the journal of one process, in one SQLite file that syncs at every commit.
 
 A thread of its own takes whatever queued up during the last flush as one transaction, so one flush serves many
-objects; the event loop is woken once per batch. The fence is the data directory's lock, the table of grants, and the
-head of each object's chain, compared in the transaction. Layout and batch follow docs/decisions/0002-journal-engine.md.
+objects; the event loop is woken once per batch. A batch is four statements however large it is, because the thread gives
+up the GIL at each and may wait for it afterwards. The fence is the data directory's lock, the table of grants, and the
+head of each object's chain: known in memory, and compared in the transaction once more, against other programs.
+Layout and batch follow docs/decisions/0002-journal-engine.md.
 Effects: disk, threads.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import apsw
 
@@ -31,6 +35,7 @@ from perdure.limits import (
 from perdure.storage._aside_checkpoint import AsideCheckpoint
 from perdure.storage._disk import FileState
 from perdure.storage._journal import (
+    AlarmChange,
     Append,
     DueAlarm,
     Elsewhere,
@@ -72,27 +77,61 @@ CREATE INDEX alarm_due ON alarm(at_ms);
 _FIND_OBJECT: Final = (
     "SELECT n, epoch, head, head_digest, forgotten, forgotten_digest FROM object WHERE namespace = ? AND object_id = ?"
 )
-_ADD_OBJECT: Final = (
-    "INSERT INTO object(namespace, object_id, epoch, claim, head, head_digest, forgotten, forgotten_digest) "
-    "VALUES (?, ?, ?, ?, 0, ?, 0, ?) ON CONFLICT DO NOTHING"
+_MOVE_HEADS: Final = (
+    "INSERT INTO object(n, namespace, object_id, epoch, claim, head, head_digest, forgotten, forgotten_digest) "
+    "VALUES {rows} ON CONFLICT (n) DO UPDATE SET "
+    "epoch = excluded.epoch, claim = excluded.claim, head = excluded.head, head_digest = excluded.head_digest "
+    "WHERE head = excluded.head - 1 AND epoch <= excluded.epoch"
 )
-_MOVE_HEAD: Final = (
-    "UPDATE object SET head = ?1, head_digest = ?2, epoch = ?3, claim = ?4 "
-    "WHERE namespace = ?5 AND object_id = ?6 AND head = ?1 - 1 AND epoch <= ?3 RETURNING n"
-)
-_ADD_RECORD: Final = "INSERT INTO log(object, sequence, data) VALUES (?, ?, ?)"
+_ADD_RECORDS: Final = "INSERT INTO log(object, sequence, data) VALUES {rows}"
 _SET_ALARM: Final = (
     "INSERT INTO alarm(object, number, at_ms) VALUES (?, ?, ?) "
     "ON CONFLICT (object, number) DO UPDATE SET at_ms = excluded.at_ms"
 )
 
 
+class _Head(NamedTuple):
+    """The last record of an object's chain."""
+
+    sequence: int
+    digest: bytes
+
+
+_NO_HEAD: Final = _Head(0, NO_DIGEST)
+_NO_HISTORY: Final = History(0, NO_DIGEST, 0, NO_DIGEST, (), {})
+
+
 @dataclass(slots=True)
 class _Owned:
-    """An object under a grant that has not ended."""
+    """An object under a grant that has not ended. `number` is its row's, which its first record makes."""
 
     grant: Grant
+    number: int
+    head: _Head
     appends_in_flight: int = 0
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one transaction writes: values in the order of the statements, and the heads to be known when it is done."""
+
+    objects: list[int | str | bytes] = field(default_factory=list)
+    records: list[int | bytes] = field(default_factory=list)
+    count: int = 0
+    alarms: list[tuple[int, int, AlarmChange]] = field(default_factory=list)
+    heads: dict[int, tuple[_Owned, _Head]] = field(default_factory=dict)
+
+    def head(self, owned: _Owned) -> _Head:
+        moved = self.heads.get(owned.number)
+        return owned.head if moved is None else moved[1]
+
+    def add(self, owned: _Owned, append: Append, head: _Head, data: bytes) -> None:
+        grant, number = append.grant, owned.number
+        self.objects += (number, *grant.key, grant.epoch, grant.claim, *head, 0, NO_DIGEST)
+        self.records += (number, head.sequence, data)
+        self.count += 1
+        self.alarms += [(number, database, alarm) for database, alarm in append.alarms.items()]
+        self.heads[number] = (owned, head)
 
 
 _Done = Callable[[Outcome], None]
@@ -129,6 +168,8 @@ class SqliteJournal:
             self._reader = self._connect()
             self.was_stopped_cleanly: bool = not self._writer.execute("SELECT count(*) FROM node").get
             """Whether the process before this one unregistered, or there was none."""
+            self._numbers = itertools.count(self._writer.execute("SELECT ifnull(max(n), 0) + 1 FROM object").get)
+            """For the rows of new objects."""
             self._bytes_kept: int = self._writer.execute("SELECT ifnull(sum(length(data)), 0) FROM log").get
         except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
             raise DamagedDataError(
@@ -168,16 +209,20 @@ class SqliteJournal:
             # What the former grant has under way must not land between our load and our first append.
             self._run_on_writer(lambda: None)
         row = self._find_or_none(key)
-        epoch = max(row[1] if row else 0, owned.grant.epoch if owned else 0) + 1
+        number, epoch, head = (row[0], row[1], _Head(row[2], row[3])) if row else (next(self._numbers), 0, _NO_HEAD)
+        epoch = max(epoch, owned.grant.epoch if owned else 0) + 1
         grant = Grant(key, epoch, new_uuid(self._entropy))
-        self._owned[key] = _Owned(grant)
+        self._owned[key] = _Owned(grant, number, head)
         return grant
 
     def load(self, grant: Grant) -> History:
+        owned = self._owned.get(grant.key)
+        if owned is not None and owned.head is _NO_HEAD and not owned.appends_in_flight:
+            return _NO_HISTORY  # A new object: `acquire` found no row, and there is none since.
         with self._reading(f"object `{grant.key.object_id.hex()}`") as reader:
             row = reader.execute(_FIND_OBJECT, grant.key).fetchone()
             if row is None:
-                return History(0, NO_DIGEST, 0, NO_DIGEST, (), {})
+                return _NO_HISTORY
             number, _, head, head_digest, forgotten, forgotten_digest = row
             records = reader.execute(
                 "SELECT data FROM log WHERE object = ? AND sequence > ? ORDER BY sequence", (number, forgotten)
@@ -208,6 +253,8 @@ class SqliteJournal:
         if owned is None or owned.grant.claim != grant.claim:
             return
         del self._owned[grant.key]
+        if owned.appends_in_flight and self._failure is None:
+            self._run_on_writer(lambda: None)  # What it has under way must not land after the next `acquire`.
 
     def due_alarms(self, *, until_ms: int, limit: int) -> list[DueAlarm]:
         with self._reading("alarms") as reader:
@@ -288,20 +335,25 @@ class SqliteJournal:
         """One transaction for all. A fenced append does not fail its neighbours."""
         if self._failure is not None:
             return [Outcome(Verdict.FAILED, reason=self._failure)] * len(appends)
+        batch = _Batch()
+        outcomes = [self._judge(append, batch) for append, _ in appends]
         try:
-            with self._writer:
-                return [self._write_one(append) for append, _ in appends]
+            self._write_batch(batch)
         except apsw.FullError as error:
             # Rolled back, and the disk may have room again later.
             reason = f"the disk that holds `{self._path}` is full: {error}"
         except apsw.Error as error:
             # After a failed write or sync nobody can say what the disk holds: only a fresh start reads it anew.
             reason = self._failure = f"the journal `{self._path}` failed and needs a restart: {error}"
+        else:
+            for owned, head in batch.heads.values():
+                owned.head = head
+            return outcomes
         return [Outcome(Verdict.FAILED, reason=reason)] * len(appends)
 
-    def _write_one(self, append: Append) -> Outcome:
+    def _judge(self, append: Append, batch: _Batch) -> Outcome:
+        """The answer if `batch` becomes durable, to which it adds the record when it is the next of its chain."""
         grant, record = append.grant, append.record
-        namespace, object_id = grant.key
         owned = self._owned.get(grant.key)
         if owned is None or owned.grant.claim != grant.claim:
             return Outcome(Verdict.FENCED, reason=f"grant {grant.epoch} has ended")
@@ -311,31 +363,28 @@ class SqliteJournal:
                 Verdict.FAILED,
                 reason=f"one commit became a record of {len(data)} bytes, the limit is {JOURNAL_RECORD_BYTES_MAX}",
             )
-        digest = digest_of(data)
-        if record.sequence == 1:
-            self._writer.execute(_ADD_OBJECT, (namespace, object_id, grant.epoch, grant.claim, NO_DIGEST, NO_DIGEST))
-        moved = self._writer.execute(
-            _MOVE_HEAD, (record.sequence, digest, grant.epoch, grant.claim, namespace, object_id)
-        ).fetchone()
-        if moved is None:
-            return self._refusal(append, digest, len(data))
-        self._writer.execute(_ADD_RECORD, (moved[0], record.sequence, data))
-        for number, alarm in append.alarms.items():
-            if alarm.at_ms is None:
-                self._writer.execute("DELETE FROM alarm WHERE object = ? AND number = ?", (moved[0], number))
-            else:
-                self._writer.execute(_SET_ALARM, (moved[0], number, alarm.at_ms))
-        return Outcome(Verdict.ACKNOWLEDGED, digest, len(data))
+        head, following = batch.head(owned), _Head(record.sequence, digest_of(data))
+        if record.sequence == head.sequence + 1:
+            batch.add(owned, append, following, data)
+        elif following != head:  # Else it is there already.
+            return Outcome(
+                Verdict.FENCED, reason=f"record {record.sequence} does not follow the journal's head {head.sequence}"
+            )
+        return Outcome(Verdict.ACKNOWLEDGED, following.digest, len(data))
 
-    def _refusal(self, append: Append, digest: bytes, size_bytes: int) -> Outcome:
-        """Why the head did not move: the record is there already, or it is not the next one."""
-        row = self._writer.execute(_FIND_OBJECT, append.grant.key).fetchone()
-        head = row[2] if row else 0
-        if row is not None and head == append.record.sequence and row[3] == digest:
-            return Outcome(Verdict.ACKNOWLEDGED, digest, size_bytes)
-        return Outcome(
-            Verdict.FENCED, reason=f"record {append.record.sequence} does not follow the journal's head {head}"
-        )
+    def _write_batch(self, batch: _Batch) -> None:
+        if not batch.count:
+            return
+        with self._writer:
+            self._writer.execute(_with_rows(_MOVE_HEADS, batch.count, columns=9), batch.objects)
+            if self._writer.changes() != batch.count:
+                raise apsw.AbortError("another program moved the head of an object's chain")
+            self._writer.execute(_with_rows(_ADD_RECORDS, batch.count, columns=3), batch.records)
+            for number, database, alarm in batch.alarms:
+                if alarm.at_ms is None:
+                    self._writer.execute("DELETE FROM alarm WHERE object = ? AND number = ?", (number, database))
+                else:
+                    self._writer.execute(_SET_ALARM, (number, database, alarm.at_ms))
 
     def _answer(self, appends: list[tuple[Append, _Done]], outcomes: list[Outcome]) -> None:
         for append, outcome in zip((append for append, _ in appends), outcomes, strict=True):
@@ -481,6 +530,13 @@ def _prepare(connection: apsw.Connection, path: Path) -> None:
             connection.execute(_SCHEMA)
             connection.pragma("application_id", _APPLICATION_ID)
             connection.pragma("user_version", _FORMAT)
+
+
+@cache
+def _with_rows(statement: str, count: int, *, columns: int) -> str:
+    """`statement` for `count` rows: always the same text, so that it stays prepared."""
+    row = f"({', '.join('?' * columns)})"
+    return statement.format(rows=", ".join([row] * count))
 
 
 def _lineage_text(lineage: Lineage) -> str:

@@ -14,6 +14,7 @@ import inspect
 import shutil
 import tempfile
 from collections.abc import Awaitable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -225,11 +226,17 @@ class World:
         """Stop the platform and forget its files. Raises UnheardError when something failed and nobody was told."""
         if self._is_closed:
             return
+        running = asyncio._get_running_loop()  # noqa: SLF001  # the public one raises when there is none
+        if running is self.loop:
+            raise UsageError("a test on the world's own loop cannot close it: whoever made the world does")
         self._is_closed = True
         self._visitors.close()
         try:
-            with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
-                runner.run(self._end())
+            if running is None:
+                self._end_loop()
+            else:
+                with ThreadPoolExecutor(1) as thread:
+                    thread.submit(self._end_loop).result()
         finally:
             if self._owns_isolates:
                 self._isolates.close()
@@ -237,6 +244,10 @@ class World:
                 self._temporary.cleanup()
         if self._unheard:
             raise UnheardError("; ".join(self._unheard))
+
+    def _end_loop(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+            runner.run(self._end())
 
     async def _end(self) -> None:
         if self._journal is not None:

@@ -75,6 +75,8 @@ class WorkerHost:
         return ERROR_MARK + json.dumps({"type": "Error", "message": text})
 
     def _module(self, name: str, _: str) -> str:
+        if not name:  # Which names there are, for the importer and its messages.
+            return "names\n" + json.dumps(list(self._code.modules))
         module = self._code.modules.get(name)
         return "" if module is None else f"{module.kind}\n{module.text}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -22,6 +22,9 @@ class RecordingWorker:
 
     def durable_object_class(self, name: str, props: object) -> Any:
         self.asked.append(("class", name, props))
+
+    async def check(self, classes: Sequence[str]) -> None:
+        self.asked.append(("check", *classes))
 
     async def evaluate(self, source: str, names: Mapping[str, object]) -> object:
         self.asked.append(("evaluate", source, dict(names)))

@@ -136,7 +136,7 @@ def test_a_stub_sends_its_calls_to_its_target() -> None:
     call = stub.some_method(1, [2])
 
     with pytest.raises(StopIteration) as stop:
-        call.__await__().send(None)  # type: ignore[attr-defined]  # a generator
+        call.__await__().send(None)
     assert stop.value.value == 7
     assert sent == [("some_method", (1, [2]))]
 

@@ -40,7 +40,7 @@ def test_no_other_bytes_are_an_id(forged: bytes) -> None:
 
 
 def test_an_id_of_another_namespace_is_refused() -> None:
-    with pytest.raises(ObjectIdError, match="is not valid for this namespace .`mykey`."):
+    with pytest.raises(ObjectIdError, match=r"is not valid for this namespace \(`mykey`\)"):
         MINE.from_text(IdFactory("other").from_name("name").hex())
 
 

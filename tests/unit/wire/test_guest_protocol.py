@@ -23,7 +23,8 @@ def test_what_a_guest_asks_keeps_its_numbers() -> None:
 
 
 def test_no_value_reads_as_an_error() -> None:
-    for value in (None, True, 1, -1, "!", [], {}, b"!", float("inf")):
+    values: list[object] = [None, True, 1, -1, "!", [], {}, b"!", float("inf")]
+    for value in values:
         assert not encode(value).startswith(ERROR_MARK)
 
 

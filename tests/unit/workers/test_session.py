@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.unit.workers.fakes import Stage, done, steps
 
 from perdure.errors import (
     GuestCrashedError,
@@ -21,7 +22,6 @@ from perdure.limits import GUEST_PENDING_OPERATIONS_MAX
 from perdure.testing import run_sim
 from perdure.wire import GuestOp
 from perdure.workers import ObjectStart
-from tests.unit.workers.fakes import Stage, done, steps
 
 
 def answers_at_once(op: int, payload: dict[str, Any]) -> Any:
@@ -440,7 +440,16 @@ def test_everything_under_way_is_told_why_the_session_ended() -> None:
 
 @pytest.mark.parametrize(
     "report",
-    ["", "[]", "nonsense", "{", '{"d":[[1]]}', '{"o":[[1,["x"],{}]]}', '{"t":' + "9" * 400 + ',"p":-1}', '{"s":[["?",1]]}'],
+    [
+        "",
+        "[]",
+        "nonsense",
+        "{",
+        '{"d":[[1]]}',
+        '{"o":[[1,["x"],{}]]}',
+        '{"t":' + "9" * 400 + ',"p":-1}',
+        '{"s":[["?",1]]}',
+    ],
 )
 @pytest.mark.parametrize("is_short", [True, False])
 def test_a_hostile_report_ends_the_guest_and_everybody_is_told(report: str, is_short: bool) -> None:  # noqa: FBT001
@@ -480,7 +489,10 @@ def test_code_that_does_not_load_says_why() -> None:
 
 @pytest.mark.parametrize(
     ("export", "text"),
-    [("Missing", "no such Durable Object class: `Missing`"), ("run", "`run` is no Durable Object class but a function")],
+    [
+        ("Missing", "no such Durable Object class: `Missing`"),
+        ("run", "`run` is no Durable Object class but a function"),
+    ],
 )
 def test_only_a_class_can_run_as_an_object(export: str, text: str) -> None:
     async def scenario() -> None:
