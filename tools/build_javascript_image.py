@@ -1,9 +1,9 @@
 """Builds the JavaScript image: QuickJS with our runtime booted in it, as one core module.
 
-Four steps. *Bundle*: esbuild makes one module of `src/perdure/guest/js`. *Link*: the engine, the C extensions we use and
-our bridge become one module; the extensions are dynamic libraries whose package loads each into an instance of its own,
-here their static memory and table slots are placed once and for all. *Boot*: the runtime runs once, from bytecode, so
-that no source text of ours is kept. *Bake*: the memory it leaves becomes the data of the image, as every guest starts.
+Four steps. *Bundle*: esbuild makes one module of `src/perdure/guest/js`. *Link*: the engine, the C extensions we use
+and our bridge become one module; the extensions are dynamic libraries whose package loads each into an instance of its
+own, here their static memory and table slots are placed once and for all. *Boot*: the runtime runs once, from bytecode,
+so that no source text of ours is kept. *Bake*: the memory it leaves becomes the data of the image: how guests start.
 Effects: disk, process.
 """
 
@@ -52,7 +52,10 @@ _FEATURES: Final = [
 ]  # fmt: skip
 # What the host uses; building uses more, and the rest is removed with it.
 _HOST_EXPORTS: Final = frozenset(
-    {"memory", "malloc", "perdure_call", "perdure_buffer", "qjs_set_memory_limit", "qjs_set_max_stack_size", "qjs_throw", "qjs_new_error", "qjs_new_string", "qjs_set_prop_string", "qjs_free_value", "free"}
+    {
+        "memory", "malloc", "free", "perdure_call", "perdure_buffer", "qjs_set_memory_limit", "qjs_set_max_stack_size",
+        "qjs_new_error", "qjs_new_string", "qjs_set_prop_string", "qjs_throw", "qjs_free_value",
+    }
 )  # fmt: skip
 _BUILD_EXPORTS: Final = re.compile(r"memory$|__stack_pointer$|_initialize$|malloc$|free$|qjs_|perdure_")
 
@@ -164,7 +167,7 @@ def link(stage: Path) -> bytes:
     parts["start"] = _starter(libraries)
     merged = _merge(stage, parts)
     merged = wasm.set_minimum(merged, wasm.Section.MEMORY, -(-layout.memory // wasm.PAGE_BYTES))
-    return _optimized(stage, wasm.set_minimum(merged, wasm.Section.TABLE, layout.table), keep=_BUILD_EXPORTS.match)
+    return _optimized(stage, wasm.set_minimum(merged, wasm.Section.TABLE, layout.table))
 
 
 def _bridge(layout: _Layout) -> bytes:
@@ -237,13 +240,20 @@ def _merge(stage: Path, parts: Mapping[str, bytes]) -> bytes:
     return output.read_bytes()
 
 
-def _optimized(stage: Path, module: bytes, *, keep: re.Pattern[str] | object) -> bytes:
-    """The module with the exports that `keep` accepts, and without what only the others needed."""
-    assert callable(keep)
-    kept = wasm.set_exports(module, [each for each in wasm.exports(module) if keep(each.name)])
+def _optimized(stage: Path, module: bytes) -> bytes:
+    """The module with the exports that building uses, and without what only the others needed."""
+    kept = wasm.set_exports(module, [each for each in wasm.exports(module) if _BUILD_EXPORTS.match(each.name)])
     before, after = stage / "before.wasm", stage / "after.wasm"
     before.write_bytes(kept)
-    _run("wasm-opt", str(before), "--output", str(after), "--simplify-globals", "--remove-unused-module-elements", *_FEATURES)
+    _run(
+        "wasm-opt",
+        str(before),
+        "--output",
+        str(after),
+        "--simplify-globals",
+        "--remove-unused-module-elements",
+        *_FEATURES,
+    )
     for each in wasm.imports(after.read_bytes()):
         if each.module not in {"env", "wasi_snapshot_preview1", "perdure"}:
             raise ValueError(f"`{each.module}` `{each.field}` is left to be linked")
@@ -269,13 +279,13 @@ def booted(linked: bytes, runtime: bytes) -> bytes:
     return wasm.set_exports(image, [each for each in wasm.exports(image) if each.name in _HOST_EXPORTS])
 
 
-# Asked for by the C library and by QuickJS when they initialise (a canary, the seed of their own `Math.random`, which our
-# runtime replaces). They get nothing, so that the same sources always give the same image.
+# Asked for by the C library and by QuickJS when they initialise (a canary, the seed of their own `Math.random`, which
+# our runtime replaces). They get nothing, so that the same sources always give the same image.
 _HARMLESS_IMPORTS: Final = frozenset({"wasi_snapshot_preview1.clock_time_get", "wasi_snapshot_preview1.random_get"})
 
 
 class _Boot:
-    """An instance of the linked module while it is prepared. It may ask its host for nothing: that would be baked in."""
+    """An instance of the linked module while it is prepared. It may ask its host for nothing: that would stay in it."""
 
     def __init__(self, module: bytes) -> None:
         engine = Engine()
@@ -359,8 +369,8 @@ class _Boot:
     def _heap_bytes(self) -> int:
         """How much JavaScript's heap holds.
 
-        A collection writes to every object. At QuickJS's own threshold, which is less than our runtime's heap, the first
-        allocation of each guest would collect, and copy the whole snapshot into private pages.
+        A collection writes to every object. At QuickJS's own threshold, which is less than our runtime's heap, the
+        first allocation of each guest would collect, and copy the whole snapshot into private pages.
         """
         counters = self._copy(bytes(_COUNTERS_BYTES))
         self._call("qjs_compute_memory_usage", counters)

@@ -338,5 +338,12 @@ def _data_segments(memory: bytes) -> Iterator[bytes]:
             continue
         end = memory.find(zeros, position)
         end = size if end < 0 else end
-        yield b"\0" + bytes([_I32_CONST]) + _signed(position) + bytes([_END]) + _unsigned(end - position) + memory[position:end]
+        yield (
+            b"\0"
+            + bytes([_I32_CONST])
+            + _signed(position)
+            + bytes([_END])
+            + _unsigned(end - position)
+            + memory[position:end]
+        )
         position = end

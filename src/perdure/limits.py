@@ -61,7 +61,9 @@ CPU_MS_MAX: Final = 300_000
 MEMORY_BYTES_DEFAULT: Final = 128 * MIB
 MEMORY_BYTES_MIN: Final = 16 * MIB
 GUEST_STACK_BYTES: Final = 4 * MIB  # a guest may run on the main thread, whose 8 MiB hold our own frames too
-GUEST_JAVASCRIPT_STACK_BYTES: Final = 160 * KIB  # of QuickJS's own count, a 24th: recursion ends in a RangeError, never in a trap
+GUEST_JAVASCRIPT_STACK_BYTES: Final = (
+    160 * KIB
+)  # of QuickJS's own count, a 24th: recursion ends in a RangeError, never in a trap
 WORKER_THREAD_STACK_BYTES: Final = 16 * MIB
 WORKER_THREADS_MAX: Final = 8  # guests that compute at the same time, whatever the number of cores
 WORKER_THREAD_NICE: Final = 5  # they yield to the event loop

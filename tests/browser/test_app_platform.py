@@ -16,6 +16,7 @@ from tests.serving import served
 
 pytestmark = pytest.mark.browser
 
+COMMAND = Path(sys.executable).parent / "perdure"
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "app_platform"
 HELLO = """
 from workers import DurableObject, Response
@@ -106,19 +107,19 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    command = Path(sys.executable).parent / "perdure"
     data = tmp_path_factory.mktemp("data")
-    with served(command, EXAMPLE, data=data) as url, chromium("--window-size=1300,1000") as browser:
+    with served(COMMAND, EXAMPLE, data=data) as url, chromium("--window-size=1300,1000") as browser:
         yield Site(url, browser)
 
 
 # ── publishing and using ──
 
 
-def test_an_empty_platform_says_how_to_begin(site: Site) -> None:
-    site.open_platform()
+def test_an_empty_platform_says_how_to_begin(site: Site, tmp_path: Path) -> None:
+    with served(COMMAND, EXAMPLE, data=tmp_path) as url:
+        site.browser.open(url)
 
-    assert "Choose a sample" in site.browser.wait_for_text("//p[@id='empty']", "Nothing yet") or site.app_names()
+        site.browser.wait_for_text("//p[@id='empty']", "Choose a sample")
 
 
 def test_a_sample_is_published_and_used_on_its_own_origin(site: Site) -> None:
@@ -270,6 +271,23 @@ def test_a_request_that_failed_shows_its_traceback(site: Site) -> None:
     site.browser.find(f"{site.card('fragile')}//summary[contains(., 'ZeroDivisionError')]").click()
 
     site.browser.wait_for_text(f"{site.card('fragile')}//pre", r'File "worker.py", line \d+')
+
+
+def test_a_browser_that_does_not_find_the_apps_is_told_what_to_do(site: Site) -> None:
+    with chromium("--host-resolver-rules=MAP *.localhost ~NOTFOUND") as browser:
+        browser.open(site.url)
+
+        advice = browser.wait_for_text("//details[@id='addresses']", "This browser does not find")
+
+    assert f"curl --resolve todo.localhost:{site.port}:127.0.0.1" in advice
+
+
+def test_a_browser_that_finds_the_apps_is_not_bothered(site: Site) -> None:
+    site.open_platform()
+    site.browser.wait_for_text("//*[@id='addresses']/summary", "does not open")
+
+    assert site.browser.find("//*[@id='unreachable']").property("hidden") is True
+    assert site.browser.find("//*[@id='addresses']").property("open") is False
 
 
 # ── a hostile app's page: everything runs in its origin, inside the browser ──

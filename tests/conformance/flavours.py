@@ -36,10 +36,11 @@ classes: list[type[DurableObject]] = []
 
 def _trusted_subject() -> type[DurableObject]:
     spec = importlib.util.spec_from_file_location("perdure_subject", HERE / "subject.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.time = TIME
+    vars(module)["time"] = TIME
     classes[:] = [module.Subject, module.Another]
     subject: type[DurableObject] = module.Subject
     return subject
@@ -62,7 +63,7 @@ class Supervisor(DurableObject):
         self.stubs: dict[int, Stub] = {}
 
     def facet(self) -> Stub:
-        language = self.ctx.id.name
+        language = str(self.ctx.id.name)
         load = lambda: code_of(language, SOURCES[language])  # noqa: E731
         worker = self.env.LOADER.get("subject", load)
         return self.ctx.facets.get("subject", lambda: FacetOptions(cls=worker.get_durable_object_class("Subject")))
@@ -130,7 +131,7 @@ async def failure(work: Any) -> Exception:
     """What `work` raises."""
     try:
         result = await work
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # that it is raised is what the caller asks for
         return error
     raise AssertionError(f"it did not fail, it gave {result!r}")
 

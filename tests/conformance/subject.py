@@ -1,5 +1,9 @@
 """What the behaviour cases ask of an object: runs as trusted code and, word for word, as a guest."""
 
+# mypy: ignore-errors
+# ruff: noqa: ANN001, ANN002, ANN201, ANN202, ANN204
+# It is what people write, and what models write for them.
+
 import asyncio
 import time
 
@@ -194,7 +198,9 @@ class Subject(DurableObject):
         return await self.ctx.facets.get(name, start).count()
 
     async def with_identity(self, name, identity):
-        return await self.ctx.facets.get(name, lambda: FacetOptions(cls=self.ctx.exports.Subject, id=identity)).identity()
+        return await self.ctx.facets.get(
+            name, lambda: FacetOptions(cls=self.ctx.exports.Subject, id=identity)
+        ).identity()
 
     async def with_props(self, name, props):
         kind = self.ctx.exports.Subject(props=props)

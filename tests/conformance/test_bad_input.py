@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
 
 import pytest
 from tests.conformance.flavours import GUESTS, code_of, failure
@@ -173,9 +172,10 @@ async def test_endless_loop_at_import(stage: Stage) -> None:
 
 async def test_exception_in_the_constructor(stage: Stage) -> None:
     source = {
-        "python": HEAD["python"] + "class App(DurableObject):\n    def __init__(self, ctx, env):\n        raise ValueError('no')\n",
+        "python": HEAD["python"]
+        + "class App(DurableObject):\n    def __init__(self, ctx, env):\n        raise ValueError('no')\n",
         "javascript": HEAD["javascript"]
-        + "export class App extends DurableObject {\n  constructor(ctx, env) {\n    throw new TypeError('no');\n  }\n}\n",
+        + "export class App extends DurableObject {\n  constructor(...all) {\n    throw new TypeError('no');\n  }\n}\n",
     }[stage.language]
 
     error = await stage.error_of(source)
@@ -203,9 +203,14 @@ async def test_exception_in_a_handler(stage: Stage) -> None:
 
 
 async def test_a_mistake_in_sql_says_where(stage: Stage) -> None:
-    error = await stage.error_of(app_with(stage.language, "    this.ctx.storage.sql.exec('SELEC 1')".replace(
-        "    this", "self" if stage.language == "python" else "    this"
-    )))
+    error = await stage.error_of(
+        app_with(
+            stage.language,
+            "    this.ctx.storage.sql.exec('SELEC 1')".replace(
+                "    this", "self" if stage.language == "python" else "    this"
+            ),
+        )
+    )
 
     assert 'near "SELEC": syntax error at offset 0' in str(error)
     assert isinstance(error, GuestError)
@@ -221,6 +226,7 @@ async def test_a_method_that_does_not_exist(stage: Stage) -> None:
 
 # ── code that takes too much ─────────────────────────────────────────────────────────────────────────────────
 
+ENDLESS_SQL = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT sum(i) FROM n"
 ENDLESS = {
     "loop": {"python": "while True: pass", "javascript": "    for (;;) {}"},
     "regular expression": {
@@ -228,8 +234,8 @@ ENDLESS = {
         "javascript": "    /(a+)+b/.test('a'.repeat(50));",
     },
     "sql": {
-        "python": "self.ctx.storage.sql.exec('WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT sum(i) FROM n').all()",
-        "javascript": "    this.ctx.storage.sql.exec('WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT sum(i) FROM n').toArray();",
+        "python": f"self.ctx.storage.sql.exec('{ENDLESS_SQL}').all()",
+        "javascript": f"    this.ctx.storage.sql.exec('{ENDLESS_SQL}').toArray();",
     },
     "host calls": {
         "python": "while True: self.ctx.storage.kv.get('n')",
@@ -276,10 +282,9 @@ async def test_a_hundred_thousand_tiny_host_calls(stage: Stage) -> None:
     await stage.set_up()
     await stage.victim.set_code(stage.language, app_with(stage.language, body))
 
-    try:
-        assert await stage.victim.app("bad") == "done"
-    except LimitExceededError as error:
-        assert error.limit in {"cpu", "host_calls"}
+    outcome: object = (await asyncio.gather(stage.victim.app("bad"), return_exceptions=True))[0]
+
+    assert outcome == "done" or (isinstance(outcome, LimitExceededError) and outcome.limit in {"cpu", "host_calls"})
     await stage.check()
 
 

@@ -69,7 +69,7 @@ async def test_a_unit_of_writes_ends_where_the_code_waits(subject: Subject, afte
 
     await subject.crash()
 
-    await asyncio.wait([writing])
+    await asyncio.gather(writing, return_exceptions=True)
     assert await subject.call("read", "first") == 1
     assert await subject.call("read", "second") == (1 if after_s > 1 else None)
 

@@ -84,7 +84,9 @@ async def test_values_come_back_as_they_were(subject: Subject, value: object) ->
     assert await subject.call("read", "v") == value
 
 
-@pytest.mark.parametrize(("key", "message"), [("", "must not be empty"), (7, "is a string, not"), (None, "is a string")])
+@pytest.mark.parametrize(
+    ("key", "message"), [("", "must not be empty"), (7, "is a string, not"), (None, "is a string")]
+)
 async def test_what_is_no_key_is_refused(subject: Subject, key: object, message: str) -> None:
     error = await failure(subject.call("put", key, 1))
 

@@ -96,7 +96,7 @@ async def test_case_06_a_broken_object_stays_broken_for_its_stub(subject: Subjec
     second = await failure(subject.call("count"))
 
     assert str(first) == str(second) == "test abort reason"
-    assert is_reset(first) and is_reset(second)
+    assert [is_reset(first), is_reset(second)] == [True, True]
     subject.renew()
     assert await subject.call("count") == 0
 

@@ -69,7 +69,7 @@ MODULES = {
     "python": (
         "main.py",
         {
-            "main.py": "from perdure import WorkerEntrypoint\nimport lib.a\nfrom lib import b\nimport importlib.resources\n"
+            "main.py": "from perdure import WorkerEntrypoint\nimport lib.a\nfrom lib import b\n"
             "class Default(WorkerEntrypoint):\n"
             "    def words(self):\n"
             "        return [lib.a.WORD, b.WORD, lib.a.greet(), b.greet()]\n",
@@ -86,7 +86,8 @@ MODULES = {
             "export default class extends WorkerEntrypoint { words() { return [a.WORD, WORD, a.greet(), greet()]; } }",
             "lib/a.js": 'import { WORD as other } from "./b.js";\nexport const WORD = "a";\n'
             'export const greet = () => "a greets " + other;',
-            "lib/b.js": 'import * as a from "./a.js";\nexport const WORD = "b";\nexport function greet() { return "b greets " + a.WORD; }',
+            "lib/b.js": 'import * as a from "./a.js";\nexport const WORD = "b";\n'
+            'export function greet() { return "b greets " + a.WORD; }',
         },
     ),
 }
@@ -110,7 +111,7 @@ class Host(DurableObject):
         return await getattr(self.worker().get_entrypoint(name, props=props), method)(*arguments)
 
     async def entry_fetch(self, name: str | None, props: object = None) -> str:
-        return await (await self.worker().get_entrypoint(name, props=props).fetch("http://x/y")).text()
+        return str(await (await self.worker().get_entrypoint(name, props=props).fetch("http://x/y")).text())
 
     async def private(self, method: str) -> list[object]:
         """Two workers without an id, used twice each."""
@@ -187,7 +188,11 @@ async def test_idle_sandboxes_go_and_come_back(host: Any, world: World, language
 async def test_two_classes_in_one_worker(host: Any, language: str) -> None:
     Host.code = code_of(language, ENTRY[language])
 
-    assert [await host.facet("a", "App"), await host.facet("b", "Other"), await host.facet("a", "App")] == [1, "other", 2]
+    assert [await host.facet("a", "App"), await host.facet("b", "Other"), await host.facet("a", "App")] == [
+        1,
+        "other",
+        2,
+    ]
     assert await host.facet("c", "App") == 1
 
 
@@ -218,7 +223,10 @@ async def test_load_and_evaluate(host: Any, language: str) -> None:
 
     assert await host.once("add", 2, 3) == 5
     assert await host.evaluate("a + 1", {"a": 41}, language) == 42
-    lines = {"python": "import math\nb = [math.sqrt(x) for x in a]\nsum(b)", "javascript": "const b = a.map(Math.sqrt);\nb[0] + b[1]"}
+    lines = {
+        "python": "import math\nb = [math.sqrt(x) for x in a]\nsum(b)",
+        "javascript": "const b = a.map(Math.sqrt);\nb[0] + b[1]",
+    }
     assert await host.evaluate(lines[language], {"a": [4, 9]}, language) == 5
 
 
@@ -233,8 +241,10 @@ async def test_what_is_evaluated_leaves_nothing_behind(host: Any, language: str)
 
 async def test_case_80_a_guest_sees_the_env_it_was_given_and_no_other(host: Any, language: str) -> None:
     look = {
-        "python": "from perdure import WorkerEntrypoint\nclass Default(WorkerEntrypoint):\n    def names(self): return sorted(self.env)\n",
-        "javascript": 'import { WorkerEntrypoint } from "cloudflare:workers";\nexport default class extends WorkerEntrypoint { names() { return Object.keys(this.env); } }',
+        "python": "from perdure import WorkerEntrypoint\nclass Default(WorkerEntrypoint):\n"
+        "    def names(self): return sorted(self.env)\n",
+        "javascript": 'import { WorkerEntrypoint } from "cloudflare:workers";\n'
+        "export default class extends WorkerEntrypoint { names() { return Object.keys(this.env); } }",
     }[language]
     Host.code = code_of(language, look, env={"one": 1})
 
@@ -270,7 +280,9 @@ async def test_case_82_a_failing_loader_callback_is_passed_on_and_asked_again(ho
 
 
 async def test_case_82_a_failed_load_is_tried_again(host: Any, language: str) -> None:
-    Host.code = code_of(language, "raise ValueError('startup')" if language == "python" else "throw new Error('startup');")
+    Host.code = code_of(
+        language, "raise ValueError('startup')" if language == "python" else "throw new Error('startup');"
+    )
 
     errors = [await failure(host.entry(None, "add", [1, 1])), await failure(host.facet("a", "App"))]
 

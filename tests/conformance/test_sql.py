@@ -136,7 +136,8 @@ async def test_case_51_full_text_search(subject: Subject) -> None:
     await subject.call("sql", "CREATE VIRTUAL TABLE f USING fts5(a); INSERT INTO f VALUES ('one two'), ('three')")
 
     found = await subject.call(
-        "sql", "SELECT highlight(f, 0, '<', '>'), snippet(f, 0, '[', ']', '', 5), bm25(f) < 0 FROM f WHERE f MATCH 'two'"
+        "sql",
+        "SELECT highlight(f, 0, '<', '>'), snippet(f, 0, '[', ']', '', 5), bm25(f) < 0 FROM f WHERE f MATCH 'two'",
     )
 
     assert found["rows"] == [["one <two>", "one [two]", 1]]

@@ -51,7 +51,6 @@ _define: Final = ffi.prototype(
     c_void_p, c_void_p, c_char_p, c_size_t, c_char_p, c_size_t, c_void_p, _Callback, c_void_p, c_void_p,
 )  # fmt: skip
 _prepare: Final = ffi.prototype("wasmtime_linker_instantiate_pre", c_void_p, c_void_p, c_void_p, POINTER(c_void_p))
-_delete_prepared: Final = ffi.prototype("wasmtime_instance_pre_delete", None, c_void_p)
 _instantiate: Final = ffi.prototype(
     "wasmtime_instance_pre_instantiate", c_void_p, c_void_p, c_void_p, c_void_p, POINTER(c_void_p)
 )
@@ -156,7 +155,7 @@ class CoreInstance:
         return ctypes.addressof(found)
 
     def call(self, function: int, *arguments: int) -> int:
-        """Call a function with unsigned arguments of 32 bits; its result as 64 bits. Raises why the guest was stopped."""
+        """Call a function with unsigned arguments of 32 bits; its result as 64 bits. Raises what stopped the guest."""
         numbers = self._numbers
         for place, argument in enumerate(arguments):
             numbers[place].u64 = argument

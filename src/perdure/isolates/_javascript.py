@@ -1,8 +1,8 @@
 """The JavaScript guest: QuickJS as a core module, made from a snapshot with our runtime booted.
 
-Everything it imports is defined here. The bridge inside the image makes a turn one wasm call and a host call one import,
-with texts in a buffer of fixed place; what does not fit there goes into memory that the guest allocates. Each pointer
-and length is the guest's word and is checked by `LinearMemory`.
+Everything it imports is defined here. The bridge inside the image makes a turn one wasm call and a host call one
+import, with texts in a buffer of fixed place; what does not fit there goes into memory that the guest allocates. Each
+pointer and length is the guest's word and is checked by `LinearMemory`.
 Effects: randomness.
 """
 
@@ -30,7 +30,7 @@ from perdure.limits import (
 )
 from perdure.wire import ERROR_MARK, GuestOp, HostOp
 
-_LIVE_BYTES: Final = 300 * KIB  # measured: private memory of an instance that has loaded a small worker
+_LIVE_BYTES: Final = 350 * KIB  # measured: private memory of an instance that has loaded a small worker
 _ENGINE_RESERVE_BYTES: Final = 4 * MIB  # between QuickJS's limit and the store's: what it allocates outside of its heap
 _OWN_CPU_MS: Final = 10_000  # for our own code, before any worker's
 _NAME_BYTES_MAX: Final = 4 * KIB

@@ -47,7 +47,7 @@ def _common_js(text: str) -> str:
         f"{imports}const module = {{ exports: {{}} }};(function (exports, require) {{{text}\n"
         "}).call(module.exports, module.exports, (name) => {"
         f"const found = {{ {table} }}[name];"
-        "if (found === undefined) throw new Error(`require() takes the name of a module of this worker as a literal: ${name}`);"
+        "if (found === undefined) throw new Error(`require() takes the literal name of a module: ${name}`);"
         'return "default" in found ? found.default : found;'
         "});export default module.exports;"
     )

@@ -175,12 +175,12 @@ class Actor:
                 self._after = None
             body = await self._make_body(self)
             self._check_not_broken()
-            self._open_database()
+            await self._open_database()
             self._body = body
             await body.start()
             self._check_not_broken()
         except BaseException as error:
-            reason = as_perdure_error(error)
+            reason = self.error or as_perdure_error(error)
             self.break_(reason)
             if isinstance(error, Exception):
                 raise
@@ -196,13 +196,17 @@ class Actor:
         if self.error is not None:
             raise self.error
 
-    def _open_database(self) -> None:
+    async def _open_database(self) -> None:
         self.number = self._number()
-        root = self._root()
-        self._database = root.open_database(self.number)
-        self._root_store = root
+        root = self._root_store = self._root()
         self._closed.clear()
         self._keeper.opened(self, root)
+        opening = root.open_database_aside(self.number)
+        try:
+            self._database = await asyncio.shield(opening)
+        except BaseException:  # It was reset meanwhile, or the file cannot be opened.
+            opening.add_done_callback(lambda _: self._close_database())
+            raise
 
     def evict(self) -> None:
         """Go cold: memory is forgotten, data stays. Only for an actor that `is_idle`."""
@@ -227,6 +231,8 @@ class Actor:
         body, self._body = self._body, None
         if body is not None:
             body.discard(error)
+        if body is None and self._starting is not None and self._starting is not asyncio.current_task():
+            self._starting.cancel()  # Whoever waits hears now, however long the start callback would take.
         self._forget(self)
         self._keeper.stopped(self)
         if not self._is_checkpointing and (body is None or not body.is_in_turn):
@@ -239,9 +245,9 @@ class Actor:
             self._close_database()
 
     def _close_database(self) -> None:
-        database, self._database = self._database, None
+        self._database = None
         root, self._root_store = self._root_store, None
-        if database is not None and root is not None:
+        if root is not None:
             root.close_database(self.number)
             self._keeper.closed(self, root)
         self._closed.set()
@@ -267,7 +273,7 @@ class Actor:
             await self.input.enter(inside=True)
             self._is_checkpointing = True
             try:
-                if self._root_store is not None:
+                if self._root_store is not None and self._database is not None:
                     await self._root_store.checkpoint(self.number, on_loop=self._body is None or self._body.is_trusted)
             finally:
                 self._is_checkpointing = False

@@ -69,7 +69,7 @@ def report_of(error: Exception) -> ErrorReport:
     """What to show of `error`: for guests their own traceback, for trusted code its frames and none of ours."""
     if isinstance(error, GuestError):
         title = str(error) if str(error).startswith(error.type_name) else f"{error.type_name}: {error}"
-        return ErrorReport(title=title, traceback=error.guest_traceback.strip())
+        return ErrorReport(title=title, traceback=error.guest_traceback.strip("\n"))
     summary = traceback.TracebackException.from_exception(error)
     title = "".join(summary.format_exception_only()).strip()
     frames = traceback.StackSummary.from_list(
@@ -77,7 +77,7 @@ def report_of(error: Exception) -> ErrorReport:
     )
     # Without user code in it the fault is ours, and our own frames are what a report of it needs.
     shown = frames if frames or isinstance(error, PerdureError) else summary.stack
-    return ErrorReport(title=title, traceback="".join(shown.format()).strip())
+    return ErrorReport(title=title, traceback="".join(shown.format()).strip("\n"))
 
 
 def answer(request: Request, report: ErrorReport, *, status: int, error_id: str) -> Response:

@@ -1,7 +1,7 @@
 """Platform: the only place where the parts are built and joined. It is an ASGI app.
 
 It starts with the first request when no lifespan arrives, so that `app.mount("/", platform)` is all it takes.
-Effects: disk, tasks.
+Effects: disk, tasks, threads.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from perdure.api import DurableObject, Env, Loader, Stub, WorkerContext, WorkerEntrypoint
 from perdure.clock import Clock, Entropy, SystemClock, SystemEntropy
-from perdure.errors import ConfigurationError, UsageError
+from perdure.errors import ConfigurationError, PerdureError, UsageError
 from perdure.isolates import Isolates, Runner
 from perdure.objects import CURRENT, Directory, Namespace
 from perdure.server._asgi import Receive, Scope, Send, refuse_websocket, serve_http, serve_lifespan
@@ -89,6 +90,7 @@ class Platform:
         self._gateway = Gateway(app_host, hosts=hosts)
         self._starting: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._warming: threading.Thread | None = None
         self._store: Store | None = None
         self._directory: Directory | None = None
         self._loader: LoaderCache | None = None
@@ -121,6 +123,9 @@ class Platform:
         loop = asyncio.get_running_loop()
         if self._isolates is None:
             self._isolates = Isolates(on_progress=_LOG.info)
+            # The first start on a machine compiles for seconds: requests that need no sandbox do not wait for it.
+            self._warming = threading.Thread(target=_warm_up, args=(self._isolates,), daemon=True)
+            self._warming.start()
         self._store = await loop.run_in_executor(None, self._open_store)
         self._runner = self._make_runner()
         runtime = WorkerRuntime(isolates=self._isolates, runner=self._runner, clock=self._clock)
@@ -161,7 +166,8 @@ class Platform:
         if self._store is not None:
             await self._store.close()
         if self._isolates is not None and self._owns_isolates:
-            self._isolates.close()
+            if self._warming is None or not self._warming.is_alive():  # Compiling cannot be interrupted.
+                self._isolates.close()
             self._isolates = None
 
     # ── being used ──────────────────────────────────────────────────────────────────────────────────────────
@@ -273,6 +279,14 @@ class _FromOutside:
     async def call(self, method: str, arguments: Sequence[object]) -> object:
         await self._platform.start()
         return await self._platform.namespace(self._kind).target(self._name).call(method, arguments)
+
+
+def _warm_up(isolates: Isolates) -> None:
+    """Get the sandboxes ready; what is wrong with them is said again, in full, at their first use."""
+    try:
+        isolates.warm_up()
+    except PerdureError as error:
+        _LOG.warning("the sandboxes are not ready: %s", error)
 
 
 def _scope() -> LoaderScope:

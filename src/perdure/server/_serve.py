@@ -25,11 +25,15 @@ from perdure.server._live import LiveApp
 
 _BACKLOG: Final = 2048
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_SWITCH_INTERVAL_S: Final = 0.0005  # how long the loop may wait for another thread that runs Python (decision 0001)
+    0.0005  # how long the loop waits for the GIL while another thread runs Python (decision 0001)
+)
 _LOOPBACK: Final = {"localhost": ("127.0.0.1", "::1"), "127.0.0.1": ("127.0.0.1",)}
 
 
 def run(main: Coroutine[object, object, None]) -> None:
-    """Run `main` on the fastest loop there is."""
+    """Run `main` on the fastest loop there is, in a process that is ours alone."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(main)
 

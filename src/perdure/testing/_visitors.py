@@ -12,12 +12,18 @@ import threading
 from collections import deque
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from enum import Enum
 from functools import partial
 from typing import Generic, TypeVar
 
 from perdure.testing._sim_loop import DeadlockError, SimLoop
 
 T = TypeVar("T")
+
+
+class _Order(Enum):
+    RUN = "run"
+    END = "end"
 
 
 class Visitors:
@@ -29,7 +35,7 @@ class Visitors:
         self._waiting: deque[_Visit[object]] = deque()
         self._inside: set[_Visit[object]] = set()
         self._is_running = False
-        self._rounds: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._rounds: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -43,7 +49,7 @@ class Visitors:
                 self._loop.call_soon_threadsafe(self._changed.set)
             else:
                 self._is_running = True
-                self._rounds.put(True)
+                self._rounds.put(_Order.RUN)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="perdure-world", daemon=True)
                 self._thread.start()
@@ -52,12 +58,12 @@ class Visitors:
     def close(self) -> None:
         """End the thread."""
         if self._thread is not None:
-            self._rounds.put(False)
+            self._rounds.put(_Order.END)
             self._thread.join()
             self._thread = None
 
     def _serve(self) -> None:
-        while self._rounds.get():
+        while self._rounds.get() is _Order.RUN:
             try:
                 self._loop.run_until_complete(self._round())
             except DeadlockError as error:

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -125,7 +125,7 @@ class World:
         await self.platform.start()
         return self.platform.namespace(kind)
 
-    async def fetch(self, request: Request | str, **parts: Any) -> Response:
+    async def fetch(self, request: Request | str, **parts: Any) -> Response:  # noqa: ANN401  # whatever Request takes
         """What the platform answers to a request from outside, with its own routing."""
         if not isinstance(request, Request):
             request = Request(request, **parts)
@@ -182,10 +182,8 @@ class World:
             shutil.copytree(self.data, copy)
         if journal is not None:
             journal.kill()
-        try:
+        with suppress(PerdureError):  # It cannot make durable what it had: its files are thrown away.
             await self.platform.stop()
-        except PerdureError:
-            pass  # It could not make durable what it had: its files are thrown away.
         if copy.exists():
             shutil.rmtree(self.data)
             copy.rename(self.data)

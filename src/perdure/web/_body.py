@@ -43,7 +43,10 @@ class Body:
         return (self.body or b"").removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "replace")
 
     def _json(self) -> Any:  # noqa: ANN401  # parsed JSON is whatever the sender wrote
-        return json.loads(self._text())
+        try:
+            return json.loads(self._text())
+        except RecursionError:
+            raise ValueError("the JSON of the body is nested too deeply") from None
 
     def _set_body(self, init: BodyInit) -> None:
         """Set the body, and the content type that Fetch gives a text without one."""

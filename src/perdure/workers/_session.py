@@ -382,7 +382,10 @@ def check_object_class(name: str, exports: Mapping[str, str]) -> None:
         return
     there = ", ".join(f"`{export}` ({what})" for export, what in sorted(exports.items())) or "nothing"
     if kind is None:
-        raise WorkerCodeError(f"no such Durable Object class: `{name}`; the worker exports {there}")
+        raise WorkerCodeError(
+            f"no such Durable Object class: `{name}`; the worker exports {there}. Define it as "
+            f"`class {name}(DurableObject)`, in JavaScript as `export class {name} extends DurableObject`"
+        )
     raise WorkerCodeError(
         f"`{name}` is no Durable Object class but a {kind}; declare it as `class {name}(DurableObject)`"
     )

@@ -70,7 +70,8 @@ def test_levels_and_groups(javascript: JavaScript) -> None:
     )
 
     assert guest.host.log == [
-        ("debug", "d"), ("info", "i"), ("warn", "w"), ("error", "e"), ("log", "g"), ("log", "  inside"), ("log", "  lines"),
+        ("debug", "d"), ("info", "i"), ("warn", "w"), ("error", "e"), ("log", "g"), ("log", "  inside"),
+        ("log", "  lines"),
         ("error", "Assertion failed: wrong"), ("log", "default: 1"), ("log", "default: 2"),
     ]  # fmt: skip
 

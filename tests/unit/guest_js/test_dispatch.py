@@ -116,7 +116,8 @@ def test_block_concurrency_while_is_a_section(javascript: JavaScript) -> None:
     guest = javascript(
         'import { DurableObject } from "cloudflare:workers";\n'
         "export class App extends DurableObject { constructor(ctx, env) { super(ctx, env);\n"
-        "  ctx.blockConcurrencyWhile(async () => { await new Promise((done) => setTimeout(done, 5)); this.isReady = true; }); }\n"
+        "  ctx.blockConcurrencyWhile(async () => {\n"
+        "    await new Promise((done) => setTimeout(done, 5)); this.isReady = true; }); }\n"
         "  ready() { return this.isReady; } }"
     )
 
@@ -161,7 +162,9 @@ def test_methods_are_called(javascript: JavaScript, method: str, arguments: list
     assert only(started(javascript).call(method, *arguments)) == result
 
 
-@pytest.mark.parametrize("name", ["field", "missing", "hasOwnProperty", "toString", "ctx", "env", "__proto__", "#secret"])
+@pytest.mark.parametrize(
+    "name", ["field", "missing", "hasOwnProperty", "toString", "ctx", "env", "__proto__", "#secret"]
+)
 def test_only_methods_of_the_class_are_callable(javascript: JavaScript, name: str) -> None:
     shape = error_of(started(javascript).call(name))
 
@@ -176,7 +179,9 @@ def test_reserved_names_are_not_callable(javascript: JavaScript, name: str) -> N
 
 
 def test_undefined_result(javascript: JavaScript) -> None:
-    source = 'import { DurableObject } from "cloudflare:workers"; export class App extends DurableObject { nothing() {} }'
+    source = (
+        'import { DurableObject } from "cloudflare:workers"; export class App extends DurableObject { nothing() {} }'
+    )
 
     assert only(started(javascript, source).call("nothing")) == ["undefined"]
 
@@ -199,6 +204,22 @@ def test_error_of_a_call_has_the_workers_lines(javascript: JavaScript) -> None:
 
     assert (shape["type"], shape["message"]) == ("RangeError", "too far")
     assert shape["traceback"] == "RangeError: too far\n    at notAMethod (worker.js:10:28)"
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("throw null", "Error: null"),
+        ("throw 'text'", "Error: text"),
+        ("throw { a: 1 }", "Error: { a: 1 }"),
+        ("throw new Proxy(new Error('p'), { getPrototypeOf() { throw 1 } })", "Error: "),
+        ("const own = new Error('x'); own.cause = own; throw own", "Caused by Error: x"),
+        ("throw Object.defineProperty(new Error(), 'message', { get() { throw 1 } })", "its text could not be made"),
+    ],
+)
+def test_whatever_is_thrown_is_told(javascript: JavaScript, source: str, text: str) -> None:
+    with pytest.raises(RuntimeError, match=text):
+        javascript().evaluate(source)
 
 
 # ── stateless entry points ───────────────────────────────────────────────────────────────────────────────────
@@ -251,7 +272,11 @@ def test_env_can_be_imported(javascript: JavaScript) -> None:
 
 @pytest.mark.parametrize(
     ("result", "advice"),
-    [("'text'", "return new Response(text)"), ("({})", "Response.json(value)"), ("undefined", "must return a Response")],
+    [
+        ("'text'", "return new Response(text)"),
+        ("({})", "Response.json(value)"),
+        ("undefined", "must return a Response"),
+    ],
 )
 def test_fetch_must_return_a_response(javascript: JavaScript, result: str, advice: str) -> None:
     guest = javascript(f"export default {{ fetch() {{ return {result} }} }}")
@@ -298,7 +323,8 @@ def test_abort_ends_the_isolate(javascript: JavaScript) -> None:
     guest = started(
         javascript,
         'import { DurableObject } from "cloudflare:workers";\n'
-        "export class App extends DurableObject { end() { try { this.ctx.abort('enough') } finally { return 'caught' } } }",
+        "export class App extends DurableObject {"
+        " end() { try { this.ctx.abort('enough') } finally { return 'caught' } } }",
     )
     guest.host.answers[HostOp.ABORT] = lambda key, payload: ""
 

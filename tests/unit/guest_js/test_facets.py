@@ -22,9 +22,16 @@ export class App extends DurableObject {
   async ask(...values) { return (await this.facet().add(...values)) + 1; }
   async many(count) { await Promise.all(Array.from({ length: count }, () => this.facet().add())); }
   async shown() { const facet = this.facet(); return [typeof (await facet), String(Object.keys(facet))]; }
-  bare() { this.ctx.facets.get("bare", () => Inner); return this.ctx.facets.get("bare", async () => this.ctx.exports.Inner) && 0; }
+  bare() {
+    this.ctx.facets.get("bare", () => Inner);
+    this.ctx.facets.get("bare", async () => this.ctx.exports.Inner);
+  }
   wrong() { this.ctx.facets.get("app", () => 5); }
-  end(name) { this.ctx.facets.abort(name, new Error("why")); this.ctx.facets.delete(name); return this.ctx.facets.list(); }
+  end(name) {
+    this.ctx.facets.abort(name, new Error("why"));
+    this.ctx.facets.delete(name);
+    return this.ctx.facets.list();
+  }
   noStart() { this.ctx.facets.get("app"); }
   named(name) { this.facet(name); }
 }

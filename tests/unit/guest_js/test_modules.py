@@ -49,7 +49,10 @@ def test_every_kind_of_module_is_imported(javascript: JavaScript) -> None:
             "page.html": ("text", "<b>\u2028'\"</b>\n"),
             "bytes.bin": ("data", "/wAB"),
             "config.json": ("json", '{"a": [1], "__proto__": 2}'),
-            "lib/common.cjs": ("cjs", "const other = require('./other.cjs');\nmodule.exports = { answer: other.half * 2 };"),
+            "lib/common.cjs": (
+                "cjs",
+                "const other = require('./other.cjs');\nmodule.exports = { answer: other.half * 2 };",
+            ),
             "lib/other.cjs": ("cjs", "exports.half = 21; // the end"),
             "lib/deep.js": "export { deep } from '../deeper.js'",
             "deeper.js": "export const deep = import.meta !== undefined;",
@@ -64,7 +67,9 @@ def test_every_kind_of_module_is_imported(javascript: JavaScript) -> None:
 def test_modules_run_once_and_may_be_circular(javascript: JavaScript) -> None:
     guest = javascript(
         {
-            "worker.js": "import './a.js'; import './b.js'; export default { fetch() { return new Response(globalThis.order) } }",
+            "worker.js": (
+                "import './a.js'; import './b.js'; export default { fetch() { return new Response(globalThis.order) } }"
+            ),
             "a.js": "import './b.js'; globalThis.order = (globalThis.order ?? '') + 'a';",
             "b.js": "import './a.js'; globalThis.order = (globalThis.order ?? '') + 'b';",
         }
@@ -73,7 +78,9 @@ def test_modules_run_once_and_may_be_circular(javascript: JavaScript) -> None:
     assert guest.fetch(x="default")["d"][0][2]["b"] == "ba"
 
 
-@pytest.mark.parametrize("name", ["./missing.js", "lodash", "node:fs", "fs", "https://example.com/a.js", "", "../../etc/passwd"])
+@pytest.mark.parametrize(
+    "name", ["./missing.js", "lodash", "node:fs", "fs", "https://example.com/a.js", "", "../../etc/passwd"]
+)
 def test_missing_module_names_what_there_is(isolates: Isolates, name: str) -> None:
     error = failed_load(isolates, {"worker.js": f"\nimport it from '{name}';", "lib.js": ""})
 
@@ -99,9 +106,7 @@ def test_syntax_error_shows_file_line_column_and_source(isolates: Isolates) -> N
 def test_exception_at_the_top_level_has_its_lines(isolates: Isolates) -> None:
     error = failed_load(isolates, {"worker.js": "function start() {\n  throw new Error('at start');\n}\nstart();"})
 
-    assert error["traceback"] == (
-        "Error: at start\n    at start (worker.js:2:13)\n    at <anonymous> (worker.js:4:1)"
-    )
+    assert error["traceback"] == ("Error: at start\n    at start (worker.js:2:13)\n    at <anonymous> (worker.js:4:1)")
 
 
 def test_import_that_fails_later_is_an_ordinary_error(javascript: JavaScript) -> None:

@@ -25,7 +25,9 @@ def test_due_timers_run_in_their_order(javascript: JavaScript) -> None:
 def test_microtasks_run_between_timers(javascript: JavaScript) -> None:
     guest = javascript(TIMERS)
 
-    guest.evaluate("for (const n of [1, 2]) setTimeout(() => { order.push(n); Promise.resolve().then(() => order.push(-n)) }); 0")
+    guest.evaluate(
+        "for (const n of [1, 2]) setTimeout(() => { order.push(n); Promise.resolve().then(() => order.push(-n)) }); 0"
+    )
     guest.host.now_ms += 1
     guest.resume()
 

@@ -12,9 +12,7 @@ from tests.unit.isolates.conftest import JavaScript
 from perdure.limits import BIGINT_DIGITS_MAX, VALUE_DEPTH_MAX
 from perdure.wire import from_expression, to_expression
 
-VECTORS: list[dict[str, Any]] = json.loads(
-    Path(__file__).with_name("value_vectors.json").read_text(encoding="utf-8")
-)
+VECTORS: list[dict[str, Any]] = json.loads(Path(__file__).with_name("value_vectors.json").read_text(encoding="utf-8"))
 IDS = [json.dumps(vector["tree"])[:40] for vector in VECTORS]
 
 

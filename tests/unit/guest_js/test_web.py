@@ -26,7 +26,8 @@ MESSAGES = {
     "await Response.json({ a: 1 }).text()": '{"a":1}',
     "Response.redirect('https://a.b/').headers.get('location')": "https://a.b/",
     "await new Request('https://a.b', { method: 'post', body: new URLSearchParams({ a: '1 2' }) }).text()": "a=1+2",
-    "(await new Request('https://a.b', { method: 'POST', body: new URLSearchParams('a=1&b=2') }).formData()).get('b')": "2",
+    "const body = new URLSearchParams('a=1&b=2');"
+    " (await new Request('https://a.b', { method: 'POST', body }).formData()).get('b')": "2",
     "new Request('https://a.b', { method: 'patch' }).method": "PATCH",
     "const r = new Response('once'); await r.text(); await r.text().catch((e) => e.name)": "TypeError",
     "const r = new Response('twice'); await r.clone().text() + await r.text()": "twicetwice",
@@ -43,9 +44,8 @@ OTHERS = {
     "const a = { self: null }; a.self = a; const b = structuredClone(a); b.self === b && b !== a": True,
     "try { structuredClone(() => 1) } catch (e) { e.name + e.code }": "DataCloneError25",
     "const b = new ArrayBuffer(8); structuredClone(b, { transfer: [b] }).byteLength + '/' + b.byteLength": "8/0",
-    "const c = new AbortController(); let s = ''; c.signal.onabort = () => s += 1; c.abort(); s + c.signal.reason.name": (
-        "1AbortError"
-    ),
+    "const c = new AbortController(); let s = ''; c.signal.onabort = () => s += 1; c.abort();"
+    " s + c.signal.reason.name": "1AbortError",
     "AbortSignal.any([AbortSignal.abort('x')]).reason": "x",
     "const t = new EventTarget(); let n = 0; t.addEventListener('x', () => n++, { once: true });"
     " t.dispatchEvent(new Event('x')); t.dispatchEvent(new Event('x')); n": 1,
@@ -53,7 +53,8 @@ OTHERS = {
     "/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(crypto.randomUUID())": True,
     "new Set(Array.from({ length: 200 }, () => crypto.randomUUID())).size": 200,
     "crypto.getRandomValues(new Uint32Array(4)).some(Boolean)": True,
-    "const r = Array.from({ length: 1000 }, Math.random); Math.min(...r) >= 0 && Math.max(...r) < 1 && new Set(r).size": 1000,
+    "const r = Array.from({ length: 1000 }, Math.random);"
+    " Math.min(...r) >= 0 && Math.max(...r) < 1 && new Set(r).size": 1000,
     "new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode('abc'))).toHex().slice(0, 16)": (
         "ba7816bf8f01cfea"
     ),
@@ -105,7 +106,8 @@ def test_chance_differs_between_isolates(javascript: JavaScript) -> None:
 
 def test_bytes_travel_in_base64(javascript: JavaScript) -> None:
     guest = javascript(
-        "export default { async fetch(request) { return new Response(await request.bytes(), { headers: { 'x-a': 'b' } }) } }"
+        "export default { async fetch(request) {"
+        " return new Response(await request.bytes(), { headers: { 'x-a': 'b' } }) } }"
     )
     request = {"m": "POST", "u": "http://host/", "h": [["content-type", "a/b"]], "B": "/wD+"}
 

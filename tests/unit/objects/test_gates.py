@@ -247,7 +247,7 @@ class InputMachine(RuleBasedStateMachine):
 
 
 TestInputMachine = InputMachine.TestCase
-TestInputMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestInputMachine.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
 
 
 # ── output ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -375,4 +375,4 @@ class OutputMachine(RuleBasedStateMachine):
 
 
 TestOutputMachine = OutputMachine.TestCase
-TestOutputMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestOutputMachine.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)

@@ -68,7 +68,8 @@ def test_a_report_is_read() -> None:
     [
         "", "nonsense", "[]", "1", "null", '{"d":1}', '{"d":[1]}', '{"d":[[1,1]]}', '{"d":[["1",1,2]]}',
         '{"d":[[true,1,2]]}', '{"d":[[-1,1,2]]}', '{"d":[[1e3,1,2]]}', '{"d":[[9007199254740992,1,2]]}',
-        '{"o":[[1,"k"]]}', '{"o":[[1,"k",[]]]}', '{"o":[[1,["k"],{}]]}', '{"t":"1"}', '{"t":-1}', '{"t":NaN}', '{"t":true}', '{"p":-1}',
+        '{"o":[[1,"k"]]}', '{"o":[[1,"k",[]]]}', '{"o":[[1,["k"],{}]]}', '{"t":"1"}', '{"t":-1}',
+        '{"t":NaN}', '{"t":true}', '{"p":-1}',
         '{"p":1.5}', '{"s":[["other",1]]}', '{"s":[[["begin"],1]]}', '{"s":[["begin"]]}', '{"s":{}}', DEEP,
     ],
 )  # fmt: skip
@@ -108,7 +109,7 @@ def test_deep_nesting_instead_of_words_is_harmless(place: str) -> None:
             continue
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(SHAPED | JSON)
 def test_hostile_reports_give_the_guests_errors_only(tree: object) -> None:
     text = json.dumps(tree)
@@ -118,6 +119,7 @@ def test_hostile_reports_give_the_guests_errors_only(tree: object) -> None:
         return
 
 
+@settings(max_examples=40)
 @given(LOADED)
 def test_hostile_answers_to_load_give_the_guests_errors_only(tree: object) -> None:
     try:

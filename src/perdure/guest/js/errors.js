@@ -3,6 +3,7 @@
 // The reader of a traceback is a person or a model that must repair the worker: it shows the worker's own files, lines
 // and columns, and nothing of this runtime.
 import * as host from "./host.js";
+import { inspect } from "./inspect.js";
 
 const OWN_MODULE = "cloudflare:workers";
 const TRACEBACK_CHARACTERS_MAX = 16_000;
@@ -53,13 +54,30 @@ export function shapeOfError(error) {
   return shape;
 }
 
+// Whatever was thrown may be a trap: telling of it must not throw again.
+function isError(value) {
+  try {
+    return value instanceof Error;
+  } catch {
+    return false;
+  }
+}
+
+function causeOf(error) {
+  try {
+    return isError(error) ? error.cause : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function isOutOfMemory(error) {
-  return error instanceof InternalError && error.message === "out of memory";
+  return isError(error) && error instanceof InternalError && error.message === "out of memory";
 }
 
 function flagsOf(error) {
   try {
-    return error instanceof Error ? { code: error.code, remote: error.remote } : {};
+    return isError(error) ? { code: error.code, remote: error.remote } : {};
   } catch {
     return {};
   }
@@ -67,7 +85,7 @@ function flagsOf(error) {
 
 function typeOf(error) {
   try {
-    const name = error instanceof Error ? error.name : undefined;
+    const name = isError(error) ? error.name : undefined;
     return typeof name === "string" && name !== "" ? name : "Error";
   } catch {
     return "Error";
@@ -76,7 +94,8 @@ function typeOf(error) {
 
 function messageOf(error) {
   try {
-    return String(error instanceof Error ? error.message : error);
+    if (isError(error)) return String(error.message);
+    return typeof error === "string" ? error : inspect(error);
   } catch {
     return "(its text could not be made)";
   }
@@ -85,9 +104,9 @@ function messageOf(error) {
 /** Type, message and the worker's own frames; causes below. */
 export function tracebackOf(error) {
   const parts = [];
-  for (let each = error, depth = 0; depth < CAUSES_MAX; each = each.cause, depth++) {
+  for (let each = error, depth = 0; depth < CAUSES_MAX; each = causeOf(each), depth++) {
     parts.push(depth === 0 ? oneTraceback(each) : `Caused by ${oneTraceback(each)}`);
-    if (!(each instanceof Error) || each.cause === undefined) break;
+    if (causeOf(each) === undefined) break;
   }
   const text = parts.join("\n");
   if (text.length <= TRACEBACK_CHARACTERS_MAX) return text;
@@ -97,7 +116,7 @@ export function tracebackOf(error) {
 
 function oneTraceback(error) {
   const head = `${typeOf(error)}: ${messageOf(error)}`;
-  if (!(error instanceof Error)) return head;
+  if (!isError(error)) return head;
   const frames = ownFrames(error);
   const source = error instanceof SyntaxError ? sourceAt(frames[0]) : "";
   return [head, ...frames].join("\n") + source;
@@ -150,7 +169,7 @@ export function setOffered(names) {
 
 /** Tells in the message of a failed import what there is. */
 function explain(error) {
-  if (!(error instanceof Error) || explained.has(error)) return;
+  if (!isError(error) || explained.has(error)) return;
   const advice = adviceFor(messageOf(error));
   if (advice === "") return;
   explained.add(error);

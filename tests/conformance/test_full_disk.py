@@ -1,0 +1,92 @@
+"""A disk without room under an object's database (case 33): nothing is confirmed, and nothing confirmed is lost."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import apsw
+import pytest
+from tests.conformance.flavours import TIME, Subject, Supervisor, TrustedSubject, classes, failure, is_reset
+
+from perdure.isolates import Isolates
+from perdure.storage import StoreOptions
+from perdure.testing import World
+
+_names = itertools.count()
+
+
+class Disk(apsw.VFS):
+    """SQLite's own file system, until it `is_full`."""
+
+    def __init__(self) -> None:
+        self.name = f"conformance-{next(_names)}"
+        self.is_full = False
+        super().__init__(self.name, "unix-none")
+
+    def xOpen(self, name: object, flags: list[int]) -> File:  # noqa: N802
+        return File(self, name, flags)
+
+
+class File(apsw.VFSFile):
+    def __init__(self, disk: Disk, name: object, flags: list[int]) -> None:
+        self.disk = disk
+        super().__init__("unix-none", name, flags)  # type: ignore[arg-type]  # as it was given to xOpen
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+        if self.disk.is_full:
+            error = apsw.FullError("database or disk is full")
+            vars(error).update(result=apsw.SQLITE_FULL, extendedresult=apsw.SQLITE_FULL)
+            raise error
+        super().xWrite(data, offset)
+
+
+@pytest.fixture
+def disk() -> Iterator[Disk]:
+    disk = Disk()
+    yield disk
+    disk.unregister()
+
+
+@pytest.fixture
+def world(disk: Disk, perdure_isolates: Isolates) -> Iterator[World]:
+    options = StoreOptions(vfs=disk.name)
+    with World([*classes, Supervisor], isolates=perdure_isolates, store_options=options) as world:
+        TIME.clock = world.clock
+        yield world
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [("put", ("n", 2)), ("sql", ("INSERT INTO t VALUES (2)",)), ("sql", ("INSERT INTO t VALUES (zeroblob(4000000))",))],
+)
+async def test_case_33_a_full_disk(subject: Subject, disk: Disk, method: str, arguments: tuple[object, ...]) -> None:
+    await subject.call("sql", "CREATE TABLE t(n); INSERT INTO t VALUES (1)")
+    await subject.call("put", "n", 1)
+    disk.is_full = True
+
+    first = await failure(subject.call(method, *arguments))
+    second = await failure(subject.call("read", "n"))
+
+    assert "database or disk is full: SQLITE_FULL" in str(first)
+    assert is_reset(first)
+    assert str(second) == str(first)
+    disk.is_full = False
+    subject.renew()
+    assert await subject.call("read", "n") == 1
+    assert (await subject.call("sql", "SELECT n FROM t"))["rows"] == [[1]]
+    await subject.call("put", "n", 2)
+    await subject.crash()
+    assert await subject.call("read", "n") == 2
+
+
+async def test_a_full_disk_leaves_other_objects_reading(subject: Subject, disk: Disk) -> None:
+    other = subject.world.get(TrustedSubject, "other")
+    await other.put("n", 1)
+    await subject.call("put", "n", 1)
+    disk.is_full = True
+
+    await failure(subject.call("put", "n", 2))
+
+    assert await other.read("n") == 1
+    disk.is_full = False
