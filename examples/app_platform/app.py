@@ -28,10 +28,6 @@ SOURCE_LENGTH_MAX = 100_000
 class AppRunner(DurableObject):
     """Supervises one app: keeps its source, runs it as a facet, counts its requests."""
 
-    def on_start(self) -> None:
-        sql = self.ctx.storage.sql
-        sql.exec("create table if not exists log(id integer primary key, at, method, path, status, error)")
-
     async def fetch(self, request: Request) -> Response:
         if self.ctx.storage.kv.get("version") is None:
             return Response(f"There is no app called `{self.ctx.id.name}` yet: publish one under this name.\n", 404)
@@ -63,6 +59,9 @@ class AppRunner(DurableObject):
             await self.env.LOADER.load(LANGUAGES[language](source, limits=LIMITS)).check("App")
         except PerdureError as error:
             return {"error": repair_text(error)}
+        # Only now: a name that somebody merely tried leaves no file behind.
+        log = "create table if not exists log(id integer primary key, at, method, path, status, error)"
+        self.ctx.storage.sql.exec(log)
         version = self.ctx.storage.kv.get("version", 0) + 1
         for key, value in (("source", source), ("language", language), ("version", version)):
             self.ctx.storage.kv.put(key, value)

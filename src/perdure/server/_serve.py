@@ -25,9 +25,7 @@ from perdure.server._live import LiveApp
 
 _BACKLOG: Final = 2048
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_SWITCH_INTERVAL_S: Final = 0.0005  # how long the loop may wait for another thread that runs Python (decision 0001)
-    0.0005  # how long the loop waits for the GIL while another thread runs Python (decision 0001)
-)
+_SWITCH_INTERVAL_S: Final = 0.0005  # the longest wait for another thread that runs Python (decision 0001)
 _LOOPBACK: Final = {"localhost": ("127.0.0.1", "::1"), "127.0.0.1": ("127.0.0.1",)}
 
 

@@ -65,9 +65,11 @@ class FakeRoot:
     def log(self) -> FakeRoot:
         return self
 
-    def open_database(self, number: int) -> FakeDatabase:
+    def open_database_aside(self, number: int) -> asyncio.Future[FakeDatabase]:
         self.database = FakeDatabase(self.kept)
-        return self.database
+        opening: asyncio.Future[FakeDatabase] = asyncio.get_running_loop().create_future()
+        opening.set_result(self.database)
+        return opening
 
     def close_database(self, number: int) -> None:
         self.database.is_closed = True

@@ -54,7 +54,7 @@ def test_what_may_pass_is_503_and_the_rest_500(error: PerdureError, status: int)
 def test_a_guests_error_shows_its_own_traceback() -> None:
     text = text_of(answer(GUEST_ERROR))
 
-    assert text == "KeyError: '<x>'\n\nFile \"app.py\", line 3, in fetch\n\nerror abababababab\n"
+    assert text == "KeyError: '<x>'\n\n  File \"app.py\", line 3, in fetch\n\nerror abababababab\n"
 
 
 def test_a_type_that_the_message_begins_with_is_not_repeated() -> None:
