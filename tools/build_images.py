@@ -24,8 +24,10 @@ from typing import Final
 
 try:
     from tools import build_javascript_image as javascript
+    from tools import immortal_objects
 except ImportError:  # run as a script: modules are looked for in this folder
     import build_javascript_image as javascript  # type: ignore[import-not-found, no-redef]  # the same file
+    import immortal_objects  # type: ignore[import-not-found, no-redef]  # as above
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SOURCES: Final = ROOT / "src" / "perdure"
@@ -86,7 +88,9 @@ def build_python(*, force: bool) -> None:
     files += [file for room in _PYTHON_ROOMS for file in (SOURCES / room).glob("*.py")]
     world = SOURCES / "guest" / "guest.wit"
     versions = {tool: metadata.version(tool) for tool in ("componentize-py", "tzdata")}
-    inputs = hash_of_inputs([*files, world, Path(__file__).resolve()], versions)
+    inputs = hash_of_inputs(
+        [*files, world, Path(__file__).resolve(), Path(immortal_objects.__file__).resolve()], versions
+    )
     if not force and is_current("python", inputs):
         print("python: up to date")
         return
@@ -107,6 +111,9 @@ def build_python(*, force: bool) -> None:
             "componentize", _ENTRY, "--python-path", str(stage), "--output", str(wasm),
         ]  # fmt: skip
         subprocess.run(command, check=True, cwd=stage)
+        image = bytearray(wasm.read_bytes())
+        print(f"python: {immortal_objects.make_immortal(image)} objects are immortal")
+        wasm.write_bytes(image)
         publish("python", wasm, inputs=inputs)
 
 

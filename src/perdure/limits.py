@@ -27,10 +27,14 @@ HEADERS_BYTES_MAX: Final = 128 * KIB  # names and values together
 FORM_FIELDS_MAX: Final = 1_000
 BIGINT_DIGITS_MAX: Final = 4_300  # what Python itself converts; reading decimal digits is quadratic
 CALL_ARGUMENTS_MAX: Final = 255
+JSON_VALUES_MAX: Final = 250_000  # in one message of a guest: while it is parsed, 30 ms, no other thread goes on
+INLINE_VALUES_MAX: Final = 2_000  # what holds more, or 128 KiB of text, is converted beside the event loop
+COLLISIONS_MAX: Final = 64  # keys of one map whose hashes are equal: looking among them is quadratic
 
 # ── storage (spec 3.3, 3.7) ──────────────────────────────────────────────────────────────────────────────────
 KV_ENTRY_BYTES_MAX: Final = 2 * MIB  # key and value together
 KV_LIST_PAGE_ROWS: Final = 128  # rows fetched per host call while listing
+KV_LIST_PAGE_BYTES: Final = 4 * MIB  # of values per host call: no more is read once it is reached
 ROOT_UNACKNOWLEDGED_BYTES_MAX: Final = 8 * MIB  # of pages that wait for the journal; above it no new event starts
 JOURNAL_BATCH_RECORDS_MAX: Final = 512  # in one transaction of the journal: whoever waits behind it waits for it
 JOURNAL_RECORD_BYTES_MAX: Final = 512 * MIB  # SQLite takes no blob above 1 GB; one commit must fit
@@ -69,8 +73,10 @@ WORKER_THREADS_MAX: Final = 8  # guests that compute at the same time, whatever 
 WORKER_THREAD_NICE: Final = 5  # they yield to the event loop
 INLINE_CPU_MS: Final = 25  # a turn that was thought short may hold the event loop this long, then it is ended
 INLINE_SHORT_MS: Final = 2.0  # what counts as short
+INLINE_LONG_MS: Final = 10.0  # a turn on the event loop that takes longer costs its code as much trust as an overrun
+THREAD_LONG_MS: Final = 100.0  # code whose turns take longer gets half of the worker threads at most
 INSTANCES_READY: Final = 4  # made ahead per language
-HOST_CALL_BYTES_MAX: Final = 64 * MIB  # one argument of one host call; storage and sockets have tighter limits
+HOST_CALL_BYTES_MAX: Final = 16 * MIB  # one argument of one host call: copying it stops every other thread for 10 ms
 HOST_CALLS_PER_TURN_MAX: Final = 1_000_000
 GUEST_REPORT_BYTES_MAX: Final = RPC_MESSAGE_BYTES_MAX + MIB
 LOG_LINE_BYTES_MAX: Final = 8 * KIB  # the rest of the line is cut, and says so
@@ -79,8 +85,11 @@ CODE_BYTES_MAX: Final = 64 * MIB
 ENV_BYTES_MAX: Final = 1 * MIB
 ISOLATE_IDLE_S: Final = 10.0
 ISOLATES_LIVE_MAX: Final = 4_096
-ISOLATES_MEMORY_BYTES_MAX: Final = 2_048 * MIB
+ISOLATES_MEMORY_BYTES_MAX: Final = 2_048 * MIB  # of objects and facets
+LOADER_MEMORY_BYTES_MAX: Final = 512 * MIB  # beside them, of isolates that answer dynamic workers' entry points
 GUEST_PENDING_OPERATIONS_MAX: Final = 1_024  # remote calls and timers one guest may have under way
+GUEST_TIMER_MS_MIN: Final = 4.0  # before a timer's turn, as in browsers: one that starts itself again must not spin
+GUEST_EXPORTS_MAX: Final = 1_000  # names one module may export: error texts list them
 
 # ── objects (spec 1.8, 1.10, 2) ──────────────────────────────────────────────────────────────────────────────
 IDLE_EVICTION_S: Final = 10.0

@@ -19,10 +19,11 @@ _names = itertools.count()
 class Disk(apsw.VFS):
     """SQLite's own file system, until it `is_full`."""
 
-    def __init__(self) -> None:
+    def __init__(self, base: str) -> None:
         self.name = f"conformance-{next(_names)}"
+        self.base = base
         self.is_full = False
-        super().__init__(self.name, "unix-none")
+        super().__init__(self.name, base)
 
     def xOpen(self, name: object, flags: list[int]) -> File:  # noqa: N802
         return File(self, name, flags)
@@ -31,7 +32,7 @@ class Disk(apsw.VFS):
 class File(apsw.VFSFile):
     def __init__(self, disk: Disk, name: object, flags: list[int]) -> None:
         self.disk = disk
-        super().__init__("unix-none", name, flags)  # type: ignore[arg-type]  # as it was given to xOpen
+        super().__init__(disk.base, name, flags)  # type: ignore[arg-type]  # as it was given to xOpen
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
         if self.disk.is_full:
@@ -43,14 +44,23 @@ class File(apsw.VFSFile):
 
 @pytest.fixture
 def disk() -> Iterator[Disk]:
-    disk = Disk()
+    """Below the objects."""
+    disk = Disk("unix-none")
     yield disk
     disk.unregister()
 
 
 @pytest.fixture
-def world(disk: Disk, perdure_isolates: Isolates) -> Iterator[World]:
-    options = StoreOptions(vfs=disk.name)
+def journal_disk() -> Iterator[Disk]:
+    """Below the journal."""
+    disk = Disk("unix")
+    yield disk
+    disk.unregister()
+
+
+@pytest.fixture
+def world(disk: Disk, journal_disk: Disk, perdure_isolates: Isolates) -> Iterator[World]:
+    options = StoreOptions(vfs=disk.name, journal_vfs=journal_disk.name)
     with World([*classes, Supervisor], isolates=perdure_isolates, store_options=options) as world:
         TIME.clock = world.clock
         yield world
@@ -90,3 +100,19 @@ async def test_a_full_disk_leaves_other_objects_reading(subject: Subject, disk: 
 
     assert await other.read("n") == 1
     disk.is_full = False
+
+
+async def test_a_journal_without_room_resets_the_object_until_there_is_some(subject: Subject, journal_disk: Disk) -> None:
+    await subject.call("put", "n", 1)
+    journal_disk.is_full = True
+
+    error = await failure(subject.call("put", "n", 2))
+
+    assert is_reset(error)
+    assert "is full" in str(error)
+    journal_disk.is_full = False
+    subject.renew()
+    assert await subject.call("read", "n") == 1
+    await subject.call("put", "n", 3)
+    await subject.crash()
+    assert await subject.call("read", "n") == 3

@@ -79,25 +79,26 @@ class Facets:
                 f"facets.get(`{name}`, start): start is a function that returns FacetOptions, not "
                 f"`{type(start).__name__}`"
             )
-        return Stub(self._calls.get(_name(name), start))
+        return Stub(self._calls.get(facet_name(name), start))
 
     def abort(self, name: str, reason: str = "the facet was aborted by its parent") -> None:
         """Stop facet `name` and its descendants: calls under way fail with `reason`.
 
         Data stays; the next use starts it anew.
         """
-        self._calls.abort(_name(name), str(reason))
+        self._calls.abort(facet_name(name), str(reason))
 
     def delete(self, name: str) -> None:
         """Stop facet `name` and forget its data and that of its descendants. Its number is never used again."""
-        self._calls.delete(_name(name))
+        self._calls.delete(facet_name(name))
 
     def list(self) -> list[str]:
         """The names of the facets that have data, sorted."""
         return self._calls.list()
 
 
-def _name(name: object) -> str:
+def facet_name(name: object) -> str:
+    """`name`, checked. Raises FacetError."""
     if not isinstance(name, str) or not name:
         raise FacetError(f"a facet's name is a string with at least one character, not `{name!r}`")
     size = len(name.encode("utf-8", "surrogatepass"))

@@ -21,12 +21,12 @@ from perdure.server import serve as serve_live
 _EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::", "127.0.0.1", "::1"})  # noqa: S104  # compared, not bound
 
 
-def dev(target: str, *, host: str, port: int, data: Path | None) -> None:
+def dev(target: str, *, host: str, port: int, data: Path | None, adopt_changed_files: bool) -> None:
     """Serve and reload on save, until interrupted."""
     log_to_stderr()
     with _errors_for_people():
         found, tree = discover(target, platform_type=Platform)
-        _prepare(found, data=data, is_development=True)
+        _prepare(found, data=data, is_development=True, adopt_changed_files=adopt_changed_files)
         sockets = listen(host, port)
         live = LiveApp(found)
         reloading = partial(reload_on_save, live, tree, target, platform_type=Platform, data=found.platform.data)
@@ -35,12 +35,14 @@ def dev(target: str, *, host: str, port: int, data: Path | None) -> None:
     click.echo("stopped", err=True)
 
 
-def serve(target: str, *, host: str, port: int, data: Path | None, drain_s: float) -> None:
+def serve(
+    target: str, *, host: str, port: int, data: Path | None, drain_s: float, adopt_changed_files: bool
+) -> None:
     """Serve until SIGTERM."""
     log_to_stderr()
     with _errors_for_people():
         found, _ = discover(target, platform_type=Platform)
-        _prepare(found, data=data, is_development=False)
+        _prepare(found, data=data, is_development=False, adopt_changed_files=adopt_changed_files)
         sockets = listen(host, port)
         url = _url(host, sockets[0].getsockname()[1])
         live = LiveApp(found)
@@ -59,16 +61,18 @@ def warmup() -> None:
     click.echo("the sandboxes are compiled: the next start is quick")
 
 
-def _prepare(found: Found, *, data: Path | None, is_development: bool) -> None:
+def _prepare(found: Found, *, data: Path | None, is_development: bool, adopt_changed_files: bool) -> None:
     if data is not None:
         found.platform.data = data.resolve()
     found.platform.is_development = is_development
+    if adopt_changed_files:
+        found.platform.adopt_changed_files = True
 
 
 def _greet(found: Found, url: str) -> None:
     platform = found.platform
     click.echo(f"perdure {__version__} · {found.description}\n  {url}")
-    habits = "reloads on save; Ctrl-C stops" if platform.is_development else "SIGTERM stops"
+    habits = "reloads on save; Ctrl-C stops" if platform.is_development else "SIGTERM or Ctrl-C stops"
     click.echo(f"  data in {platform.data}; {habits}")
 
 

@@ -21,6 +21,11 @@ _data = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Directory that keeps everything; `.perdure` beside the app unless the app says otherwise.",
 )
+_adopt = click.option(
+    "--adopt-changed-files",
+    is_flag=True,
+    help="Take databases as they are that another program changed, or a restore gave another time.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,13 +39,14 @@ def main() -> None:
 @_host
 @_port
 @_data
-def dev(target: str, host: str, port: int, data: Path | None) -> None:
+@_adopt
+def dev(target: str, host: str, port: int, data: Path | None, *, adopt_changed_files: bool) -> None:
     """Serve PATH and reload it when it is saved.
 
     PATH is a Python file or a folder with a `main.py`. It holds a Platform, an ASGI app that mounts one, or
     DurableObject classes with a `Default` entry point or a `fetch` function.
     """
-    _commands().dev(target, host=host, port=port, data=data)
+    _commands().dev(target, host=host, port=port, data=data, adopt_changed_files=adopt_changed_files)
 
 
 @main.command()
@@ -48,6 +54,7 @@ def dev(target: str, host: str, port: int, data: Path | None) -> None:
 @_host
 @_port
 @_data
+@_adopt
 @click.option(
     "--drain",
     "drain_s",
@@ -56,9 +63,13 @@ def dev(target: str, host: str, port: int, data: Path | None) -> None:
     show_default=True,
     help="Seconds that a stop waits for requests under way.",
 )
-def serve(target: str, host: str, port: int, data: Path | None, drain_s: float) -> None:
+def serve(
+    target: str, host: str, port: int, data: Path | None, drain_s: float, *, adopt_changed_files: bool
+) -> None:
     """Serve PATH in production: no reload, errors are shown as ids, SIGTERM stops in order."""
-    _commands().serve(target, host=host, port=port, data=data, drain_s=drain_s)
+    _commands().serve(
+        target, host=host, port=port, data=data, drain_s=drain_s, adopt_changed_files=adopt_changed_files
+    )
 
 
 @main.command()

@@ -7,6 +7,7 @@ Effects: the snapshot.
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import random
@@ -19,37 +20,14 @@ import wit_world
 
 from perdure.guest import workers
 from perdure.guest._dispatch import Guest
+from perdure.guest._memory import gather_code, list_immortals, plug_holes
 from perdure.guest._stdlib import bake_time_zones, import_standard_library
-from perdure.guest._warm_up import warm_up
+from perdure.guest._warm_up import rehearse, warm_up
 from perdure.wire import NETWORK_DENIED, GuestOp
 
 _PLUMBING: Final = ("componentize_py_runtime", "componentize_py_types", "wit_world", "tzdata", "perdure_guest")
 _SEED_BYTES: Final = 32
-
-
-def _plug_holes() -> list[object]:
-    """Fill the gaps that imports left in the heap, so that what a guest allocates lies together.
-
-    They are all over the snapshot, and each would cost the guest a page of its own: half of its memory. A size class
-    has no gap left when the allocator hands out one block after the other.
-    """
-    plugs: list[object] = []
-    for size in (*_SMALL_SIZES, *_LARGE_SIZES):
-        in_a_row, last = 0, 0
-        while in_a_row < min(_IN_A_ROW, _POOL_BYTES // size // 2 or 1):
-            plug = object() if size == _SMALL_SIZES[0] else bytes(size - _BYTES_HEADER)
-            plugs.append(plug)
-            in_a_row = in_a_row + 1 if 0 < id(plug) - last <= size + _SMALL_SIZES[0] * 2 else 0
-            last = id(plug)
-    return plugs
-
-
-# On 32 bits: the classes of CPython's own allocator, then what it leaves to malloc, largest first.
-_SMALL_SIZES: Final = (8, *range(24, 513, 8))
-_LARGE_SIZES: Final = tuple(1 << exponent for exponent in range(18, 9, -1))
-_POOL_BYTES: Final = 16_384
-_IN_A_ROW: Final = 64
-_BYTES_HEADER: Final = 17
+_REHEARSALS: Final = 20  # after which CPython has specialised all that can be
 
 
 def _refuse_network(*_arguments: object, **_options: object) -> NoReturn:
@@ -66,11 +44,17 @@ bake_time_zones()
 sys.modules["workers"] = workers
 socket.getaddrinfo = socket.create_connection = socket.socket.connect = _refuse_network  # type: ignore[method-assign]  # fails early, with advice
 time.sleep = _refuse_to_sleep  # type: ignore[assignment]  # takes what numbers have in common
-warm_up(Guest, rounds=40)
+warm_up(Guest)
+gc.collect()
+_plugs = plug_holes()
+gather_code(functools.partial(warm_up, Guest))
+for _ in range(_REHEARSALS):
+    warm_up(Guest)
 _guest = Guest(wit_world.host_call)
 _guest.install()
 gc.collect()
-_plugs = _plug_holes()
+_immortals = list_immortals()
+_plugs += plug_holes()
 gc.freeze()
 
 
@@ -85,7 +69,7 @@ class WitWorld(wit_world.WitWorld):  # type: ignore[misc]  # made at build time
             case GuestOp.WAKE:
                 _wake()
             case GuestOp.REHEARSE:
-                warm_up(Guest, rounds=1)
+                rehearse(Guest)
             case _:
                 raise ValueError(f"a guest knows no operation {op}")
         return ""
@@ -99,4 +83,4 @@ def _wake() -> None:
     """
     for name in _PLUMBING:
         sys.modules.pop(name, None)
-    random.seed(os.urandom(_SEED_BYTES))
+    random.seed(int.from_bytes(os.urandom(_SEED_BYTES)))

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import linecache
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 from perdure.wire import GuestOp, HostOp
@@ -33,28 +34,44 @@ class App(DurableObject):
     def fail(self):
         raise ValueError("rehearsed")
 """
+_REQUEST: Final = {
+    "m": "GET",
+    "u": "http://localhost/path?query=1",
+    "h": [["host", "localhost"], ["accept", "*/*"]],
+}
+_ROUNDS: Final = 20
 
 
 class _Callable(Protocol):
     def call(self, op: int, payload: str) -> str: ...
 
 
-def warm_up(make_guest: Callable[[Callable[[int, str, str], str]], _Callable], *, rounds: int) -> None:
+def warm_up(make_guest: Callable[[Callable[[int, str, str], str]], _Callable]) -> None:
     """Load a worker and send it requests of each kind."""
+    with _started(make_guest) as guest:
+        for event_id in range(_ROUNDS):
+            _turn(guest, GuestOp.EVENT, e=event_id, k="fetch", r=_REQUEST)
+            _turn(guest, GuestOp.EVENT, e=event_id, k="fetch", r={**_REQUEST, "m": "POST", "b": '{"a": 1}'})
+            _turn(guest, GuestOp.EVENT, e=event_id, k="call", m="add", a=[1, 2])
+            _turn(guest, GuestOp.RESUME, c=[])
+        _turn(guest, GuestOp.EVENT, e=0, k="call", m="fail", a=[])
+
+
+def rehearse(make_guest: Callable[[Callable[[int, str, str], str]], _Callable]) -> None:
+    """Load a worker and send it one request: what more would touch, not every worker needs."""
+    with _started(make_guest) as guest:
+        _turn(guest, GuestOp.EVENT, e=0, k="fetch", r=_REQUEST)
+
+
+@contextmanager
+def _started(make_guest: Callable[[Callable[[int, str, str], str]], _Callable]) -> Iterator[_Callable]:
     guest = make_guest(_RehearsalHost())
     importers = list(sys.meta_path)
     sys.meta_path.insert(0, guest._importer)  # type: ignore[attr-defined]  # noqa: SLF001  # the real one is not installed yet
     try:
         _turn(guest, GuestOp.LOAD, main="worker.py")
         _turn(guest, GuestOp.START, export="App", id={"id": "a" * 64, "name": "rehearsal"}, props={}, env={"A": "b"})
-        for event_id in range(rounds):
-            headers = [["host", "localhost"], ["accept", "*/*"]]
-            request = {"m": "GET", "u": "http://localhost/path?query=1", "h": headers}
-            _turn(guest, GuestOp.EVENT, e=event_id, k="fetch", r=request)
-            _turn(guest, GuestOp.EVENT, e=event_id, k="fetch", r={**request, "m": "POST", "b": '{"a": 1}'})
-            _turn(guest, GuestOp.EVENT, e=event_id, k="call", m="add", a=[1, 2])
-            _turn(guest, GuestOp.RESUME, c=[])
-        _turn(guest, GuestOp.EVENT, e=0, k="call", m="fail", a=[])
+        yield guest
     finally:
         sys.meta_path[:] = importers
         sys.modules.pop("worker", None)

@@ -45,7 +45,7 @@ class InstancePool(Generic[InstanceT]):
     def fill(self) -> None:
         """Make what is missing, on this thread; from then on a thread keeps it full."""
         while len(self._ready) < self._size:
-            self._add()
+            self._add(is_quiet=True)
         if self._thread is None and self._size:
             self._thread = start_thread(self._refill, name="perdure-instances")
 
@@ -67,9 +67,10 @@ class InstancePool(Generic[InstanceT]):
         while self._ready:
             self._ready.popleft().close()
 
-    def _add(self) -> None:
+    def _add(self, *, is_quiet: bool) -> None:
         instance = self._make()
-        instance.rehearse()
+        if is_quiet:
+            instance.rehearse()
         self._ready.append(instance)
 
     def _refill(self) -> None:
@@ -77,6 +78,9 @@ class InstancePool(Generic[InstanceT]):
         while not self._closed.is_set():
             self._wanted.wait()
             self._wanted.clear()
-            # Whoever took one is starting it now: both would touch memory, and wait for the same lock of the kernel.
-            while len(self._ready) < self._size and not self._closed.wait(_QUIET_S):
-                self._add()
+            while len(self._ready) < self._size and not self._closed.is_set():
+                # Whoever took one is starting it now: both would touch memory, and wait for the same lock of the
+                # kernel. In a rush there is no time for a rehearsal, which costs more than it saves.
+                is_quiet = not self._wanted.wait(_QUIET_S)
+                self._wanted.clear()
+                self._add(is_quiet=is_quiet)

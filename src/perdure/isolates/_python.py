@@ -28,7 +28,7 @@ from perdure.wire import GuestOp, HostOp
 _WASI: Final = "0.2.9"  # the version that componentize-py's runtime imports
 _OWN_CPU_MS: Final = 10_000  # for our own code, before any worker's
 _CLOCK_STEP_NS: Final = 1_000_000
-_LIVE_BYTES: Final = 4 * MIB  # measured: private memory of a rehearsed instance that has loaded a small worker
+_LIVE_BYTES: Final = MIB  # measured: private memory of a rehearsed instance that has loaded a small worker
 
 
 class PythonGuests:

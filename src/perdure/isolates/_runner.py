@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Final, Generic, Protocol, TypeVar
 
 from perdure.clock import Clock, SystemClock
 from perdure.errors import LimitExceededError, UnavailableError
 from perdure.isolates._threads import has_room_for_guest, lower_priority, start_thread
-from perdure.limits import INLINE_CPU_MS, INLINE_SHORT_MS, WORKER_THREADS_MAX
+from perdure.limits import INLINE_CPU_MS, INLINE_LONG_MS, INLINE_SHORT_MS, THREAD_LONG_MS, WORKER_THREADS_MAX
 
 T = TypeVar("T")
 
@@ -27,6 +27,7 @@ Turn = Callable[[int], T]
 
 _TRUSTED_AFTER: Final = 2
 _PROBATION_MAX: Final = 256
+_FORGIVEN_AFTER: Final = 1_000
 
 
 class InlineOverrunError(UnavailableError):
@@ -39,23 +40,31 @@ class InlineOverrunError(UnavailableError):
 class CallHistory:
     """What is known about the turns of one piece of code. Pure: it is told durations.
 
-    Code is short after `_TRUSTED_AFTER` short turns in a row; each overrun makes it prove itself twice as long.
+    Code is short after `_TRUSTED_AFTER` short turns in a row; each overrun, and each turn that held up the event loop
+    without overrunning, makes it prove itself four times as long, until it has long been short.
     """
 
-    __slots__ = ("_needed", "_short_in_a_row")
+    __slots__ = ("_needed", "_short_in_a_row", "is_long")
 
     def __init__(self) -> None:
         self._short_in_a_row = 0
         self._needed = _TRUSTED_AFTER
+        self.is_long = False
 
     @property
     def is_short(self) -> bool:
         """True while the last turns were all short."""
         return self._short_in_a_row >= self._needed
 
-    def record(self, duration_ms: float) -> None:
+    def record(self, duration_ms: float, *, is_inline: bool = False) -> None:
         """A turn took this long."""
+        self.is_long = duration_ms > THREAD_LONG_MS
+        if is_inline and duration_ms > INLINE_LONG_MS:
+            self.record_overrun()
+            return
         self._short_in_a_row = self._short_in_a_row + 1 if duration_ms <= INLINE_SHORT_MS else 0
+        if self._short_in_a_row >= _FORGIVEN_AFTER:
+            self._needed = _TRUSTED_AFTER
 
     def record_overrun(self) -> None:
         """A turn that was thought short overran."""
@@ -68,7 +77,7 @@ class Runner:
 
     def __init__(self, *, clock: Clock | None = None, threads_max: int = WORKER_THREADS_MAX) -> None:
         self._clock: Clock = clock or SystemClock()
-        self._threads = WorkerThreads(threads_max)
+        self._threads = WorkerThreads(threads_max, clock=self._clock)
 
     async def run(self, turn: Turn[T], history: CallHistory, *, cpu_ms: int) -> T:
         """Run `turn` where its history says. Raises InlineOverrunError, or what the turn raises."""
@@ -89,7 +98,7 @@ class Runner:
             raise InlineOverrunError(
                 f"a turn that was short before took more than {budget_ms} ms of CPU time: it is repeated on a thread"
             ) from error
-        history.record((self._clock.monotonic_s() - started_s) * 1000)
+        history.record((self._clock.monotonic_s() - started_s) * 1000, is_inline=True)
         return result
 
     async def run_on_thread(self, turn: Turn[T], history: CallHistory, *, cpu_ms: int) -> T:
@@ -97,14 +106,14 @@ class Runner:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
         work = _Work(turn, cpu_ms, self._clock, loop, done)
-        self._threads.submit(work)
+        self._threads.submit(work, is_long=history.is_long)
         try:
-            result = await asyncio.shield(done)
+            return await asyncio.shield(done)
         except asyncio.CancelledError:
             await asyncio.wait({done})
             raise
-        history.record(work.duration_ms)
-        return result
+        finally:
+            history.record(work.duration_ms)
 
     def close(self) -> None:
         """End the threads, after what they are running."""
@@ -132,6 +141,7 @@ class _Work(Generic[T]):
         try:
             result = self._turn(self._cpu_ms)
         except BaseException as error:  # noqa: BLE001  # it is raised where the turn is awaited
+            self.duration_ms = (self._clock.monotonic_s() - started_s) * 1000
             self._loop.call_soon_threadsafe(self._done.set_exception, error)
         else:
             self.duration_ms = (self._clock.monotonic_s() - started_s) * 1000
@@ -161,22 +171,32 @@ class _Runnable(Protocol):
 
 
 class WorkerThreads:
-    """Threads for guests that compute: a known stack, a lower priority than the event loop."""
+    """Threads for guests that compute: a known stack, a lower priority than the event loop.
 
-    def __init__(self, threads_max: int) -> None:
+    Work that is known to be long gets half of them at most. When most of them are held up by what nobody knew to be
+    long, others are started in their place, once: so code that is new is not kept waiting by code that burns.
+    """
+
+    def __init__(self, threads_max: int, *, clock: Clock | None = None) -> None:
         self._threads_max = threads_max
-        self._work: queue.SimpleQueue[_Runnable | None] = queue.SimpleQueue()
+        self._long_max = max(1, threads_max // 2)
+        self._clock: Clock = clock or SystemClock()
+        self._work: deque[_Runnable] = deque()
+        self._long_work: deque[_Runnable] = deque()
         self._threads: list[threading.Thread] = []
-        self._lock = threading.Lock()
-        self._unfinished = 0
+        self._changed = threading.Condition()
+        self._running: dict[_Runnable, float] = {}
+        self._running_long = 0
+        self._is_closed = False
 
-    def submit(self, work: _Runnable) -> None:
+    def submit(self, work: _Runnable, *, is_long: bool = False) -> None:
         """Run `work` on a thread, as soon as one is free."""
-        with self._lock:
-            self._unfinished += 1
-            if self._unfinished > len(self._threads) and len(self._threads) < self._threads_max:
+        with self._changed:
+            (self._long_work if is_long else self._work).append(work)
+            waiting = len(self._work) + len(self._long_work)
+            if len(self._running) + waiting > len(self._threads) and len(self._threads) < self._threads_wanted():
                 self._threads.append(start_thread(self._serve, name="perdure-guests"))
-        self._work.put(work)
+            self._changed.notify()
 
     def run(self, turn: Turn[T], cpu_ms: int) -> T:
         """Run `turn` on a thread and wait for it here."""
@@ -186,15 +206,42 @@ class WorkerThreads:
 
     def close(self) -> None:
         """End the threads."""
-        for _ in self._threads:
-            self._work.put(None)
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
         for thread in self._threads:
             thread.join()
 
+    def _threads_wanted(self) -> int:
+        long_ago_s = self._clock.monotonic_s() - THREAD_LONG_MS / 1000
+        held_up = sum(started_s < long_ago_s for started_s in self._running.values())
+        return self._threads_max + min(held_up, self._threads_max)
+
     def _serve(self) -> None:
         lower_priority()
-        while (work := self._work.get()) is not None:
+        while (taken := self._take()) is not None:
+            work, is_long = taken
             work.run()
-            del work  # A thread that waits must not keep the last turn, and what hangs on it, alive.
-            with self._lock:
-                self._unfinished -= 1
+            with self._changed:
+                del self._running[work]
+                self._running_long -= is_long
+                self._changed.notify()
+            del work, taken  # A thread that waits must not keep the last turn, and what hangs on it, alive.
+
+    def _take(self) -> tuple[_Runnable, bool] | None:
+        with self._changed:
+            while (found := self._next()) is None:
+                if self._is_closed and not self._work and not self._long_work:
+                    return None
+                self._changed.wait()
+            work, is_long = found
+            self._running[work] = self._clock.monotonic_s()
+            self._running_long += is_long
+            return found
+
+    def _next(self) -> tuple[_Runnable, bool] | None:
+        """What to run now. Long work always has one thread, so that short work cannot keep it out for ever."""
+        may_be_long = self._running_long < (self._long_max if not self._work else 1)
+        if self._long_work and may_be_long:
+            return self._long_work.popleft(), True
+        return (self._work.popleft(), False) if self._work else None

@@ -347,9 +347,17 @@ class Actor:
                 return
             error = as_perdure_error(commit.error)
             self.output.fail(number, error)
-            self.break_(error)
+            self._break_tree(error)
 
         commit.add_callback(settled)
+
+    def _break_tree(self, error: PerdureError) -> None:
+        """Reset the whole root object: it has one log, and nothing is committed any more after an append failed."""
+        top = self
+        while top.parent is not None:
+            top = top.parent
+        top.break_(error)
+        self.break_(error)
 
     def hold_until(self, commit: Commit) -> None:
         """Let nothing out before `commit`, which the host made on this object's behalf."""

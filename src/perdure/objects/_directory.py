@@ -191,6 +191,9 @@ class Directory:
             await root.make_durable()
         except PerdureError as error:
             _LOG.warning("an object's files could not be made durable, its journal is kept: %s", error)
+            if root.is_broken:  # Whatever runs on it could neither commit nor open another facet.
+                for actor in list(self._open.get(root, ())):
+                    actor.break_(error)
         finally:
             del self._compacting[root]
 

@@ -10,6 +10,7 @@ import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from perdure.api import DurableObjectClass, ObjectId, StartFacet, facet_options
 from perdure.errors import FacetError, ObjectResetError, PerdureError
@@ -34,7 +35,8 @@ class FacetSlots:
         self._actor = actor
         self._keeper = keeper
         self._slots: dict[str, Actor] = {}
-        self._closing: dict[str, Actor] = {}
+        self._names: frozenset[str] | None = None
+        self._closing: WeakValueDictionary[str, Actor] = WeakValueDictionary()
 
     def get(self, name: str, start: StartFacet) -> FacetTarget:
         """A target for facet `name`; raises FacetError when it would be nested too deeply."""
@@ -84,6 +86,8 @@ class FacetSlots:
     def _number(self, name: str) -> int:
         number = self._actor.root.facet_number(self._actor.number, name)
         root_of(self._actor).end_turn()  # A new number is a row in the root's own database.
+        if self._names is not None:
+            self._names |= {name}
         return number
 
     def _forget(self, name: str, actor: Actor) -> None:
@@ -104,6 +108,7 @@ class FacetSlots:
         self.abort(name, "Facet was deleted.")
         if number is None:
             return
+        self._names = None if self._names is None else self._names - {name}
         # A turn may still run on a thread: its file is deleted when it has ended.
         still_open = len(running)
 
@@ -125,8 +130,10 @@ class FacetSlots:
         self._actor.hold_until(commit)
 
     def list(self) -> list[str]:
-        """Names of the facets that have data."""
-        return sorted(self._actor.root.facet_numbers(self._actor.number))
+        """Names of the facets that have data. After the first time on any thread: they are in memory then."""
+        if self._names is None:
+            self._names = frozenset(self._actor.root.facet_numbers(self._actor.number))
+        return sorted(self._names)
 
     def slots(self) -> Sequence[Actor]:
         """The slots there are."""

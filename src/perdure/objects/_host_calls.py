@@ -15,13 +15,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from perdure.errors import GuestCrashedError, KvError, LimitExceededError, SqlError, SqlInterruptedError
+from perdure.limits import SQL_VARIABLES_MAX
 from perdure.objects._actor import Actor
-from perdure.wire import HostOp, KvRange, SqlPage, SqlValue
+from perdure.wire import HostOp, KvRange, SqlPage, SqlValue, read_json
 from perdure.workers import CheckedCode, WorkerHost
 
 if TYPE_CHECKING:
     from perdure.storage import Database
 
+_OPTIONS_MAX: Final = 100
+_BINDING_VALUES_MAX: Final = 3 * SQL_VARIABLES_MAX  # a cell with a tag counts three times
 _SAFE: Final = 2**53 - 1
 _INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 _COMPACT: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
@@ -106,7 +109,7 @@ class ObjectHost(WorkerHost):
 
 
 def _range(payload: str) -> KvRange:
-    tree = json.loads(payload or "{}")
+    tree = read_json(payload or "{}", values_max=_OPTIONS_MAX)
     if not isinstance(tree, dict):
         raise KvError("kv.list() takes options: start, start_after, end, prefix, reverse, limit")
     texts: dict[str, str | None] = {}
@@ -122,7 +125,7 @@ def _range(payload: str) -> KvRange:
 
 
 def _bindings(payload: str) -> Sequence[SqlValue]:
-    cells = json.loads(payload or "[]")
+    cells = read_json(payload or "[]", values_max=_BINDING_VALUES_MAX)
     if not isinstance(cells, list):
         raise SqlError("bindings are a list", sqlite_code="SQLITE_MISUSE")
     return [_binding(cell) for cell in cells]

@@ -7,13 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from perdure.api import DurableObjectClass, FacetOptions
-from perdure.errors import FacetError, OverloadedError, PerdureError, UsageError, WorkerCodeError, WorkerLoadError
+from perdure.api import DurableObjectClass, FacetOptions, facet_name
+from perdure.errors import (
+    FacetError,
+    GuestCrashedError,
+    OverloadedError,
+    PerdureError,
+    UsageError,
+    WorkerCodeError,
+    WorkerLoadError,
+)
 from perdure.isolates import GuestHost, Isolate
-from perdure.limits import BLOCK_CONCURRENCY_DEPTH_MAX, BLOCK_CONCURRENCY_TIMEOUT_S
+from perdure.limits import (
+    BLOCK_CONCURRENCY_DEPTH_MAX,
+    BLOCK_CONCURRENCY_TIMEOUT_S,
+    LOG_LINE_BYTES_MAX,
+    OBJECT_NAME_KEPT_BYTES_MAX,
+)
 from perdure.objects._actor import Actor, section_overdue
 from perdure.objects._host_calls import ObjectHost
 from perdure.storage import Captured
@@ -76,6 +89,7 @@ class SandboxedBody:
 
     async def start(self) -> None:
         """Load the code and construct the instance."""
+        self._hooks.get_ready()
         try:
             await self._session.boot()
         except (WorkerLoadError, WorkerCodeError):
@@ -84,13 +98,15 @@ class SandboxedBody:
 
     async def fetch(self, request: Request) -> Response:
         """Deliver an HTTP request to the guest."""
-        return response_from_wire(await self._session.event({"k": "fetch", "r": request_to_wire(request)}))
+        answer = await self._session.event({"k": "fetch", "r": request_to_wire(request)})
+        return await self._session.convert(response_from_wire, answer)
 
     async def call(self, method: str, arguments: Sequence[object]) -> object:
         """Deliver a call to the guest."""
         check_arguments(method, arguments)
-        fields = {"k": "call", "m": method, "a": [to_expression(argument) for argument in arguments]}
-        return from_expression(await self._session.event(fields))
+        expressions = await self._session.convert(_to_expressions, arguments)
+        answer = await self._session.event({"k": "call", "m": method, "a": expressions})
+        return await self._session.convert(from_expression, answer)
 
     def discard(self, error: PerdureError) -> None:
         """End the isolate, at the end of the turn that runs in it now."""
@@ -125,6 +141,10 @@ class ObjectHooks:
         self._facets = facets
         self._host: ObjectHost | None = None
         self._sections: dict[int, asyncio.TimerHandle] = {}
+
+    def get_ready(self) -> None:
+        """On the event loop, before the first turn: guests ask for their facets' names on other threads."""
+        self._facets.list()
 
     def host_for(self, code: CheckedCode, isolate: Isolate) -> GuestHost:
         self._host = ObjectHost(code, self._actor, language=code.language, list_facets=self._facets.list)
@@ -170,6 +190,8 @@ class ObjectHooks:
 
     def section(self, change: SectionChange) -> None:
         if change.kind == "begin":
+            if change.section_id in self._sections:
+                raise GuestCrashedError("the guest's runtime began a critical section twice: its isolate has ended")
             if len(self._sections) >= BLOCK_CONCURRENCY_DEPTH_MAX:
                 raise OverloadedError(
                     f"blockConcurrencyWhile() calls are nested too deeply: the limit is {BLOCK_CONCURRENCY_DEPTH_MAX}"
@@ -192,37 +214,37 @@ class ObjectHooks:
 
     async def perform(self, operation: Operation) -> object:
         """What a guest's object may ask of the outside: its own facets."""
-        payload = operation.payload
-        name = str(payload.get("f", ""))
+        assert self.session is not None
+        convert, payload = self.session.convert, operation.payload
+        name = facet_name(payload.get("f"))
         match operation.kind:
             case "facet.fetch":
-                response = await self._target(name, payload).fetch(request_from_wire(payload.get("r")))
-                return response_to_wire(response)
+                request = await convert(request_from_wire, payload.get("r"))
+                return response_to_wire(await self._target(name, payload).fetch(request))
             case "facet.call":
-                arguments = payload.get("a")
-                if not isinstance(arguments, list):
+                expressions = payload.get("a")
+                if not isinstance(expressions, list):
                     raise UsageError("a facet's method is called with a list of arguments")
-                result = await self._target(name, payload).call(
-                    str(payload.get("m", "")), [from_expression(item) for item in arguments]
-                )
-                return to_expression(result)
+                arguments = await convert(_from_expressions, expressions)
+                result = await self._target(name, payload).call(_text(payload, "m"), arguments)
+                return await convert(to_expression, result)
             case "facet.abort":
-                self._facets.abort(name, str(payload.get("reason", "")))
+                self._facets.abort(name, _text(payload, "reason")[:LOG_LINE_BYTES_MAX])
             case "facet.delete":
                 self._facets.delete(name)
             case _:
                 raise UsageError(f"a guest asked for `{operation.kind[:40]}`, which no guest may")
         return None
 
-    def _target(self, name: str, payload: object) -> FacetTarget:
-        assert isinstance(payload, dict)
+    def _target(self, name: str, payload: Mapping[str, object]) -> FacetTarget:
         callback = payload.get("cb")
         if isinstance(callback, bool) or not isinstance(callback, int):
             raise UsageError("a facet has no start callback")
 
         async def start() -> FacetOptions:
             assert self.session is not None
-            return self._chosen(await self.session.event({"k": "facet", "cb": callback}))
+            answer = await self.session.event({"k": "facet", "cb": callback})
+            return await self.session.convert(self._chosen, answer)
 
         return self._facets.target(name, start)
 
@@ -231,7 +253,24 @@ class ObjectHooks:
         if not isinstance(answer, dict) or not isinstance(answer.get("export"), str):
             raise FacetError("the start callback of a facet must return a class from ctx.exports")
         identity = answer.get("id")
+        if identity is not None and (not isinstance(identity, str) or len(identity) > OBJECT_NAME_KEPT_BYTES_MAX):
+            raise FacetError(f"the id of a facet is a text of at most {OBJECT_NAME_KEPT_BYTES_MAX} characters")
         handle = DurableObjectClass(
             KnownClass(self._code, answer["export"]), props=from_expression(answer.get("props"))
         )
-        return FacetOptions(cls=handle, id=None if identity is None else str(identity))
+        return FacetOptions(cls=handle, id=identity)
+
+
+def _to_expressions(values: Sequence[object]) -> list[object]:
+    return [to_expression(value) for value in values]
+
+
+def _from_expressions(expressions: Sequence[object]) -> list[object]:
+    return [from_expression(expression) for expression in expressions]
+
+
+def _text(payload: Mapping[str, object], key: str) -> str:
+    text = payload.get(key, "")
+    if not isinstance(text, str):
+        raise UsageError(f"`{key}` of an operation is no text")
+    return text

@@ -24,11 +24,12 @@ DATA_DIRECTORY_NAME: Final = ".perdure"
 
 
 class RunnablePlatform(Protocol):
-    """What the command line needs of a platform: to tell it two things before it starts, and to run it."""
+    """What the command line needs of a platform: to tell it a few things before it starts, and to run it."""
 
     classes: list[type[DurableObject]]
     data: Path
     is_development: bool
+    adopt_changed_files: bool
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...

@@ -68,16 +68,26 @@ def status_of(error: Exception) -> int:
 def report_of(error: Exception) -> ErrorReport:
     """What to show of `error`: for guests their own traceback, for trusted code its frames and none of ours."""
     if isinstance(error, GuestError):
-        title = str(error) if str(error).startswith(error.type_name) else f"{error.type_name}: {error}"
-        return ErrorReport(title=title, traceback=error.guest_traceback.strip("\n"))
+        return _report_of_guest(error)
     summary = traceback.TracebackException.from_exception(error)
-    title = "".join(summary.format_exception_only()).strip()
+    is_ours = isinstance(error, PerdureError)
+    title = f"{type(error).__name__}: {error}" if is_ours else "".join(summary.format_exception_only()).strip()
     frames = traceback.StackSummary.from_list(
         [frame for frame in summary.stack if not frame.filename.startswith(_OUR_CODE)]
     )
     # Without user code in it the fault is ours, and our own frames are what a report of it needs.
-    shown = frames if frames or isinstance(error, PerdureError) else summary.stack
+    shown = frames if frames or is_ours else summary.stack
     return ErrorReport(title=title, traceback="".join(shown.format()).strip("\n"))
+
+
+def _report_of_guest(error: GuestError) -> ErrorReport:
+    """A line that does not repeat the traceback, and the traceback."""
+    told = error.guest_traceback.strip("\n")
+    message = str(error)
+    if told and told in message:
+        message = message.replace(told, "").rstrip(" :\n")
+    title = message if message.startswith(error.type_name) else f"{error.type_name}: {message}"
+    return ErrorReport(title=title, traceback=told)
 
 
 def answer(request: Request, report: ErrorReport, *, status: int, error_id: str) -> Response:
@@ -91,4 +101,6 @@ def answer(request: Request, report: ErrorReport, *, status: int, error_id: str)
 
 
 def _as_text(report: ErrorReport) -> str:
+    if report.title in report.traceback:
+        return report.traceback
     return f"{report.title}\n\n{report.traceback}" if report.traceback else report.title

@@ -45,6 +45,8 @@ class LiveApp:
     async def replace(self, found: Found, *, drain_s: float = DRAIN_S) -> None:
         """Serve `found` from now on. If it does not start, the old one goes on and the error is raised."""
         self._is_open.clear()
+        if self._requests:
+            _LOG.info("requests under way: %d; the new code starts after them, in %g s at the latest", self._requests, drain_s)
         try:
             async with asyncio.timeout(drain_s):
                 await self._is_idle.wait()
@@ -62,6 +64,11 @@ class LiveApp:
             self.found, self._lifespan = old[0], InnerLifespan(old[0].app)
             await self.start()
             raise
+
+    @property
+    def requests_under_way(self) -> int:
+        """How many requests have come and are not answered yet."""
+        return self._requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""

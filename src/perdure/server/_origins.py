@@ -29,7 +29,11 @@ def refusal_of_foreign_page(request: Request) -> str | None:
 
 
 def keep_cookies_at_home(headers: Headers) -> None:
-    """Take `Domain` out of an app's Set-Cookie lines: a cookie must not reach the platform or another app."""
+    """Let an app's answer touch no cookie but its own: no `Domain` in Set-Cookie lines, and no Clear-Site-Data.
+
+    That one makes a browser forget the cookies of all hosts of the registered domain.
+    """
+    headers.delete("clear-site-data")
     cookies = headers.get_set_cookie()
     if not any("domain" in cookie.lower() for cookie in cookies):
         return

@@ -1,6 +1,7 @@
 """Platform: the only place where the parts are built and joined. It is an ASGI app.
 
-It starts with the first request when no lifespan arrives, so that `app.mount("/", platform)` is all it takes.
+It starts with the first request when no lifespan arrives, and stops with its event loop when nothing else stops it, so
+that `app.mount("/", platform)` is all it takes.
 Effects: disk, tasks, threads.
 """
 
@@ -10,7 +11,8 @@ import asyncio
 import inspect
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +58,8 @@ class Platform:
     `(request, env, ctx)` or a WorkerEntrypoint class. `app_host`: a host pattern such as `"{name}.localhost"`; a
     request for such a host goes to the object of that name, of the first class. `hosts`: further host names of the
     platform itself, `"*"` for any. `env`: what all classes find in `self.env`, beside `LOADER`. `data`: the directory
-    that keeps everything; one process at a time.
+    that keeps everything; one process at a time. `is_development`: show errors to whoever asks. `adopt_changed_files`:
+    take databases as they are that another program changed, or a restore gave another time.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Platform:
         env: Mapping[str, object] | None = None,
         data: str | Path = ".perdure",
         is_development: bool = False,
+        adopt_changed_files: bool = False,
         clock: Clock | None = None,
         entropy: Entropy | None = None,
         isolates: Isolates | None = None,
@@ -78,6 +82,7 @@ class Platform:
         self.classes = list(classes)
         self.data = Path(data)
         self.is_development = is_development
+        self.adopt_changed_files = adopt_changed_files
         self._fetch = fetch
         self._env_given = dict(env or {})
         self._clock = clock or SystemClock()
@@ -90,6 +95,7 @@ class Platform:
         self._gateway = Gateway(app_host, hosts=hosts)
         self._starting: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: AsyncGenerator[None, None] | None = None
         self._warming: threading.Thread | None = None
         self._store: Store | None = None
         self._directory: Directory | None = None
@@ -110,7 +116,8 @@ class Platform:
             self._starting = shared_task(self._start())
         elif self._loop is not asyncio.get_running_loop():
             raise UsageError(
-                "this platform runs on another event loop: call it from there, or use one Platform per loop"
+                "this platform runs on another event loop: call it from there, or use one Platform per loop "
+                "(tests: `with TestClient(app) as client` keeps to one)"
             )
         try:
             await asyncio.shield(self._starting)
@@ -134,6 +141,15 @@ class Platform:
         self._directory = Directory(store=self._store, runtime=runtime, clock=self._clock, entropy=self._entropy)
         for kind in self.classes:
             self._define(self._directory, kind)
+        self._running = self._until_stopped()
+        await anext(self._running)
+
+    async def _until_stopped(self) -> AsyncGenerator[None, None]:
+        """Suspended while the platform runs. A loop that ends closes its generators, and so stops the platform."""
+        try:
+            yield
+        finally:
+            await self._stop()
 
     def _define(self, directory: Directory, kind: type[DurableObject]) -> None:
         name = kind.__name__
@@ -149,22 +165,34 @@ class Platform:
             self._define(self._directory, kind)
 
     def _open_store(self) -> Store:
-        return Store.open(self.data, clock=self._clock, entropy=self._entropy, options=self._store_options)
+        options = self._store_options
+        if self.adopt_changed_files:
+            options = replace(options, adopt_changed_files=True)
+        return Store.open(self.data, clock=self._clock, entropy=self._entropy, options=options)
 
     async def stop(self) -> None:
         """Stop in order: nothing acknowledged is lost, files are plain SQLite afterwards."""
         if self._starting is None:
             return
         await asyncio.wait([self._starting])
+        running, self._running = self._running, None
+        if running is not None:
+            await running.aclose()
+
+    async def _stop(self) -> None:
         self._starting = None
-        if self._directory is not None:
-            await self._directory.close()
-        if self._loader is not None:
-            self._loader.close()
-        if self._runner is not None:
-            await asyncio.get_running_loop().run_in_executor(None, self._runner.close)
-        if self._store is not None:
-            await self._store.close()
+        directory, self._directory = self._directory, None
+        loader, self._loader = self._loader, None
+        runner, self._runner = self._runner, None
+        store, self._store = self._store, None
+        if directory is not None:
+            await directory.close()
+        if loader is not None:
+            loader.close()
+        if runner is not None:
+            await asyncio.get_running_loop().run_in_executor(None, runner.close)
+        if store is not None:
+            await store.close()
         if self._isolates is not None and self._owns_isolates:
             if self._warming is None or not self._warming.is_alive():  # Compiling cannot be interrupted.
                 self._isolates.close()
@@ -193,7 +221,7 @@ class Platform:
         refusal = refusal_of_foreign_page(request)
         if refusal is not None:
             return Response(refusal + "\n", 403)
-        if self._directory is None:
+        if self._directory is None or self._loop is not asyncio.get_running_loop():
             await self.start()
         if isinstance(destination, ToApp):
             response = await self.namespace(self.classes[0]).target(destination.name).fetch(request)

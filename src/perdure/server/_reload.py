@@ -52,6 +52,7 @@ async def reload(live: LiveApp, target: str, *, names: str, platform_type: type[
         found, _ = discover(target, platform_type=platform_type)
         found.platform.data = data
         found.platform.is_development = True
+        found.platform.adopt_changed_files = live.found.platform.adopt_changed_files
         await live.replace(found)
     except (PerdureError, OSError, RuntimeError) as error:
         _LOG.error("%s changed, but the new code does not start; the old code goes on.\n%s", names, error)

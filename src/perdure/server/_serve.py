@@ -1,7 +1,7 @@
 """Listening and serving with uvicorn, and stopping in order.
 
 The platform is started before the first byte is read and stopped after the last answer has left; SIGTERM and SIGINT
-begin that. Effects: network, tasks, process (signals).
+begin that. Effects: network, tasks, log, process (signals).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import signal
 import socket
 import sys
@@ -23,6 +24,7 @@ from perdure.limits import DRAIN_S
 from perdure.server._asgi import AsgiApp
 from perdure.server._live import LiveApp
 
+_LOG: Final = logging.getLogger("perdure.server")
 _BACKLOG: Final = 2048
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _SWITCH_INTERVAL_S: Final = 0.0005  # the longest wait for another thread that runs Python (decision 0001)
@@ -46,7 +48,7 @@ async def serve(
     is_behind_proxy: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then wait up to `drain_s` for requests under way. `beside` runs meanwhile."""
-    server = _Server(_config(live, drain_s=drain_s, is_behind_proxy=is_behind_proxy), on_ready)
+    server = _Server(_config(live, drain_s=drain_s, is_behind_proxy=is_behind_proxy), live, on_ready)
     with server.signals():
         await live.start()
         try:
@@ -124,13 +126,19 @@ def _config(app: AsgiApp, *, drain_s: float, is_behind_proxy: bool) -> uvicorn.C
 class _Server(uvicorn.Server):
     """uvicorn, with signals that outlast it: the platform is stopped after the server has ended."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, live: LiveApp, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
+        self._live = live
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if waited_for := self._live.requests_under_way:
+            _LOG.info("requests under way: %d; stopping after them, at once with a second Ctrl-C", waited_for)
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -64,7 +64,7 @@ class SystemDisk:
         if path.is_dir():
             return
         self.make_directory(path.parent)
-        path.mkdir(exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)  # It holds what people entrusted to apps.
         self.sync_directory(path.parent)
 
     def unlink(self, path: Path) -> None:

@@ -6,12 +6,13 @@ is the order of their code points, which is how Python compares strings. Effects
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, cast
 
 import apsw
 
 from perdure.errors import KvError
-from perdure.limits import KV_ENTRY_BYTES_MAX, KV_LIST_PAGE_ROWS
+from perdure.limits import KV_ENTRY_BYTES_MAX, KV_LIST_PAGE_BYTES, KV_LIST_PAGE_ROWS
 from perdure.storage._text import utf8_size, well_formed
 from perdure.storage._unit import Unit
 from perdure.wire import KvRange
@@ -79,14 +80,25 @@ class Kv:
         return self._connection.changes() > 0
 
     def list(self, wanted: KvRange) -> list[tuple[str, str]]:
-        """The first entries of a range, at most `KV_LIST_PAGE_ROWS`. Raises KvError when the range makes no sense."""
+        """The first entries of a range: at most `KV_LIST_PAGE_ROWS`, and none after `KV_LIST_PAGE_BYTES`.
+
+        Raises KvError when the range makes no sense.
+        """
         unit = self._unit
         unit.check()
         query, bindings = _range_query(wanted)
+        page: list[tuple[str, str]] = []
+        size = 0
         try:
-            return cast("list[tuple[str, str]]", self._execute(query, bindings).fetchall())
+            for key, value in cast("Iterable[tuple[str, str]]", self._execute(query, bindings)):
+                page.append((key, value))
+                size += len(value)
+                if size >= KV_LIST_PAGE_BYTES:
+                    self._execute("")  # The statement ends here: one that is read half would hold up the checkpoint.
+                    break
         except apsw.Error as error:
             raise unit.explained(error) from error
+        return page
 
 
 def _check_entry(key: str, value: str) -> None:

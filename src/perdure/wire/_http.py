@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import NotRequired, TypedDict
+from typing import Final, NotRequired, TypedDict
 
 from perdure.errors import GuestError, HttpMessageError
-from perdure.limits import BODY_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_MAX
+from perdure.limits import BODY_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_MAX, MIB
 from perdure.web import Headers, Request, Response, to_utf8
+
+_PROXYS_OWN: Final = ("x-accel-", "x-sendfile", "x-lighttpd-", "x-reproxy-")
+"""Beginnings of the names with which an application tells a proxy before it what to do, such as to send a file."""
+
+_BODY_LOOKED_AT: Final = MIB
+_EXPANDING: Final = bytes([*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0x100)])
 
 
 class _WireBody(TypedDict):
@@ -64,14 +70,14 @@ def request_from_wire(wire: object) -> Request:
 
 
 def response_from_wire(wire: object) -> Response:
-    """The response a guest wrote. Raises GuestError if it is malformed or too large."""
+    """The response a guest wrote, without lines for a proxy. Raises GuestError if it is malformed or too large."""
     shape = _shape(wire, "response")
     status = shape.get("s")
     try:
         if type(status) is not int:
             raise HttpMessageError("`s` is no integer")
         status_text = _text(shape, "st") if "st" in shape else ""
-        return Response(_body(shape), status, _headers(shape.get("h")), status_text)
+        return Response(_body(shape), status, _without_orders_to_proxies(_headers(shape.get("h"))), status_text)
     except HttpMessageError as error:
         raise GuestError(f"the sandbox sent a malformed response: {error}", type_name="TypeError") from None
 
@@ -94,9 +100,17 @@ def _add_body(wire: _WireBody, body: bytes | None) -> None:
     if body is None:
         return
     try:
-        wire["b"] = body.decode()
+        if not _expands(body):
+            wire["b"] = body.decode()
+            return
     except UnicodeDecodeError:
-        wire["B"] = base64.b64encode(body).decode("ascii")
+        pass
+    wire["B"] = base64.b64encode(body).decode("ascii")
+
+
+def _expands(body: bytes) -> bool:
+    """True for a large text that JSON writes with six letters for one: whoever sends it must not stop us for long."""
+    return len(body) > _BODY_LOOKED_AT and len(body.translate(None, _EXPANDING)) < len(body) * 7 // 8
 
 
 def _plain_body(wire: _WireBody) -> bytes | None:
@@ -133,6 +147,13 @@ def _headers(lines: object) -> Headers:
         if size > HEADERS_BYTES_MAX:
             raise HttpMessageError(f"the headers have more than {HEADERS_BYTES_MAX} bytes")
         headers.append(name, value)
+    return headers
+
+
+def _without_orders_to_proxies(headers: Headers) -> Headers:
+    for name, _ in headers.multi_items():
+        if name.startswith(_PROXYS_OWN):
+            headers.delete(name)
     return headers
 
 

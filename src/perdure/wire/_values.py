@@ -13,17 +13,19 @@ import binascii
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from perdure.errors import GuestError, ValueNotCloneableError
-from perdure.limits import BIGINT_DIGITS_MAX, VALUE_DEPTH_MAX
+from perdure.limits import BIGINT_DIGITS_MAX, COLLISIONS_MAX, INLINE_VALUES_MAX, VALUE_DEPTH_MAX
 
 SAFE_INTEGER_MAX: Final = 2**53 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BIGINT_END: Final = 10**BIGINT_DIGITS_MAX
+_TEXT_LIKE_A_VALUE: Final = 64  # so many characters are converted in the time of one value
 _SPACELESS: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
@@ -183,6 +185,23 @@ def from_expression(expression: object, depth: int = 0) -> object:
         raise ValueNotCloneableError(f"a `{tag}` value is malformed: {error}") from None
 
 
+def is_large(value: object) -> bool:
+    """True when converting this value, or this JSON tree, takes milliseconds. Quick for both kinds."""
+    left = INLINE_VALUES_MAX
+    waiting: list[object] = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str | bytes):
+            left -= len(item) // _TEXT_LIKE_A_VALUE
+        elif isinstance(item, dict | list | tuple | set | frozenset):
+            left -= len(item)
+            if left >= 0:
+                waiting.extend(item.values() if isinstance(item, dict) else item)
+        if left < 0:
+            return True
+    return False
+
+
 def _read_bigint(expression: list[object], depth: int) -> object:
     digits = _text(expression[1])
     if len(digits.removeprefix("-")) > BIGINT_DIGITS_MAX:
@@ -200,7 +219,21 @@ def _read_date(expression: list[object], depth: int) -> object:
 
 
 def _read_map(expression: list[object], depth: int) -> object:
-    return {_key(from_expression(key, depth)): from_expression(item, depth) for key, item in _pairs(expression[1])}
+    pairs = _pairs(expression[1])
+    keys = _keys([key for key, _ in pairs], depth)
+    return dict(zip(keys, [from_expression(item, depth) for _, item in pairs], strict=True))
+
+
+def _read_set(expression: list[object], depth: int) -> object:
+    return set(_keys(_items(expression[1]), depth))
+
+
+def _keys(expressions: list[object], depth: int) -> list[object]:
+    """Keys of a map, or members of a set. Hashes of numbers are known to all: many equal ones are an attack."""
+    keys = [_key(from_expression(expression, depth)) for expression in expressions]
+    if len(keys) > COLLISIONS_MAX and Counter(map(hash, keys)).most_common(1)[0][1] > COLLISIONS_MAX:
+        raise ValueError("too many of its keys have the same hash")
+    return keys
 
 
 def _key(value: object) -> object:
@@ -244,7 +277,7 @@ _READERS: Final[dict[str, Callable[[list[object], int], object]]] = {
     "date": _read_date,
     "bytes": lambda expression, depth: base64.b64decode(_text(expression[1]), validate=True),
     "map": _read_map,
-    "set": lambda expression, depth: {_key(from_expression(item, depth)) for item in _items(expression[1])},
+    "set": _read_set,
     "regexp": _read_regexp,
     "error": _read_error,
     "url": lambda expression, depth: _text(expression[1]),

@@ -1,7 +1,8 @@
 """The loader's cache: worker id → code → isolates, with nothing kept that failed.
 
 An id belongs to whoever asked: two objects that use the same id get two entries, so that no supervisor is ever handed
-another's code or env. Code is asked for at first use and whenever it has been evicted. Effects: tasks, timers.
+another's code or env. What nobody has used for a while goes: first the isolate, then the entry with its code, which is
+asked for again when it is wanted. Effects: tasks, timers.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final, NamedTuple, Protocol
 
 from perdure.api import DurableObjectClass, LoadWorker, Target, WorkerCode
 from perdure.clock import Clock
 from perdure.errors import PerdureError, WorkerCodeError
 from perdure.isolates import CallHistory, Isolates, Runner
-from perdure.limits import ISOLATE_IDLE_S
+from perdure.limits import ISOLATE_IDLE_S, LOADER_MEMORY_BYTES_MAX
 from perdure.workers._code import CheckedCode, check_code
 from perdure.workers._session import GuestSession, check_object_class
 from perdure.workers._stateless import EntrypointTarget, StatelessHooks, evaluate
@@ -25,6 +27,8 @@ from perdure.workers._tasks import shared_task
 _ENTRIES_MAX: Final = 10_000
 _HISTORIES_MAX: Final = 10_000
 _SWEEP_S: Final = 1.0
+_THROWN_AWAY_AT_ONCE: Final = 8  # freeing an isolate holds the event loop a third of a millisecond
+_SWEEP_ON_S: Final = 0.02  # the rest follows soon
 
 
 class DynamicClass:
@@ -78,6 +82,7 @@ class WorkerRuntime:
             history = self._histories[code.digest] = CallHistory()
             if len(self._histories) > _HISTORIES_MAX:
                 self._histories.popitem(last=False)
+        self._histories.move_to_end(code.digest)
         return history
 
 
@@ -101,7 +106,9 @@ class LoaderEntry:
         self._session: GuestSession | None = None
         self._hooks: StatelessHooks | None = None
         self._booting: asyncio.Task[GuestSession] | None = None
-        self._last_used_s = 0.0
+        self._in_flight = 0
+        self.last_used_s = 0.0
+        self.touch()
 
     # ── LoadedWorker, as `perdure.api` sees it ──────────────────────────────────────────────────────────────
 
@@ -117,15 +124,16 @@ class LoaderEntry:
 
     async def check(self, classes: Sequence[str]) -> None:
         """Load the code and look for these classes."""
-        session = await self.session()
-        for name in classes:
-            check_object_class(name, session.exports)
+        with self.in_use():
+            session = await self.session()
+            for name in classes:
+                check_object_class(name, session.exports)
 
     async def evaluate(self, source: str, names: Mapping[str, object]) -> object:
         """Run `source` once in a sandbox that is thrown away afterwards."""
-        session = await self.session()
         try:
-            return await evaluate(session, source, names)
+            with self.in_use():
+                return await evaluate(await self.session(), source, names)
         finally:
             self.close()
 
@@ -133,6 +141,7 @@ class LoaderEntry:
 
     async def code(self) -> CheckedCode:
         """The checked code; asks for it when it is not there. A failure is not kept."""
+        self.touch()
         if self._code is not None:
             return self._code
         if self._loading is None:
@@ -158,8 +167,7 @@ class LoaderEntry:
         return self._code
 
     async def session(self) -> GuestSession:
-        """The isolate of the entry points, started if it is not there."""
-        self._last_used_s = self._runtime.clock.monotonic_s()
+        """The isolate of the entry points, started if it is not there; for use within `in_use`."""
         if self._session is not None and self._hooks is not None and self._hooks.error is None:
             return self._session
         if self._booting is None:
@@ -193,19 +201,34 @@ class LoaderEntry:
             clock=runtime.clock,
         )
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While it lasts, the isolate is not thrown away for being idle."""
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            self.touch()
+
+    def touch(self) -> None:
+        """Note that somebody wants it."""
+        self.last_used_s = self._runtime.clock.monotonic_s()
+
     @property
     def is_live(self) -> bool:
         """True while there is an isolate, or one is being started."""
         return self._session is not None or self._booting is not None
 
-    def sweep(self, now_s: float) -> None:
-        """Throw the isolate away when it has been idle for `ISOLATE_IDLE_S`."""
-        if self._session is None:
-            return
-        if self._session.is_busy:
-            self._last_used_s = now_s
-        elif now_s - self._last_used_s > ISOLATE_IDLE_S:
-            self.close()
+    @property
+    def is_busy(self) -> bool:
+        """True while something is under way here."""
+        return bool(self._in_flight or self._loading or (self._session is not None and self._session.is_busy))
+
+    @property
+    def memory_bytes(self) -> int:
+        """What its isolate holds."""
+        return 0 if self._session is None else self._session.memory_bytes
 
     def close(self) -> None:
         """Throw the isolate away; the next use starts a new one."""
@@ -232,7 +255,8 @@ class LoaderCache:
         self._scope = scope
         self._entries: OrderedDict[tuple[str, str], LoaderEntry] = OrderedDict()
         self._keys: dict[LoaderEntry, tuple[str, str]] = {}
-        self._live: set[LoaderEntry] = set()
+        self._live: dict[LoaderEntry, None] = {}
+        self._live_bytes = 0  # at least: what has gone since they were counted is still in it
         self._sweeper: asyncio.TimerHandle | None = None
 
     def get(self, worker_id: str | None, load: LoadWorker) -> LoaderEntry:
@@ -251,6 +275,8 @@ class LoaderCache:
             self._keys[entry] = key
             if len(self._entries) > _ENTRIES_MAX:
                 self.failed(next(iter(self._entries.values())))
+            self._sweep_later()
+        entry.touch()
         self._entries.move_to_end(key)
         return entry
 
@@ -260,10 +286,12 @@ class LoaderCache:
         return LoaderEntry(self._runtime, label=self._scope().label, load=lambda: code, owner=self)
 
     def booted(self, entry: LoaderEntry) -> None:
-        """An entry holds an isolate now: sweep it away when it has been idle."""
-        self._live.add(entry)
-        if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+        """An entry holds an isolate now: sweep it away when it has been idle, or others to make room for it."""
+        self._live[entry] = None
+        self._live_bytes += entry.memory_bytes
+        if self._live_bytes > LOADER_MEMORY_BYTES_MAX:  # Counted anew only then: there may be thousands.
+            self._make_room()
+        self._sweep_later()
 
     def failed(self, entry: LoaderEntry) -> None:
         """Forget an entry, so that the next `get` with its id asks for code again."""
@@ -282,11 +310,40 @@ class LoaderCache:
         self._entries.clear()
         self._keys.clear()
 
+    def _sweep_later(self, delay_s: float = _SWEEP_S) -> None:
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(delay_s, self._sweep)
+
     def _sweep(self) -> None:
         self._sweeper = None
-        now_s = self._runtime.clock.monotonic_s()
+        idle_since_s = self._runtime.clock.monotonic_s() - ISOLATE_IDLE_S
+        thrown_away = 0
         for entry in self._live:
-            entry.sweep(now_s)
-        self._live = {entry for entry in self._live if entry.is_live}
-        if self._live:
-            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+            if entry.is_busy:
+                entry.touch()
+            elif entry.last_used_s < idle_since_s and thrown_away < _THROWN_AWAY_AT_ONCE:
+                entry.close()
+                thrown_away += 1
+        self._live = {entry: None for entry in self._live if entry.is_live}
+        self._forget_idle(idle_since_s)
+        if self._live or self._entries:
+            self._sweep_later(_SWEEP_S if thrown_away < _THROWN_AWAY_AT_ONCE else _SWEEP_ON_S)
+
+    def _forget_idle(self, idle_since_s: float) -> None:
+        """Forget entries without an isolate that nobody asked for lately: their code may be large, and they many."""
+        idle = [entry for entry in self._keys if entry.last_used_s < idle_since_s]
+        for entry in idle:
+            if not entry.is_live and not entry.is_busy:
+                self.failed(entry)
+
+    def _make_room(self) -> None:
+        """Keep isolates under their ceiling: the least recently used idle ones go first."""
+        self._live_bytes = sum(entry.memory_bytes for entry in self._live)
+        excess_bytes = self._live_bytes - LOADER_MEMORY_BYTES_MAX
+        if excess_bytes <= 0:
+            return
+        for entry in sorted(self._live, key=lambda entry: entry.last_used_s):
+            if excess_bytes > 0 and not entry.is_busy:
+                excess_bytes -= entry.memory_bytes
+                entry.close()
+                del self._live[entry]

@@ -6,13 +6,13 @@ sandbox is ours, so a malformed report means that the guest has taken it over. E
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from perdure.errors import GuestCrashedError, GuestError, LimitExceededError, WorkerLoadError
-from perdure.limits import GUEST_PENDING_OPERATIONS_MAX, GUEST_REPORT_BYTES_MAX
+from perdure.limits import GUEST_EXPORTS_MAX, GUEST_PENDING_OPERATIONS_MAX, GUEST_REPORT_BYTES_MAX, JSON_VALUES_MAX
+from perdure.wire import TooManyValuesError, read_json
 
 _TIMER_MS_MAX: Final = 366 * 24 * 3600 * 1000
 _TEXT_MAX: Final = 100_000
@@ -83,6 +83,8 @@ def parse_loaded(text: str) -> Mapping[str, str]:
         )
     try:
         exports = tree["ok"]["exports"]  # type: ignore[index]  # a wrong shape is caught below
+        if len(exports) > GUEST_EXPORTS_MAX:
+            raise TypeError(f"it has more than {GUEST_EXPORTS_MAX} exports")
         return {name[:200]: _words(kind)[:40] for name, kind in exports.items()}
     except (LookupError, TypeError, AttributeError) as error:
         raise _malformed(str(error)) from None
@@ -110,7 +112,12 @@ def _tree(text: str) -> dict[str, object]:
             limit="output",
         )
     try:
-        tree = json.loads(text)
+        tree = read_json(text)
+    except TooManyValuesError:
+        raise LimitExceededError(
+            f"the guest's answer holds more than {JSON_VALUES_MAX} values: answer in smaller parts, or with one text",
+            limit="output",
+        ) from None
     except (ValueError, RecursionError) as error:
         raise _malformed(str(error)) from None
     if not isinstance(tree, dict):

@@ -12,19 +12,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from perdure.clock import Clock, SystemClock
 from perdure.errors import GuestError, InternalError, ObjectResetError, OverloadedError, PerdureError, WorkerCodeError
 from perdure.isolates import CallHistory, GuestHost, InlineOverrunError, Isolate, Isolates, Runner
-from perdure.limits import GUEST_PENDING_OPERATIONS_MAX
-from perdure.wire import GuestOp
+from perdure.limits import GUEST_PENDING_OPERATIONS_MAX, GUEST_TIMER_MS_MIN, KIB
+from perdure.wire import GuestOp, is_large
 from perdure.workers._code import CheckedCode
 from perdure.workers._reports import Done, Operation, Report, SectionChange, parse_loaded, parse_report
 from perdure.workers._tasks import shared_task
 
+T = TypeVar("T")
+V = TypeVar("V")
+_RESUME_BYTES: Final = 256 * KIB  # of outcomes in one turn; a larger one comes alone
 _COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode
 _CPU_CLOCK: Final = SystemClock()  # What is computed takes real time, also where a test owns the clock.
 
@@ -122,6 +126,8 @@ class GuestSession:
         self._last_event = 0
         self._waiting: dict[int, asyncio.Future[_Outcome]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
+        self._settled: deque[str] = deque()
+        self._is_resuming = False
         self._events = 0
         self._timer: asyncio.TimerHandle | None = None
         self._pending = 0
@@ -165,6 +171,12 @@ class GuestSession:
         if outcome.done.error is not None:
             raise outcome.done.error
         return outcome.done.result
+
+    async def convert(self, convert: Callable[[V], T], value: V) -> T:
+        """`convert(value)`, beside the event loop when that takes long: a guest chooses what it sends."""
+        if not is_large(value):
+            return convert(value)
+        return await self._runner.run_on_thread(lambda cpu_ms: convert(value), CallHistory(), cpu_ms=0)
 
     async def _enter(self, *, inside: bool) -> None:
         if not self._hooks.try_enter(inside=inside):
@@ -225,28 +237,35 @@ class GuestSession:
         def run(cpu_ms: int) -> _Turned:
             deadline_s = _CPU_CLOCK.monotonic_s() + cpu_ms / 1000
             self._hooks.begin(is_overdue=lambda: _CPU_CLOCK.monotonic_s() > deadline_s)
+
+            def left_ms() -> int:
+                """Each step has all the time of the worker's limit; while the event loop waits they share it."""
+                if cpu_ms >= self.code.cpu_ms:
+                    return cpu_ms
+                return max(1, round((deadline_s - _CPU_CLOCK.monotonic_s()) * 1000))
+
             reports = []
             if self._isolate is None:
-                reports.append(self._boot_isolate(cpu_ms))
+                reports.append(self._boot_isolate(left_ms))
             if op is not None:
                 assert self._isolate is not None
-                reports.append(parse_report(self._isolate.call(op, payload, cpu_ms=cpu_ms)))
+                reports.append(parse_report(self._isolate.call(op, payload, cpu_ms=left_ms())))
             for report in reports:
                 _check_sections(report)
             return reports, self._hooks.commit()
 
         return run
 
-    def _boot_isolate(self, cpu_ms: int) -> Report:
+    def _boot_isolate(self, left_ms: Callable[[], int]) -> Report:
         isolate = self._isolates.create(self.code.language, memory_bytes=self.code.memory_bytes)
         self._isolate = isolate
         isolate.host = self._hooks.host_for(self.code, isolate)
-        self.exports = parse_loaded(isolate.call(GuestOp.LOAD, _COMPACT({"main": self.code.main}), cpu_ms=cpu_ms))
+        self.exports = parse_loaded(isolate.call(GuestOp.LOAD, _COMPACT({"main": self.code.main}), cpu_ms=left_ms()))
         if self._start is None:
             return Report()
         check_object_class(self._start.export, self.exports)
         payload = _COMPACT({"export": self._start.export, **self._start.fields, "now": self._clock.now_ms()})
-        return parse_report(isolate.call(GuestOp.START, payload, cpu_ms=cpu_ms))
+        return parse_report(isolate.call(GuestOp.START, payload, cpu_ms=left_ms()))
 
     def _finish(self, turned: _Turned, event_id: int | None) -> _Answer:
         reports, captured = turned
@@ -299,6 +318,8 @@ class GuestSession:
                 waiter.set_exception(error)
         for task in self._tasks:
             task.cancel()
+        self._settled.clear()
+        self._is_resuming = False
         self._set_timer(None)
         self._pending = 0
 
@@ -332,42 +353,63 @@ class GuestSession:
             self._timer.cancel()
         self._timer = None
         if delay_ms is not None:
-            self._timer = asyncio.get_running_loop().call_later(delay_ms / 1000, self._timer_due)
+            delay_s = max(delay_ms, GUEST_TIMER_MS_MIN) / 1000
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._timer_due)
 
     def _timer_due(self) -> None:
         self._timer = None
-        self._spawn(self._resume([]))
+        self._resume_soon()
 
     def _begin(self, operations: Sequence[Operation], mark: int) -> None:
-        room = max(0, GUEST_PENDING_OPERATIONS_MAX - len(self._tasks))
+        room = max(0, GUEST_PENDING_OPERATIONS_MAX - len(self._tasks) - len(self._settled))
         for operation in operations[:room]:
             self._spawn(self._perform(operation, mark))
         if refused := operations[room:]:
             error = OverloadedError(
                 f"this worker has {GUEST_PENDING_OPERATIONS_MAX} operations under way: await some before starting more"
             )
-            self._spawn(self._resume([[operation.operation_id, 0, error_shape(error)] for operation in refused]))
+            self._settled.extend(_COMPACT([operation.operation_id, 0, error_shape(error)]) for operation in refused)
+            self._resume_soon()
 
     async def _perform(self, operation: Operation, mark: int) -> None:
         isolate = self._isolate
         try:
             if not self._hooks.is_clear(mark):
                 await self._hooks.confirmed(mark)
-            settled: list[object] = [operation.operation_id, 1, await self._hooks.perform(operation)]
+            settled = [operation.operation_id, 1, await self._hooks.perform(operation)]
         except Exception as error:  # noqa: BLE001  # whatever it called may have raised it: the guest is told
             settled = [operation.operation_id, 0, error_shape(error)]
         if self._isolate is isolate:
-            await self._resume([settled])
+            self._settled.append(_COMPACT(settled))
+            self._resume_soon()
 
-    async def _resume(self, settled: list[list[object]]) -> None:
+    def _resume_soon(self) -> None:
+        """Have one turn for all that is settled by then: a guest's many operations must not fill the event loop."""
+        if not self._is_resuming:
+            self._is_resuming = True
+            self._spawn(self._resume())
+
+    async def _resume(self) -> None:
         try:
             await self._enter(inside=True)
+            self._is_resuming = False
             if self._isolate is None:
                 self._hooks.leave()
             else:
-                await self._turn(GuestOp.RESUME, _COMPACT({"c": settled, "now": self._clock.now_ms()}))
+                settled = self._take_settled()
+                await self._turn(GuestOp.RESUME, f'{{"c":[{settled}],"now":{self._clock.now_ms()}}}')
         except PerdureError:
             return  # The object broke, now or meanwhile: `_fail` or `end` has told everybody who waited.
+
+    def _take_settled(self) -> str:
+        taken: list[str] = []
+        size = 0
+        while self._settled and size + len(self._settled[0]) <= (_RESUME_BYTES if taken else len(self._settled[0])):
+            taken.append(self._settled.popleft())
+            size += len(taken[-1])
+        if self._settled:
+            self._resume_soon()
+        return ",".join(taken)
 
     def _spawn(self, work: Coroutine[object, object, object]) -> None:
         task: asyncio.Task[object] = asyncio.ensure_future(work)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
 
 from perdure.clock import Clock
 from perdure.errors import GuestError, PerdureError, UsageError, WorkerCodeError
@@ -21,6 +22,8 @@ from perdure.workers._code import CheckedCode
 from perdure.workers._guest_host import WorkerHost
 from perdure.workers._reports import Operation, SectionChange
 from perdure.workers._session import GuestSession
+
+T = TypeVar("T")
 
 
 class StatelessHooks:
@@ -77,6 +80,7 @@ class StatelessHooks:
 class SessionSource(Protocol):
     """What gives the isolate of a dynamic worker, started if need be."""
 
+    def in_use(self) -> AbstractContextManager[None]: ...
     async def session(self) -> GuestSession: ...
 
 
@@ -89,35 +93,37 @@ class EntrypointTarget:
         self._props = to_expression({} if props is None else props)
 
     async def fetch(self, request: Request) -> Response:
-        result = await self._event({"k": "fetch", "r": request_to_wire(request)})
-        return response_from_wire(result)
+        return await self._event({"k": "fetch", "r": request_to_wire(request)}, response_from_wire)
 
     async def call(self, method: str, arguments: Sequence[object]) -> object:
         check_arguments(method, arguments)
-        return from_expression(
-            await self._event({"k": "call", "m": method, "a": [to_expression(argument) for argument in arguments]})
-        )
+        expressions = [to_expression(argument) for argument in arguments]
+        return await self._event({"k": "call", "m": method, "a": expressions}, from_expression)
 
-    async def _event(self, fields: Mapping[str, object]) -> object:
-        session = await self._entry.session()
-        kind = session.exports.get(self._name)
+    async def _event(self, fields: Mapping[str, object], read: Callable[[object], T]) -> T:
+        with self._entry.in_use():
+            session = await self._entry.session()
+            self._check_exported(session.exports)
+            environment = {"x": self._name, "p": self._props, "env": json.loads(session.code.env)}
+            return await session.convert(read, await session.event({**fields, **environment}))
+
+    def _check_exported(self, exports: Mapping[str, str]) -> None:
+        kind = exports.get(self._name)
         if kind == "object":
             raise WorkerCodeError(
                 f"entrypoint name {self._name} refers to a Durable Object class: use "
                 f"get_durable_object_class('{self._name}')"
             )
         if kind is None:
-            there = ", ".join(f"`{name}`" for name in sorted(session.exports)) or "nothing"
+            there = ", ".join(f"`{name}`" for name in sorted(exports)) or "nothing"
             what = "has no default entrypoint" if self._name == "default" else f"has no such entrypoint: {self._name}"
             raise WorkerCodeError(f"Worker {what}; it exports {there}")
-        environment = {"x": self._name, "p": self._props, "env": json.loads(session.code.env)}
-        return await session.event({**fields, **environment})
 
 
 async def evaluate(session: GuestSession, source: str, names: Mapping[str, object]) -> object:
     """The value of the last expression of `source`, run once."""
     variables = {name: to_expression(value) for name, value in names.items()}
-    return from_expression(await session.event({"k": "eval", "s": source, "a": variables}))
+    return await session.convert(from_expression, await session.event({"k": "eval", "s": source, "a": variables}))
 
 
 def check_arguments(method: str, arguments: Sequence[object]) -> None:

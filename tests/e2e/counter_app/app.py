@@ -1,27 +1,50 @@
-"""Counters for the crash tests: `/plain/NAME` counts in a trusted object, `/python/NAME` and `/javascript/NAME` in guests."""
+"""Counters for the crash tests, one kind for each way to write; `/KIND/NAME` counts at each POST.
+
+Every answer has `count` and, counted anew from what is stored, `rows`: they differ only when something is torn.
+"""
 
 from __future__ import annotations
 
-from perdure import DurableObject, FacetOptions, Platform, Request, Response, WorkerCode, WorkerEntrypoint
+from typing import Any
+
+from perdure import (
+    DurableObject,
+    FacetOptions,
+    ObjectResetError,
+    Platform,
+    Request,
+    Response,
+    WorkerCode,
+    WorkerEntrypoint,
+)
 
 PYTHON = """
 from workers import DurableObject, Response
 
+VERSION = 0
+
 class App(DurableObject):
     def fetch(self, request):
         count = self.ctx.storage.kv.get("count", 0)
+        self.ctx.storage.sql.exec("create table if not exists hit(id integer primary key)")
         if request.method == "POST":
             count += 1
             self.ctx.storage.kv.put("count", count)
-            self.ctx.storage.sql.exec("create table if not exists hit(id integer primary key)")
             self.ctx.storage.sql.exec("insert into hit(id) values (?)", count)
-        rows = self.ctx.storage.sql.exec("select name from sqlite_master where name = 'hit'").all()
-        hits = self.ctx.storage.sql.exec("select count(*) from hit").scalar() if rows else 0
-        return Response.json({"count": count, "rows": hits})
+        rows = self.ctx.storage.sql.exec("select count(*) from hit").scalar()
+        return Response.json({"count": count, "rows": rows, "version": VERSION})
+
+    def mark(self, generation):
+        self.ctx.storage.sql.exec("create table if not exists mark(generation integer)")
+        if generation:
+            self.ctx.storage.sql.exec("insert into mark values (?)", generation)
+        return [row["generation"] for row in self.ctx.storage.sql.exec("select generation from mark")]
 """
 
 JAVASCRIPT = """
 import { DurableObject } from "cloudflare:workers";
+
+const VERSION = 0;
 
 export class App extends DurableObject {
   fetch(request) {
@@ -32,10 +55,15 @@ export class App extends DurableObject {
       kv.put("count", ++count);
       sql.exec("insert into hit(id) values (?)", count);
     }
-    return Response.json({ count, rows: sql.exec("select count(*) as n from hit").one().n });
+    const rows = sql.exec("select count(*) as n from hit").one().n;
+    return Response.json({ count, rows, version: VERSION });
   }
 }
 """
+
+TORN = -1
+BATCH = 7
+LARGE_CHARACTERS = 100_000
 
 
 class Plain(DurableObject):
@@ -54,6 +82,52 @@ class Plain(DurableObject):
         return Response.json({"count": count, "rows": rows})
 
 
+class Batch(DurableObject):
+    """Each count adds several rows and marks those before it as old: all or nothing."""
+
+    def on_start(self) -> None:
+        self.ctx.storage.sql.exec(
+            "create table if not exists item(batch integer, item integer, is_newest integer, primary key (batch, item))"
+        )
+
+    def fetch(self, request: Request) -> Response:
+        sql = self.ctx.storage.sql
+        count = sql.exec("select ifnull(max(batch), 0) from item").scalar()
+        if request.method == "POST":
+            sql.exec("update item set is_newest = 0 where batch = ?", count)
+            count += 1
+            for item in range(BATCH):
+                sql.exec("insert into item values (?, ?, 1)", count, item)
+        whole = sql.exec(
+            "select count(*) from (select 1 from item where batch > ?1 - 100 group by batch "
+            "having count(*) = ?2 and sum(is_newest) = iif(batch = ?1, ?2, 0))",
+            count,
+            BATCH,
+        ).scalar()
+        return Response.json({"count": count, "rows": count if whole == min(count, 100) else TORN})
+
+
+class Large(DurableObject):
+    """Each count replaces two values of 100 KB, one of kv and one of SQL."""
+
+    def on_start(self) -> None:
+        self.ctx.storage.sql.exec("create table if not exists large(only integer primary key, data blob)")
+
+    def fetch(self, request: Request) -> Response:
+        kv, sql = self.ctx.storage.kv, self.ctx.storage.sql
+        text = kv.get("text", "")
+        count = int(text[:10] or 0)
+        if request.method == "POST":
+            count += 1
+            text = f"{count:010}" * (LARGE_CHARACTERS // 10)
+            kv.put("text", text)
+            sql.exec("insert or replace into large values (1, ?)", text.encode())
+        data = sql.exec("select data from large").all()
+        expected = [{"data": text.encode()}] if count else []
+        is_whole = data == expected and text == f"{count:010}" * (len(text) // 10)
+        return Response.json({"count": count, "rows": count if is_whole else TORN})
+
+
 class Runner(DurableObject):
     """Runs a guest's counter as a facet."""
 
@@ -62,9 +136,63 @@ class Runner(DurableObject):
         return await self.ctx.facets.get("app", lambda: self.start_app(language)).fetch(request)
 
     def start_app(self, language: str) -> FacetOptions:
-        code = WorkerCode.python(PYTHON) if language == "python" else WorkerCode.javascript(JAVASCRIPT)
-        worker = self.env.LOADER.get(language, lambda: code)
+        worker = self.env.LOADER.get(language, lambda: code_of(language, 0))
         return FacetOptions(cls=worker.get_durable_object_class("App"))
+
+
+class Renewed(DurableObject):
+    """Each count deletes the facet and marks a new one, which must not know of the marks before."""
+
+    async def fetch(self, request: Request) -> Response:
+        begun = self.ctx.storage.kv.get("begun", 0)
+        if request.method == "POST":
+            begun += 1
+            self.ctx.storage.kv.put("begun", begun)
+            self.ctx.facets.delete("app")
+            marks = await self.facet().mark(begun)
+        else:
+            marks = await self.facet().mark(0)
+        count = marks[-1] if marks else 0
+        return Response.json({"count": count, "rows": count if len(marks) <= 1 else TORN, "begun": begun})
+
+    def facet(self) -> Any:
+        worker = self.env.LOADER.get("python", lambda: code_of("python", 0))
+        return self.ctx.facets.get("app", lambda: FacetOptions(cls=worker.get_durable_object_class("App")))
+
+
+class Recoded(DurableObject):
+    """A counter whose code `/code/NAME` replaces while `/recoded/NAME` counts; each version is in the other language."""
+
+    async def fetch(self, request: Request) -> Response:
+        version = self.ctx.storage.kv.get("version", 0)
+        if request.path.startswith("/recoded/"):
+            try:
+                return await self.facet().fetch(request)
+            except ObjectResetError:
+                return Response("new code arrived", 409)
+        if request.method == "POST":
+            version += 1
+            self.ctx.storage.kv.put("version", version)
+            self.ctx.facets.abort("app", "new code")
+        answer = await (await self.facet().fetch("http://app/")).json()
+        is_whole = answer["count"] == answer["rows"]
+        return Response.json({"count": version, "rows": answer["version"] if is_whole else TORN})
+
+    def facet(self) -> Any:
+        return self.ctx.facets.get("app", self.start_app)
+
+    def start_app(self) -> FacetOptions:
+        version = self.ctx.storage.kv.get("version", 0)
+        language = ("python", "javascript")[version % 2]
+        worker = self.env.LOADER.get(f"version {version}", lambda: code_of(language, version))
+        return FacetOptions(cls=worker.get_durable_object_class("App"))
+
+
+def code_of(language: str, version: int) -> WorkerCode:
+    """The guest's counter, which tells its version."""
+    if language == "python":
+        return WorkerCode.python(PYTHON.replace("VERSION = 0", f"VERSION = {version}"))
+    return WorkerCode.javascript(JAVASCRIPT.replace("VERSION = 0", f"VERSION = {version}"))
 
 
 class Default(WorkerEntrypoint):
@@ -72,8 +200,11 @@ class Default(WorkerEntrypoint):
 
     async def fetch(self, request: Request) -> Response:
         kind, name = request.path.strip("/").split("/")
-        namespace = self.ctx.exports.Plain if kind == "plain" else self.ctx.exports.Runner
-        return await namespace.get_by_name(f"{kind}-{name}").fetch(request)
+        exports = self.ctx.exports
+        if kind in {"recoded", "code"}:
+            return await exports.Recoded.get_by_name(name).fetch(request)
+        kinds = {"plain": exports.Plain, "batch": exports.Batch, "large": exports.Large, "renewed": exports.Renewed}
+        return await kinds.get(kind, exports.Runner).get_by_name(f"{kind}-{name}").fetch(request)
 
 
-platform = Platform([Plain, Runner], fetch=Default)
+platform = Platform([Plain, Batch, Large, Runner, Renewed, Recoded], fetch=Default)

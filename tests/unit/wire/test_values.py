@@ -263,3 +263,39 @@ def test_hostile_text_is_a_value_or_refused(text: str) -> None:
 @given(VALUES)
 def test_trees_need_no_text_between(value: object) -> None:
     assert from_expression(to_expression(value)) == value
+
+
+# ── hostile texts ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("multiple", [1, -1])
+def test_keys_made_to_collide_are_refused(multiple: int) -> None:
+    keys = [["bigint", str(number * multiple * sys.hash_info.modulus)] for number in range(1, 20_000)]
+
+    for expression in (["set", keys], ["map", [[key, 0] for key in keys]]):
+        with pytest.raises(ValueNotCloneableError, match="same hash"):
+            from_expression(expression)
+
+
+def test_many_ordinary_numbers_are_no_collision() -> None:
+    numbers = {*range(-1000, 1000), *(number / 7 for number in range(1000)), *(2**number for number in range(1000))}
+
+    assert decode(encode(numbers)) == numbers
+
+
+@pytest.mark.parametrize("value", [[0] * 10_000, {"a": [[1] * 50] * 50}, "x" * 1_000_000, [b"x" * 500_000]])
+def test_what_takes_long_to_convert_is_known_to_be_large(value: object) -> None:
+    assert is_large(value)
+    assert is_large(to_expression(value))
+
+
+@pytest.mark.parametrize("value", [None, 1, "text", {"s": 200, "h": [["a", "b"]] * 20, "b": "x" * 10_000}])
+def test_what_is_usual_is_not_large(value: object) -> None:
+    assert not is_large(value)
+
+
+def test_largeness_of_what_contains_itself_is_found_out() -> None:
+    value: list[object] = []
+    value.append(value)
+
+    assert is_large(value)

@@ -3,8 +3,6 @@ import * as host from "./host.js";
 import { Sql } from "./sql.js";
 import { decode, encode, fromExpression } from "./values.js";
 
-const PAGE_ROWS = 128;
-
 /** The database of this object, and of no other: `kv` for values by key, `sql` for SQLite. */
 export class Storage {
   kv = new Kv();
@@ -48,7 +46,7 @@ class Kv {
         yield [key, fromExpression(tree)];
       }
       if (range.limit !== undefined) range.limit -= page.length;
-      if (page.length < PAGE_ROWS || range.limit === 0) return;
+      if (page.length === 0 || range.limit === 0) return;
       const last = page.at(-1)[0];
       if (range.reverse) range.end = last;
       else Object.assign(range, { start: undefined, start_after: last });
