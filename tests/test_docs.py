@@ -1,4 +1,7 @@
-"""What the documents show works: Python compiles and type-checks, commands exist, generated pages are current."""
+"""What the documents show works: code compiles, type-checks and runs, sessions print what they show, commands exist.
+
+tests/doc_pages.py says how a page is written for that.
+"""
 
 from __future__ import annotations
 
@@ -7,45 +10,15 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import pytest
-from tests.serving import fetch, served
+from tests.doc_pages import Snippet, on_page, replay, snippets, stories
 from tests.source_tree import ROOT
 from tools.write_reference import outdated
 
 from perdure.cli import main
-
-FENCE = re.compile(r"^```(?P<language>\w+)(?P<options>[^\n]*)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Snippet:
-    """One fenced block of a page. Options behind the language: `fragment` is only compiled, not type-checked."""
-
-    page: str
-    number: int
-    language: str
-    options: str
-    text: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.page}#{self.number}"
-
-
-def snippets(*languages: str) -> list[Snippet]:
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    pages += sorted((ROOT / "examples").rglob("README.md")) + sorted((ROOT / "benchmarks").rglob("README.md"))
-    return [
-        Snippet(page.relative_to(ROOT).as_posix(), number, match["language"], match["options"].strip(), match["text"])
-        for page in pages
-        if page.exists()
-        for number, match in enumerate(FENCE.finditer(page.read_text(encoding="utf-8")), start=1)
-        if match["language"] in languages
-    ]
 
 
 def commands(program: str) -> list[tuple[str, list[str]]]:
@@ -65,9 +38,14 @@ def test_python_compiles(snippet: Snippet) -> None:
 
 
 def test_python_type_checks(tmp_path: Path) -> None:
-    programs = [snippet for snippet in snippets("python") if "fragment" not in snippet.options]
-    for position, snippet in enumerate(programs):
-        (tmp_path / f"snippet_{position}.py").write_text(f"# {snippet.name}\n{snippet.text}", encoding="utf-8")
+    for position, snippet in enumerate(snippets("python")):
+        if "fragment" in snippet.options:
+            continue
+        page = re.sub(r"\W", "_", snippet.page.removesuffix(".md"))
+        own = [each.file.removesuffix(".py") for each in on_page(ROOT / snippet.page) if each.file]
+        text = re.sub(rf"^(from|import) ({'|'.join(own) or '-'}) ", rf"\1 {page}_\2 ", snippet.text, flags=re.MULTILINE)
+        name = f"{page}_{snippet.file}" if snippet.file else f"snippet_{position}.py"
+        (tmp_path / name).write_text(f"# {snippet.name}\n{text}", encoding="utf-8")
 
     # Not strict: a page shows what people write, and they need not annotate.
     cache = ROOT / ".mypy_cache" / "docs"
@@ -85,17 +63,30 @@ def test_python_type_checks(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_program_of_the_readme_does_what_the_readme_says(tmp_path: Path) -> None:
-    (program,) = [snippet.text for snippet in snippets("python") if snippet.page == "README.md"]
-    (session,) = [snippet.text for snippet in snippets("console") if "curl" in snippet.text]
-    published, told = re.findall(r"<<'EOF'\n(.*?)^EOF$.*?localhost:\d+\n(.*)\Z", session, re.DOTALL | re.MULTILINE)[0]
-    (tmp_path / "app.py").write_text(program, encoding="utf-8")
+@pytest.mark.parametrize("page", stories(), ids=lambda page: page.stem)
+def test_sessions_print_what_they_show(page: Path, tmp_path: Path) -> None:
+    done = " ".join(step.command for step in replay(page, tmp_path))
 
-    with served(Path(sys.executable).parent / "perdure", tmp_path / "app.py") as url:
-        fetch(url, published)
-        answer = fetch(url)
+    unused = [
+        snippet.name
+        for snippet in on_page(page)
+        if snippet.file and snippet.file not in done and not is_imported(snippet, page)
+    ]
+    assert unused == [], "no session of the page uses these files"
 
-    assert answer == told
+
+def is_imported(snippet: Snippet, page: Path) -> bool:
+    """Whether another file of the page imports this one."""
+    module = str(snippet.file).removesuffix(".py")
+    return any(re.search(rf"^from {module} import", other.text, re.MULTILINE) for other in on_page(page) if other.file)
+
+
+@pytest.mark.parametrize("page", stories(), ids=lambda page: page.stem)
+def test_code_of_a_story_runs(page: Path) -> None:
+    code = [snippet for snippet in on_page(page) if snippet.language in {"python", "javascript"}]
+
+    loose = [snippet.name for snippet in code if snippet.file is None and snippet.options != "fragment"]
+    assert loose == [], "say which file it is (```python app.py), so that a session can use it"
 
 
 @pytest.mark.parametrize(("place", "words"), commands("perdure"))

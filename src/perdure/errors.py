@@ -127,7 +127,7 @@ class WorkerLoadError(GuestError):
 
 
 class LimitExceededError(GuestError):
-    """A guest ran into one of its limits; `limit` names it (`cpu`, `memory`, `stack`, `output`, `host_calls`).
+    """A guest ran into one of its limits; `limit` names it (`cpu`, `memory`, `stack`, `output`, `host_calls`, `disk`).
 
     The isolate that exceeded it has ended; nothing else was touched.
     """
@@ -141,12 +141,16 @@ class LimitExceededError(GuestError):
 
 
 class SqlInterruptedError(GuestError):
-    """A SQL statement ran past its turn's deadline.
+    """A SQL statement ran past its turn's deadline (`limit` is `cpu`), or filled the disk by sorting (`disk`).
 
     The unit it belonged to is lost: whoever set the deadline rolls it back and says which limit was exceeded.
     """
 
     code = "sql_interrupted"
+
+    def __init__(self, message: str, *, limit: str = "cpu") -> None:
+        super().__init__(message)
+        self.limit = limit
 
 
 class GuestCrashedError(GuestError):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import suppress
 
 import apsw
 import pytest
 from tests.conformance.flavours import TIME, Subject, Supervisor, TrustedSubject, classes, failure, is_reset
 
+from perdure.errors import StorageFailedError
 from perdure.isolates import Isolates
 from perdure.storage import StoreOptions
 from perdure.testing import World
@@ -23,6 +25,7 @@ class Disk(apsw.VFS):
         self.name = f"conformance-{next(_names)}"
         self.base = base
         self.is_full = False
+        self.is_full_for_checkpoints = False
         super().__init__(self.name, base)
 
     def xOpen(self, name: object, flags: list[int]) -> File:  # noqa: N802
@@ -32,10 +35,11 @@ class Disk(apsw.VFS):
 class File(apsw.VFSFile):
     def __init__(self, disk: Disk, name: object, flags: list[int]) -> None:
         self.disk = disk
+        self.is_database = bool(flags[0] & apsw.SQLITE_OPEN_MAIN_DB)
         super().__init__(disk.base, name, flags)  # type: ignore[arg-type]  # as it was given to xOpen
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
-        if self.disk.is_full:
+        if self.disk.is_full or (self.disk.is_full_for_checkpoints and self.is_database):
             error = apsw.FullError("database or disk is full")
             vars(error).update(result=apsw.SQLITE_FULL, extendedresult=apsw.SQLITE_FULL)
             raise error
@@ -102,7 +106,9 @@ async def test_a_full_disk_leaves_other_objects_reading(subject: Subject, disk: 
     disk.is_full = False
 
 
-async def test_a_journal_without_room_resets_the_object_until_there_is_some(subject: Subject, journal_disk: Disk) -> None:
+async def test_a_journal_without_room_resets_the_object_until_there_is_some(
+    subject: Subject, journal_disk: Disk
+) -> None:
     await subject.call("put", "n", 1)
     journal_disk.is_full = True
 
@@ -116,3 +122,26 @@ async def test_a_journal_without_room_resets_the_object_until_there_is_some(subj
     await subject.call("put", "n", 3)
     await subject.crash()
     assert await subject.call("read", "n") == 3
+
+
+async def test_a_compaction_without_room_loses_nothing_and_ends_when_there_is_some(
+    subject: Subject, disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    await subject.call("put", "n", 0)
+    disk.is_full_for_checkpoints = True
+    acknowledged = []
+
+    for number in range(12):
+        with suppress(StorageFailedError):
+            await subject.call("put", str(number), f"{number:0100000}")
+            acknowledged.append(number)
+        await subject.world.settle()
+        subject.renew()
+
+    assert "could not be made durable, its journal is kept" in caplog.text
+    disk.is_full_for_checkpoints = False
+    await subject.call("put", "n", 1)
+    await subject.crash()
+    assert await subject.call("read", "n") == 1
+    for number in acknowledged:
+        assert await subject.call("read", str(number)) == f"{number:0100000}"

@@ -318,8 +318,13 @@ def test_a_clean_stop_leaves_plain_sqlite_files(tmp_path: Path) -> None:
     files = sorted(path.suffix for path in (data / "objects").rglob("*") if path.is_file())
     assert files == [".sqlite"]
     database = next((data / "objects").rglob("*.sqlite"))
-    script = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('select count(*) from hit').fetchone()[0])"
-    assert subprocess.run([sys.executable, "-c", script, database], capture_output=True, text=True, check=True).stdout == "1\n"
+    script = (
+        "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('select count(*) from hit').fetchone()[0])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", script, database], capture_output=True, text=True, check=True).stdout
+        == "1\n"
+    )
 
 
 def test_a_second_process_on_the_same_data_is_refused_and_told_why(tmp_path: Path) -> None:

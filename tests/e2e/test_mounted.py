@@ -1,4 +1,4 @@
-"""A Platform inside other people's apps: mounted without lifespan wiring, below their middleware, beside their routes."""
+"""A Platform inside other people's apps: mounted without lifespan wiring, behind their middleware."""
 
 from __future__ import annotations
 
@@ -74,9 +74,7 @@ def fastapi_site(platform: Platform, path: str = "/") -> FastAPI:
     site = FastAPI()
 
     @site.middleware("http")
-    async def mark(
-        request: SiteRequest, call_next: Callable[[SiteRequest], Awaitable[SiteResponse]]
-    ) -> SiteResponse:
+    async def mark(request: SiteRequest, call_next: Callable[[SiteRequest], Awaitable[SiteResponse]]) -> SiteResponse:
         answer = await call_next(request)
         answer.headers["x-front"] = "passed"
         return answer

@@ -9,11 +9,14 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from perdure.limits import KIB, MIB
+from perdure.limits import KIB, STORAGE_THREADS, WORKER_THREADS_MAX
 from perdure.testing import World
+
+POOL_THREADS: Final = STORAGE_THREADS + WORKER_THREADS_MAX  # pools start one more when all others happen to work
 
 
 @dataclass(frozen=True)
@@ -93,4 +96,3 @@ def assert_flat(before: Gauges, after: Gauges, allowed: Mapping[str, int]) -> No
     """Every gauge rose by no more than `allowed`, by nothing where it does not say."""
     risen = {name: growth for name, growth in after.growth(before).items() if growth > allowed.get(name, 0)}
     assert not risen, f"{risen} beyond {allowed}: {before} became {after}"
-

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 import pytest
-from tests.soak.gauges import Gauges, assert_flat, lowest, read_gauges
+from tests.soak.gauges import POOL_THREADS, Gauges, assert_flat, lowest, read_gauges
 
 from perdure import DurableObject, FacetOptions, WorkerCode
 from perdure.limits import MIB
@@ -94,5 +94,6 @@ async def test_never_seen_apps_leave_nothing_in_memory(
         "journal_bytes": MIB,
         "journal_file_bytes": MIB + (apps - settled_after) * JOURNAL_BYTES_PER_APP,
         "roots": 100,
+        "threads": POOL_THREADS,
     }
     assert_flat(lowest(readings[:3]), lowest(readings[-3:]), allowed)

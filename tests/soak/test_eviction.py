@@ -69,7 +69,10 @@ async def test_code_that_nobody_asked_for_lately_is_forgotten(perdure: World) ->
 
 @pytest.mark.parametrize(
     ("ceiling", "value"),
-    [pytest.param("ISOLATES_MEMORY_BYTES_MAX", 12 * MIB, id="memory"), pytest.param("ISOLATES_LIVE_MAX", 4, id="number")],
+    [
+        pytest.param("ISOLATES_MEMORY_BYTES_MAX", 12 * MIB, id="memory"),
+        pytest.param("ISOLATES_LIVE_MAX", 4, id="number"),
+    ],
 )
 async def test_the_least_recently_used_isolates_go_first(
     monkeypatch: pytest.MonkeyPatch, perdure: World, ceiling: str, value: int

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.soak.gauges import assert_flat, read_gauges
+from tests.soak.gauges import POOL_THREADS, assert_flat, read_gauges
 
 from perdure import DurableObject, WorkerCode
 from perdure.limits import MIB
@@ -52,7 +52,9 @@ async def test_workers_that_are_thrown_away_leave_nothing(perdure: World, method
     for first in range(0, workers, TOGETHER):
         numbers = range(first, first + TOGETHER)
         author = perdure.get(Author, "author")
-        assert await asyncio.gather(*[getattr(author, method)(number) for number in numbers]) == [2 * n for n in numbers]
+        assert await asyncio.gather(*[getattr(author, method)(number) for number in numbers]) == [
+            2 * n for n in numbers
+        ]
         if first == workers // 2:
             await perdure.advance("15s")
             before = await read_gauges(perdure)
@@ -61,4 +63,4 @@ async def test_workers_that_are_thrown_away_leave_nothing(perdure: World, method
     assert before is not None
     after = await read_gauges(perdure)
     assert after.loader_isolates == after.isolates == after.live_objects == 0
-    assert_flat(before, after, {"private_bytes": 8 * MIB})
+    assert_flat(before, after, {"private_bytes": 8 * MIB, "threads": POOL_THREADS})

@@ -35,9 +35,7 @@ def dev(target: str, *, host: str, port: int, data: Path | None, adopt_changed_f
     click.echo("stopped", err=True)
 
 
-def serve(
-    target: str, *, host: str, port: int, data: Path | None, drain_s: float, adopt_changed_files: bool
-) -> None:
+def serve(target: str, *, host: str, port: int, data: Path | None, drain_s: float, adopt_changed_files: bool) -> None:
     """Serve until SIGTERM."""
     log_to_stderr()
     with _errors_for_people():

@@ -63,13 +63,9 @@ def dev(target: str, host: str, port: int, data: Path | None, *, adopt_changed_f
     show_default=True,
     help="Seconds that a stop waits for requests under way.",
 )
-def serve(
-    target: str, host: str, port: int, data: Path | None, drain_s: float, *, adopt_changed_files: bool
-) -> None:
+def serve(target: str, host: str, port: int, data: Path | None, drain_s: float, *, adopt_changed_files: bool) -> None:
     """Serve PATH in production: no reload, errors are shown as ids, SIGTERM stops in order."""
-    _commands().serve(
-        target, host=host, port=port, data=data, drain_s=drain_s, adopt_changed_files=adopt_changed_files
-    )
+    _commands().serve(target, host=host, port=port, data=data, drain_s=drain_s, adopt_changed_files=adopt_changed_files)
 
 
 @main.command()

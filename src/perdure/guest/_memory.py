@@ -133,7 +133,7 @@ def _hidden_from_gc(thing: object) -> list[object]:
             thing.co_consts, thing.co_names, thing.co_name, thing.co_qualname, thing.co_filename,
             thing.co_linetable, thing.co_exceptiontable, *thing.co_varnames, *thing.co_cellvars, *thing.co_freevars,
         ]  # fmt: skip
-    if issubclass(type(thing), type):  # A proxy only says that it is one.
+    if isinstance(thing, type) and issubclass(type(thing), type):  # A proxy only says that it is one.
         namespace = type.__dict__["__dict__"].__get__(thing)
         return [*gc.get_referents(namespace), *type.__subclasses__(thing), thing.__mro__, thing.__bases__]
     if isinstance(thing, _DESCRIPTORS):

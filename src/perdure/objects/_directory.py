@@ -18,6 +18,7 @@ from perdure.api import DurableObjectClass, Env, ObjectId
 from perdure.clock import Clock, Entropy
 from perdure.errors import FacetError, OverloadedError, PerdureError, UsageError
 from perdure.limits import (
+    GUEST_FACETS_LIVE_MAX,
     IDLE_EVICTION_S,
     ISOLATES_LIVE_MAX,
     ISOLATES_MEMORY_BYTES_MAX,
@@ -140,11 +141,24 @@ class Directory:
 
     async def _guest_body(self, actor: Actor, definition: DynamicClass | KnownClass, props: object) -> SandboxedBody:
         code = await definition.code()
+        self._check_room(actor)
+        actor.facets = FacetSlots(actor, self)
+        return SandboxedBody(actor, code, definition, props=props, runtime=self._runtime, facets=actor.facets)
+
+    def _check_room(self, actor: Actor) -> None:
+        """Make room for the isolate of `actor`. Raises OverloadedError when there is none."""
+        is_started_by_guest = actor.parent is not None and actor.parent.memory_bytes > 0
+        if is_started_by_guest and len(self._open.get(actor.root, ())) >= GUEST_FACETS_LIVE_MAX:
+            raise OverloadedError(
+                f"this object has {GUEST_FACETS_LIVE_MAX} facets in memory, the limit for sandboxed code: wait until "
+                "some are idle, or keep their data in one facet"
+            )
         self._isolate_bytes += _NEW_ISOLATE_BYTES
         if self._isolate_bytes > ISOLATES_MEMORY_BYTES_MAX:
             self._make_room()
-        actor.facets = FacetSlots(actor, self)
-        return SandboxedBody(actor, code, definition, props=props, runtime=self._runtime, facets=actor.facets)
+            self._isolate_bytes += _NEW_ISOLATE_BYTES
+            if self._isolate_bytes > ISOLATES_MEMORY_BYTES_MAX:
+                raise OverloadedError("every sandbox there is room for is in use: try again in a moment")
 
     # ── Keeper ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -225,17 +239,27 @@ class Directory:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
 
     def _make_room(self) -> None:
-        """Keep isolates under their ceilings: the least recently used idle ones go first."""
+        """Keep isolates under their ceilings: idle ones go first, then those that nobody waits for, oldest use first."""
         holders = [actor for actor in self._live if actor.memory_bytes]
         self._isolate_bytes = sum(actor.memory_bytes for actor in holders)
         excess = len(holders) - ISOLATES_LIVE_MAX
-        for actor in holders:
-            if self._isolate_bytes <= ISOLATES_MEMORY_BYTES_MAX and excess <= 0:
-                return
-            if actor.is_idle:
-                self._isolate_bytes -= actor.memory_bytes
-                excess -= 1
-                actor.evict()
+        for may_be_busy in (False, True):
+            for actor in holders:
+                if self._isolate_bytes <= ISOLATES_MEMORY_BYTES_MAX and excess <= 0:
+                    return
+                held_bytes = actor.memory_bytes
+                if held_bytes and (actor.is_idle or (may_be_busy and not actor.in_flight)):
+                    self._isolate_bytes -= held_bytes
+                    excess -= 1
+                    self._put_out(actor)
+
+    def _put_out(self, actor: Actor) -> None:
+        if actor.is_idle:
+            actor.evict()
+        else:
+            actor.break_(
+                OverloadedError("the object was reset: its timers or background work held a sandbox that others needed")
+            )
 
     def evict(self, namespace: str, identity: ObjectId) -> None:
         """Evict one object with its facets now. Raises UsageError when it is not in memory, or in use."""

@@ -56,9 +56,8 @@ class ObjectHost(WorkerHost):
         try:
             return super().host_call(op, key, payload)
         except SqlInterruptedError as error:
-            raise LimitExceededError(
-                f"the guest ran out of CPU time inside a SQL statement: {error}", limit="cpu"
-            ) from None
+            prefix = "the guest ran out of CPU time inside a SQL statement: " if error.limit == "cpu" else ""
+            raise LimitExceededError(f"{prefix}{error}", limit=error.limit) from None
         except (ValueError, RecursionError) as error:  # The guest's half of the API writes none of these.
             raise GuestCrashedError(f"the guest's runtime made a malformed host call ({op}): {error}") from None
 

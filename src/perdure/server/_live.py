@@ -46,7 +46,7 @@ class LiveApp:
         """Serve `found` from now on. If it does not start, the old one goes on and the error is raised."""
         self._is_open.clear()
         if self._requests:
-            _LOG.info("requests under way: %d; the new code starts after them, in %g s at the latest", self._requests, drain_s)
+            _LOG.info("requests under way: %d; the new code waits for them, at most %g s", self._requests, drain_s)
         try:
             async with asyncio.timeout(drain_s):
                 await self._is_idle.wait()

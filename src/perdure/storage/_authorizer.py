@@ -42,6 +42,16 @@ _FUNCTIONS_BY_FAMILY: Final = {
 }
 _FUNCTIONS: Final = frozenset(name for family in _FUNCTIONS_BY_FAMILY.values() for name in family.split())
 
+# Ours gives text that is not known as JSON to a function around it, which would quote it (see `_functions.py`).
+_PATCH: Final = "json_patch"
+_READ_PATCH_AS_TEXT: Final = frozenset(
+    """
+    json_array json_array_insert json_group_array json_group_object json_insert json_object json_quote json_replace
+    json_set jsonb_array jsonb_array_insert jsonb_group_array jsonb_group_object jsonb_insert jsonb_object
+    jsonb_replace jsonb_set""".split()
+)
+_PATCH_INSIDE: Final = "beside `{}` write json(jsonb_patch(…)) for json_patch(…), whose result would count as a string"
+
 # Tables that are there without being created: `carray` reads memory, and `pragma_optimize` writes from within a SELECT,
 # outside of any unit.
 _FORBIDDEN_TABLES: Final = frozenset({"carray", "pragma_optimize"})
@@ -216,7 +226,15 @@ class Authorizer:
     `has_changed_meanings`: from now on a statement prepared earlier may have other columns.
     """
 
-    __slots__ = ("has_changed_meanings", "is_guest", "needs_unit", "query", "refusal")
+    __slots__ = (
+        "_has_patch",
+        "_reader_of_text",
+        "has_changed_meanings",
+        "is_guest",
+        "needs_unit",
+        "query",
+        "refusal",
+    )
 
     def __init__(self) -> None:
         self.is_guest = False
@@ -224,12 +242,16 @@ class Authorizer:
         self.refusal = ""
         self.needs_unit = False
         self.has_changed_meanings = False
+        self._has_patch = False
+        self._reader_of_text = ""
 
     def enter_guest(self, query: str) -> None:
         """From now on statements are a guest's; `query` is the text they come from."""
         self.query = query
         self.refusal = ""
         self.needs_unit = False
+        self._has_patch = False
+        self._reader_of_text = ""
         self.is_guest = True
 
     def leave_guest(self) -> None:
@@ -248,6 +270,8 @@ class Authorizer:
         refusal = f"`{_operation_name(operation)}` is not available" if check is None else check(first, second)
         if operation == apsw.SQLITE_ALTER_TABLE and renames_to_host_name(self.query):
             refusal = _HOST_NAME
+        if operation == apsw.SQLITE_FUNCTION and second is not None:
+            refusal = refusal or self._refusal_of_patch(second)
         if refusal is not None:
             self.refusal = refusal
             return apsw.SQLITE_DENY
@@ -256,6 +280,13 @@ class Authorizer:
         elif operation == apsw.SQLITE_PRAGMA and first is not None and first.lower() in _PRAGMAS_IN_UNIT:
             self.needs_unit = True
         return apsw.SQLITE_OK
+
+    def _refusal_of_patch(self, function: str) -> str | None:
+        if function == _PATCH:
+            self._has_patch = True
+        elif function in _READ_PATCH_AS_TEXT:
+            self._reader_of_text = function
+        return _PATCH_INSIDE.format(self._reader_of_text) if self._has_patch and self._reader_of_text else None
 
 
 def _operation_name(operation: int) -> str:

@@ -14,12 +14,14 @@ import apsw
 
 from perdure.errors import DamagedDataError, ObjectResetError, StorageFailedError
 from perdure.limits import (
+    DATABASE_BYTES_MAX,
     SQL_COLUMNS_MAX,
     SQL_COMPOUND_TERMS_MAX,
     SQL_DEADLINE_STEPS,
     SQL_EXPRESSION_DEPTH_MAX,
     SQL_FUNCTION_ARGUMENTS_MAX,
     SQL_LIKE_PATTERN_BYTES_MAX,
+    SQL_PROGRAM_STEPS_MAX,
     SQL_ROW_BYTES_MAX,
     SQL_TEXT_BYTES_MAX,
     SQL_TRIGGER_DEPTH_MAX,
@@ -27,10 +29,11 @@ from perdure.limits import (
 )
 from perdure.storage._authorizer import MODULES, Authorizer
 from perdure.storage._capture import Captured, WalTail
+from perdure.storage._functions import override_functions
 from perdure.storage._kv import Kv
 from perdure.storage._layout import wal_path
 from perdure.storage._sql import Sql
-from perdure.storage._template import PAGE_SIZE
+from perdure.storage._template import APPLICATION_ID, PAGE_SIZE
 from perdure.storage._unit import Unit, damaged
 from perdure.wire import KvRange, SqlPage, SqlValue
 
@@ -60,6 +63,7 @@ _LIMITS: Final = {
     apsw.SQLITE_LIMIT_SQL_LENGTH: SQL_TEXT_BYTES_MAX,
     apsw.SQLITE_LIMIT_TRIGGER_DEPTH: SQL_TRIGGER_DEPTH_MAX,
     apsw.SQLITE_LIMIT_VARIABLE_NUMBER: SQL_VARIABLES_MAX,
+    apsw.SQLITE_LIMIT_VDBE_OP: SQL_PROGRAM_STEPS_MAX,
     apsw.SQLITE_LIMIT_WORKER_THREADS: 0,
 }
 
@@ -70,6 +74,7 @@ def open_connection(path: Path, *, vfs: str = DEFAULT_VFS) -> apsw.Connection:
     Raises DamagedDataError when SQLite cannot read it or it is none of ours, StorageFailedError when it cannot be
     opened for writing.
     """
+    _check_is_whole(path)
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=vfs)
     except apsw.CantOpenError as error:
@@ -80,6 +85,8 @@ def open_connection(path: Path, *, vfs: str = DEFAULT_VFS) -> apsw.Connection:
             raise StorageFailedError(f"database `{path}` may not be written: check who owns it, and its mode")
         if connection.pragma("page_size") != PAGE_SIZE:
             raise damaged(path, f"its pages have {connection.pragma('page_size')} bytes, ours {PAGE_SIZE}")
+        if connection.pragma("application_id") != APPLICATION_ID:
+            raise damaged(path, "it was made by another application, or its header was changed")
     except BaseException as error:
         connection.close(force=True)
         if isinstance(error, apsw.NotADBError | apsw.CorruptError | apsw.SQLError):
@@ -90,18 +97,30 @@ def open_connection(path: Path, *, vfs: str = DEFAULT_VFS) -> apsw.Connection:
     return connection
 
 
+def _check_is_whole(path: Path) -> None:
+    """SQLite reads the rest of a page that was cut off as zeros. A half page may be there while a log replaces it."""
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return  # SQLite says why.
+    if size % PAGE_SIZE and not wal_path(path).exists():
+        raise damaged(path, f"it was cut off: its {size} bytes are no whole number of pages")
+
+
 def _set_up(connection: apsw.Connection) -> None:
     for option, value in _SETTINGS.items():
         connection.config(option, value)
     for limit, value in _LIMITS.items():
         connection.limit(limit, value)
     connection.drop_modules(MODULES)
+    override_functions(connection)
     # Before the first look at the file: a WAL that is entered in exclusive mode needs no shared memory file.
     connection.pragma("locking_mode", "exclusive")
     # Reads header and schema, so that a file that is none of ours is found out now, and is left as it is.
     connection.execute("SELECT key FROM _cf_KV LIMIT 1").fetchall()
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "off")
+    connection.pragma("max_page_count", DATABASE_BYTES_MAX // PAGE_SIZE)
     connection.wal_autocheckpoint(0)
 
 
@@ -183,6 +202,8 @@ class Database:
             return self._host.execute(query, bindings).fetchall()
         except apsw.Error as error:
             raise self._unit.explained(error) from error
+        except UnicodeDecodeError as error:
+            raise self._unit.damaged_by(error) from error
 
     def _before_host_statement(self, cursor: apsw.Cursor, _query: str, _bindings: apsw.Bindings | None) -> bool:
         if not cursor.is_readonly:

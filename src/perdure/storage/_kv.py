@@ -44,11 +44,16 @@ class Kv:
         if unit.failure is not None:
             unit.check()
         try:
-            return cast("str | None", self._execute(_GET, (key,)).get)
+            value = self._execute(_GET, (key,)).get
         except apsw.Error as error:
             raise unit.explained(error) from error
+        except UnicodeDecodeError as error:
+            raise unit.damaged_by(error) from error
         except UnicodeEncodeError:
             return self.get(well_formed(key))
+        if value is None or type(value) is str:
+            return value
+        raise unit.damaged_by(f"the value of `{key[:32]}` is no text")
 
     def put(self, key: str, value: str) -> None:
         """Store `value`. Raises KvError when the key is empty or both are too big."""
@@ -91,6 +96,8 @@ class Kv:
         size = 0
         try:
             for key, value in cast("Iterable[tuple[str, str]]", self._execute(query, bindings)):
+                if type(key) is not str or type(value) is not str:
+                    raise unit.damaged_by("a key or value is no text")
                 page.append((key, value))
                 size += len(value)
                 if size >= KV_LIST_PAGE_BYTES:
@@ -98,6 +105,8 @@ class Kv:
                     break
         except apsw.Error as error:
             raise unit.explained(error) from error
+        except UnicodeDecodeError as error:
+            raise unit.damaged_by(error) from error
         return page
 
 

@@ -30,9 +30,12 @@ from perdure.limits import (
     SQL_OPEN_CURSORS_MAX,
     SQL_PAGE_BYTES,
     SQL_PAGE_ROWS,
+    SQL_PROGRAM_STEPS_MAX,
+    SQL_STATEMENT_HEAP_BYTES_MAX,
     SQL_TEXT_BYTES_MAX,
 )
 from perdure.storage._authorizer import Authorizer
+from perdure.storage._heap import GUEST_HEAP
 from perdure.storage._text import utf8_size, well_formed
 from perdure.storage._unit import Unit
 from perdure.wire import SqlPage, SqlValue
@@ -149,7 +152,8 @@ class Sql:
         self._authorizer.enter_guest(execution.query)
         self._connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, execution.count_scanned, id=_METER)
         try:
-            return act()
+            with GUEST_HEAP:
+                return act()
         except BaseException:
             execution.close()
             raise
@@ -163,6 +167,8 @@ class Sql:
                 return _not_text_error(error)
             case apsw.SQLError() if str(error).startswith("cannot VACUUM"):
                 return SqlError("not authorized: SQLITE_AUTH (`VACUUM` is the host's work)", sqlite_code="SQLITE_AUTH")
+            case apsw.NoMemError() if self._connection.in_transaction is self._unit.is_open:
+                return _too_complex_error()
             case _:
                 return self._unit.explained(error, offset=execution.offset, hint=self._authorizer.refusal)
 
@@ -372,6 +378,14 @@ def _unread_error(what: str) -> SqlError:
     return SqlError(
         f"this cursor was still open when its turn ended, and {what}: read it before the next await",
         sqlite_code="SQLITE_ABORT",
+    )
+
+
+def _too_complex_error() -> SqlError:
+    return SqlError(
+        f"the statement needs too much memory: SQLITE_NOMEM; it may have {SQL_PROGRAM_STEPS_MAX} steps when compiled, "
+        f"and take {SQL_STATEMENT_HEAP_BYTES_MAX} bytes: nest less, split it, or handle smaller values",
+        sqlite_code="SQLITE_NOMEM",
     )
 
 

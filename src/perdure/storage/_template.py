@@ -15,7 +15,7 @@ import apsw
 PAGE_SIZE: Final = 4096
 KV_SCHEMA: Final = "CREATE TABLE _cf_KV(key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID"
 
-_APPLICATION_ID: Final = 0x70657264  # "perd": how `file` and the like can tell whose database this is
+APPLICATION_ID: Final = 0x70657264  # "perd": how `file` and the like can tell whose database this is
 
 # Places in the header.
 _JOURNAL_VERSIONS: Final = slice(18, 20)  # both are 2 in WAL mode, which a database in memory cannot enter
@@ -28,7 +28,7 @@ def new_database() -> bytes:
     connection = apsw.Connection(":memory:")
     connection.execute(
         f"PRAGMA page_size = {PAGE_SIZE}; PRAGMA encoding = 'UTF-8'; "
-        f"PRAGMA application_id = {_APPLICATION_ID}; {KV_SCHEMA}"
+        f"PRAGMA application_id = {APPLICATION_ID}; {KV_SCHEMA}"
     )
     content = bytearray(connection.serialize("main"))
     connection.close()

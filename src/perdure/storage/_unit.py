@@ -14,6 +14,8 @@ from typing import Final
 import apsw
 
 from perdure.errors import DamagedDataError, PerdureError, SqlError, SqlInterruptedError, StorageFailedError
+from perdure.limits import SQL_TEMPORARY_FREE_BYTES_MIN, SQL_TEMPORARY_LOOKS
+from perdure.storage._temporary_space import free_temporary_bytes, temporary_directory
 
 _DISK_FAILED: Final = frozenset(
     {
@@ -31,14 +33,20 @@ _FILE_DAMAGED: Final = frozenset({apsw.SQLITE_CORRUPT, apsw.SQLITE_NOTADB})
 class Unit:
     """Open from the first write to the end of the turn.
 
-    `deadline` is asked while statements run; when it says True the statement is interrupted. `failure` is what every
-    operation raises from now on, or None. The caller of `open` has called `check`.
+    `deadline` is asked while statements run; when it says True the statement is interrupted. What runs under a
+    deadline is also interrupted when temporary files leave too little of the disk. `failure` is what every operation
+    raises from now on, or None. The caller of `open` has called `check`.
     """
 
-    __slots__ = ("_connection", "_path", "deadline", "failure", "is_open")
+    __slots__ = ("_connection", "_free_bytes", "_is_disk_short", "_looks", "_path", "deadline", "failure", "is_open")
 
-    def __init__(self, connection: apsw.Connection, *, path: Path) -> None:
+    def __init__(
+        self, connection: apsw.Connection, *, path: Path, free_bytes: Callable[[], int] = free_temporary_bytes
+    ) -> None:
         self._connection = connection
+        self._free_bytes = free_bytes
+        self._is_disk_short = False
+        self._looks = 0
         self._path = path
         self.deadline: Callable[[], bool] | None = None
         self.failure: PerdureError | None = None
@@ -51,7 +59,13 @@ class Unit:
 
     def is_overdue(self) -> bool:
         """Whether the running statement must end: SQLite's progress handler."""
-        return self.deadline is not None and self.deadline()
+        deadline = self.deadline
+        if deadline is None:
+            return False
+        self._looks += 1
+        if self._looks % SQL_TEMPORARY_LOOKS == 0:
+            self._is_disk_short = self._free_bytes() < SQL_TEMPORARY_FREE_BYTES_MIN
+        return self._is_disk_short or deadline()
 
     def open(self) -> None:
         """Begin, unless it is open already."""
@@ -101,6 +115,10 @@ class Unit:
             self.failure = failure
         return self.failure
 
+    def damaged_by(self, reason: object) -> PerdureError:
+        """The error to raise when what we wrote ourselves cannot be read back, after breaking the database."""
+        return self.break_(damaged(self._path, str(reason)[:200]))
+
     def explained(self, error: apsw.Error, *, offset: int = 0, hint: str = "") -> PerdureError:
         """The error to raise for SQLite's, after drawing the consequences.
 
@@ -109,7 +127,9 @@ class Unit:
         code = _code(error)
         text = _text(error, offset=offset)
         if code == apsw.SQLITE_INTERRUPT:
-            return self.break_(SqlInterruptedError("SQL was interrupted: it ran past the time its turn has"))
+            return self.break_(self._interruption())
+        if code == apsw.SQLITE_FULL:
+            return self.break_(StorageFailedError(f"{text}; {self._sizes()}"))
         if code in _DISK_FAILED:
             return self.break_(StorageFailedError(text))
         # A virtual table calls it damage when its own content contradicts itself, which SQL of a guest can bring about.
@@ -118,6 +138,26 @@ class Unit:
         if self.is_open and not self._connection.in_transaction:
             return self.break_(StorageFailedError(f"{text}; SQLite rolled back everything this turn had written"))
         return SqlError(f"{text} ({hint})" if hint else text, sqlite_code=_name(code))
+
+    def _interruption(self) -> SqlInterruptedError:
+        if not self._is_disk_short:
+            return SqlInterruptedError("SQL was interrupted: it ran past the time its turn has")
+        self._is_disk_short = False
+        return SqlInterruptedError(
+            f"SQL was interrupted: less than {SQL_TEMPORARY_FREE_BYTES_MIN} bytes are free in "
+            f"`{temporary_directory()}`, where SQLite keeps what it sorts: sort less at once, or use an index",
+            limit="disk",
+        )
+
+    def _sizes(self) -> str:
+        """What tells a full database from a full disk."""
+        page_size, pages, pages_max = (
+            int(str(self._connection.pragma(name))) for name in ("page_size", "page_count", "max_page_count")
+        )
+        return (
+            f"a database may have {pages_max * page_size} bytes, this one had {pages * page_size} before: "
+            "delete what is not needed, or make room on the disk"
+        )
 
 
 def damaged(path: Path, reason: str) -> DamagedDataError:

@@ -6,9 +6,9 @@ import struct
 import types
 
 import pytest
+from tools import immortal_objects
 
 from perdure.guest import _memory as memory
-from tools import immortal_objects
 
 TABLE = 0x1000
 OBJECT = 0x2000

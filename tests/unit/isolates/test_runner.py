@@ -11,7 +11,7 @@ import pytest
 
 from perdure.errors import LimitExceededError
 from perdure.isolates import CallHistory, InlineOverrunError, Runner
-from perdure.limits import INLINE_CPU_MS, INLINE_SHORT_MS, WORKER_THREAD_NICE
+from perdure.limits import INLINE_CPU_MS, INLINE_LONG_MS, INLINE_SHORT_MS, THREAD_LONG_MS, WORKER_THREAD_NICE
 
 
 @pytest.fixture
@@ -164,3 +164,93 @@ async def test_short_turn_hops_where_the_stack_is_unknown(runner: Runner) -> Non
 async def test_short_turn_that_hopped_still_overruns(runner: Runner) -> None:
     with pytest.raises(InlineOverrunError):
         await asyncio.to_thread(lambda: runner.run_inline(overrun, short_history(), cpu_ms=2000))
+
+
+# ── guests that burn ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_turns_that_hold_up_the_loop_without_overrunning_cost_trust_as_well() -> None:
+    history = short_history()
+
+    history.record(INLINE_LONG_MS + 1, is_inline=True)
+    history.record(0.1)
+    history.record(0.1)
+
+    assert not history.is_short
+
+
+def test_trust_comes_back_after_a_long_time() -> None:
+    history = CallHistory()
+    for _ in range(5):
+        history.record_overrun()
+    for _ in range(1_000):
+        history.record(0.1)
+
+    history.record(INLINE_SHORT_MS + 1)
+    history.record(0.1)
+    history.record(0.1)
+
+    assert history.is_short
+
+
+async def test_a_turn_that_fails_on_a_thread_is_remembered_as_well(runner: Runner) -> None:
+    history = CallHistory()
+
+    def burn(cpu_ms: int) -> None:
+        threading.Event().wait((THREAD_LONG_MS + 20) / 1000)
+        raise LimitExceededError("burnt", limit="cpu")
+
+    with pytest.raises(LimitExceededError):
+        await runner.run_on_thread(burn, history, cpu_ms=1)
+
+    assert history.is_long
+
+
+async def test_long_code_leaves_half_of_the_threads_to_others() -> None:
+    runner = Runner(threads_max=4)
+    enough = threading.Event()
+    burning = CallHistory()
+    burning.is_long = True
+    burners = [
+        asyncio.ensure_future(runner.run_on_thread(lambda cpu_ms: enough.wait(10), burning, cpu_ms=1))
+        for _ in range(20)
+    ]
+    await asyncio.sleep(0.01)
+
+    honest = [runner.run_on_thread(lambda cpu_ms: cpu_ms, CallHistory(), cpu_ms=number) for number in range(20)]
+    assert await asyncio.wait_for(asyncio.gather(*honest), 5) == list(range(20))
+
+    enough.set()
+    assert all(await asyncio.gather(*burners))
+    runner.close()
+
+
+async def test_new_code_does_not_wait_behind_what_nobody_knew_to_be_long() -> None:
+    runner = Runner(threads_max=2)
+    enough = threading.Event()
+    burners = [
+        asyncio.ensure_future(runner.run_on_thread(lambda cpu_ms: enough.wait(10), CallHistory(), cpu_ms=1))
+        for _ in range(2)
+    ]
+    await asyncio.sleep((THREAD_LONG_MS + 20) / 1000)
+
+    assert await asyncio.wait_for(runner.run_on_thread(lambda cpu_ms: cpu_ms, CallHistory(), cpu_ms=7), 5) == 7
+
+    enough.set()
+    assert all(await asyncio.gather(*burners))
+    runner.close()
+
+
+async def test_long_code_is_not_kept_out_for_ever(runner: Runner) -> None:
+    burning = CallHistory()
+    burning.is_long = True
+    order: list[str] = []
+    flood = [
+        asyncio.ensure_future(runner.run_on_thread(lambda cpu_ms: order.append("short"), CallHistory(), cpu_ms=1))
+        for _ in range(100)
+    ]
+
+    await runner.run_on_thread(lambda cpu_ms: order.append("long"), burning, cpu_ms=1)
+    await asyncio.gather(*flood)
+
+    assert order.index("long") < 100

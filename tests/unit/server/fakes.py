@@ -18,6 +18,7 @@ class FakePlatform:
         self.text = text
         self.data = Path(".perdure")
         self.is_development = False
+        self.adopt_changed_files = False
         self.fails_to_start = False
         self.acts: list[str] = []
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from perdure.errors import GuestError, LimitExceededError, ObjectResetError, OverloadedError, PerdureError, UsageError
+from perdure.errors import (
+    GuestError,
+    LimitExceededError,
+    ObjectResetError,
+    OverloadedError,
+    PerdureError,
+    UsageError,
+    WorkerLoadError,
+)
 from perdure.server._errors import ErrorAnswers, report_of, status_of
 from perdure.web import Request, Response
 
@@ -59,6 +67,29 @@ def test_a_guests_error_shows_its_own_traceback() -> None:
 
 def test_a_type_that_the_message_begins_with_is_not_repeated() -> None:
     assert report_of(GuestError("SyntaxError: bad", type_name="SyntaxError")).title == "SyntaxError: bad"
+
+
+def test_a_traceback_that_says_everything_stands_alone() -> None:
+    traceback = 'Traceback (most recent call last):\n  File "app.py", line 3, in fetch\nKeyError: 1'
+
+    assert text_of(answer(GuestError("1", type_name="KeyError", guest_traceback=traceback))) == (
+        f"{traceback}\n\nerror abababababab\n"
+    )
+
+
+def test_a_traceback_inside_the_message_is_shown_once() -> None:
+    traceback = '  File "app.py", line 1\nSyntaxError: invalid syntax'
+    error = WorkerLoadError(
+        f"Failed to start Worker: {traceback}", type_name="SyntaxError", guest_traceback=f"{traceback}\n"
+    )
+
+    report = report_of(error)
+
+    assert (report.title, report.traceback) == ("SyntaxError: Failed to start Worker", traceback)
+
+
+def test_errors_of_ours_are_named_without_their_module() -> None:
+    assert text_of(answer(raised(UsageError("not so")))).startswith("UsageError: not so\n\n")
 
 
 def test_an_error_in_trusted_code_shows_its_frames() -> None:

@@ -116,3 +116,11 @@ def test_no_cookie_keeps_a_domain(parts: list[str]) -> None:
 
     attributes = headers.get_set_cookie()[0].split(";")[1:]
     assert not any(attribute.partition("=")[0].strip().lower() == "domain" for attribute in attributes)
+
+
+def test_an_app_cannot_clear_the_cookies_of_its_neighbours() -> None:
+    headers = Headers({"Clear-Site-Data": '"cookies"', "x": "y"})
+
+    keep_cookies_at_home(headers)
+
+    assert headers.multi_items() == [("x", "y")]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure.errors import KvError
-from perdure.limits import KV_ENTRY_BYTES_MAX, KV_LIST_PAGE_ROWS
+from perdure.limits import KV_ENTRY_BYTES_MAX, KV_LIST_PAGE_BYTES, KV_LIST_PAGE_ROWS
 from perdure.storage._database import Database
 from perdure.storage._template import new_database
 from perdure.wire import KvRange
@@ -232,3 +232,19 @@ def test_kv_is_a_sorted_dict_with_transactions(steps: list[tuple[str, ...]], ran
         reopened = Database.open(path, number=0)
         assert dict(reopened.kv_list(KvRange())) == committed
         reopened.close()
+
+
+# ── large values ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_page_of_large_values_is_a_short_one(database: Database, reverse: bool) -> None:  # noqa: FBT001  # a parameter of the test
+    value = "x" * (KV_LIST_PAGE_BYTES // 4)
+    for number in range(9):
+        database.kv_put(f"{number}", value)
+
+    page = database.kv_list(KvRange(reverse=reverse))
+
+    assert [key for key, _ in page] == (["8", "7", "6", "5"] if reverse else ["0", "1", "2", "3"])
+    assert database.commit() is not None
+    assert keys(database, KvRange(start_after="3")) == ["4", "5", "6", "7"]

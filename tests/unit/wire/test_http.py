@@ -126,3 +126,26 @@ def test_anything_is_a_message_or_the_guests_error(value: object) -> None:
             read(value)
         except GuestError:
             continue
+
+
+def test_a_guest_gives_no_orders_to_a_proxy() -> None:
+    lines = [["X-Accel-Redirect", "/secret"], ["x-sendfile", "/etc/passwd"], ["x-accelerated", "kept"]]
+
+    response = response_from_wire({"s": 200, "h": lines})
+
+    assert response.headers.multi_items() == [("x-accelerated", "kept")]
+
+
+@pytest.mark.parametrize("letter", ["\x00", "\x7f", "é", "語"])
+def test_a_large_text_that_json_would_blow_up_travels_in_base64(letter: str) -> None:
+    request = Request("http://host/", "POST", body=letter * 1_500_000)
+
+    wire = request_to_wire(request)
+
+    assert len(json.dumps(wire)) < 1.4 * len(request.body or b"")
+    assert request_from_wire(json.loads(json.dumps(wire))).body == request.body
+
+
+@pytest.mark.parametrize("text", ["plain text, 語 now and then\n" * 100_000, "\x00" * 10_000])
+def test_other_texts_travel_as_they_are(text: str) -> None:
+    assert request_to_wire(Request("http://host/", "POST", body=text))["b"] == text

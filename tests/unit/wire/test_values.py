@@ -6,6 +6,7 @@ import enum
 import json
 import math
 import re
+import sys
 from collections import OrderedDict, namedtuple
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from perdure.errors import GuestError, ValueNotCloneableError
 from perdure.limits import BIGINT_DIGITS_MAX, VALUE_DEPTH_MAX
-from perdure.wire import RegExp, decode, encode, from_expression, to_expression
+from perdure.wire import RegExp, decode, encode, from_expression, is_large, to_expression
 
 Point = namedtuple("Point", "x y")  # noqa: PYI024  # the untyped kind is what is tested
 

@@ -158,3 +158,15 @@ def test_82_a_failed_start_shows_the_guests_own_words() -> None:
 
     with pytest.raises(WorkerLoadError, match="Failed to start Worker: ValueError: intentional startup error"):
         parse_loaded(json.dumps({"error": shape}))
+
+
+def test_an_answer_of_too_many_values_is_a_limit_not_a_bomb() -> None:
+    with pytest.raises(LimitExceededError, match="more than 250000 values") as caught:
+        parse_report('{"d":[[1,1,[[' + "[]," * 10_000_000 + "0]]]]}")
+
+    assert caught.value.limit == "output"
+
+
+def test_a_module_with_too_many_exports_took_its_runtime_over() -> None:
+    with pytest.raises(GuestCrashedError, match="exports"):
+        parse_loaded(json.dumps({"ok": {"exports": {f"name{number}": "object" for number in range(2000)}}}))

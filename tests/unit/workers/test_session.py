@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from perdure.errors import (
     WorkerCodeError,
     WorkerLoadError,
 )
-from perdure.limits import GUEST_PENDING_OPERATIONS_MAX
+from perdure.limits import GUEST_PENDING_OPERATIONS_MAX, GUEST_TIMER_MS_MIN
 from perdure.testing import run_sim
 from perdure.wire import GuestOp
 from perdure.workers import ObjectStart
@@ -578,5 +580,111 @@ def test_a_caller_may_give_up_at_any_point(after: int) -> None:
 
         assert not stage.hooks.lock.locked()
         assert await quiet(stage) or stage.session._pending
+
+    run_sim(scenario)
+
+
+# ── hostile guests ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_all_that_is_settled_comes_in_one_turn() -> None:
+    many = [[number, "facet.call", {}] for number in range(500)]
+    resumed: list[int] = []
+
+    def script(op: int, payload: dict[str, Any]) -> Any:
+        if op == GuestOp.RESUME:
+            resumed.append(len(payload["c"]))
+            return done(1) if sum(resumed) == 500 else None
+        return {"o": many, "p": 1} if op == GuestOp.EVENT else None
+
+    async def scenario() -> None:
+        stage = await Stage(script).booted()
+
+        await stage.session.event({"k": "call"})
+
+        assert len(resumed) <= 2
+
+    run_sim(scenario)
+
+
+def test_large_results_come_one_by_one() -> None:
+    resumed: list[int] = []
+
+    def script(op: int, payload: dict[str, Any]) -> Any:
+        if op == GuestOp.RESUME:
+            resumed.append(len(payload["c"]))
+            return done(1) if len(resumed) == 3 else None
+        return {"o": [[number, "facet.call", {}] for number in range(3)], "p": 1} if op == GuestOp.EVENT else None
+
+    async def scenario() -> None:
+        stage = await Stage(script).booted()
+        stage.hooks.perform_result = "x" * 300_000
+
+        await stage.session.event({"k": "call"})
+
+        assert resumed == [1, 1, 1]
+
+    run_sim(scenario)
+
+
+def test_a_timer_that_starts_itself_again_does_not_spin() -> None:
+    times: list[int] = []
+
+    def script(op: int, payload: dict[str, Any]) -> Any:
+        if op not in {GuestOp.EVENT, GuestOp.RESUME}:
+            return None
+        times.append(payload["now"])
+        return {"t": 0} if len(times) < 100 else done(1)
+
+    async def scenario() -> None:
+        stage = await Stage(script).booted()
+
+        await stage.session.event({"k": "call"})
+
+        assert times[-1] - times[0] == 99 * GUEST_TIMER_MS_MIN
+
+    run_sim(scenario)
+
+
+def test_steps_of_a_turn_share_the_time_in_which_the_event_loop_waits() -> None:
+    given: list[int] = []
+
+    def script(op: int, payload: dict[str, Any]) -> Any:
+        time.sleep(0.01)  # what a guest computes takes real time
+        return answers_at_once(op, payload)
+
+    async def scenario() -> None:
+        stage = Stage(script)
+        create = stage.isolates.create
+
+        def spied(language: str, *, memory_bytes: int) -> Any:
+            isolate: Any = create(language, memory_bytes=memory_bytes)
+            call = isolate.call
+
+            def spied_call(op: int, payload: str, *, cpu_ms: int) -> str:
+                given.append(cpu_ms)
+                return str(call(op, payload, cpu_ms=cpu_ms))
+
+            isolate.call = spied_call
+            return isolate
+
+        stage.isolates.create = spied  # type: ignore[method-assign]  # a spy
+        await stage.session.boot()
+        stage.session.end(PerdureError("over"))
+
+    run_sim(scenario)
+
+    assert given[0] <= 25
+    assert all(later <= earlier - 9 for earlier, later in itertools.pairwise(given))
+
+
+def test_what_is_large_is_converted_on_a_thread() -> None:
+    async def scenario() -> None:
+        stage = await Stage(answers_at_once).booted()
+
+        assert await stage.session.convert(len, [0]) == 1
+        assert stage.runner.places == []
+        assert await stage.session.convert(len, [0] * 100_000) == 100_000
+        assert stage.runner.places == ["thread"]
 
     run_sim(scenario)
