@@ -6,6 +6,7 @@ What counts is the processor time that the event loop's thread spends: meanwhile
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import sys
 import time
@@ -15,9 +16,11 @@ import pytest
 
 from perdure import DurableObject, FacetOptions, Limits, PerdureError, WorkerCode
 from perdure.isolates import Isolates
+from perdure.limits import KV_LIST_PAGE_BYTES
 from perdure.testing import World
 
 SOURCE = """
+import asyncio
 import json
 import perdure.guest._entry as entry
 from perdure import DurableObject, FacetOptions
@@ -27,14 +30,20 @@ class App(DurableObject):
         return "pong"
 
     def strike(self, expression):
-        text = eval(expression)
-        type(entry._guest)._report = lambda guest: text
+        text, kind = eval(expression), type(entry._guest)
+        honest = kind._report
+
+        def forged(guest):
+            kind._report = honest
+            return text
+
+        kind._report = forged
 
     def ask(self, op, key, payload):
         return len(entry._guest._ask(op, eval(key), eval(payload)))
 
     def fill(self):
-        for number in range(64):
+        for number in range(8):
             self.ctx.storage.kv.put(str(number), "x" * 2_000_000)
 
     def names(self):
@@ -42,6 +51,9 @@ class App(DurableObject):
 
     def start(self):
         return FacetOptions(cls=self.ctx.exports.App)
+
+    def pin(self):
+        self.ctx.wait_until(asyncio.sleep(10_000_000))
 
     async def call_facet(self, name):
         return await self.ctx.facets.get(name, self.start).ping()
@@ -54,7 +66,8 @@ class AppRunner(DurableObject):
     """The supervisor of one app."""
 
     async def app(self, method: str, *arguments: object) -> object:
-        return await getattr(self.ctx.facets.get("app", self.start), method)(*arguments)
+        result = await getattr(self.ctx.facets.get("app", self.start), method)(*arguments)
+        return None if method == "strike" else result
 
     def start(self) -> FacetOptions:
         worker = self.env.LOADER.get("1", lambda: WorkerCode.python(SOURCE, limits=Limits(cpu_ms=2000, memory_mb=256)))
@@ -86,8 +99,8 @@ def attack(world: World, method: str, *arguments: object) -> object:
 
 
 def of_a_result(result: str) -> str:
-    """The expression of a report with this expression of a result."""
-    return f"""'{{"d":[[%d,1,' % max(1, len(text_of())) + {result} + ']]}}'""".replace("max(1, len(text_of()))", "2")
+    """The expression of a report with this expression of a result; the event is the second one of the app."""
+    return f"""'{{"d":[[2,1,' + {result} + ']]}}'"""
 
 
 BOMBS = {
@@ -126,8 +139,6 @@ def test_a_report_that_asks_for_nonsense_harms_its_own_object_at_most(world: Wor
     call = world.get(AppRunner, "hostile").app("strike", report)
 
     async def struck() -> None:
-        import asyncio
-
         await asyncio.wait([asyncio.ensure_future(call)], timeout=40)
 
     world.run(struck())
@@ -151,10 +162,10 @@ def test_a_host_call_made_to_take_long_holds_up_nobody(world: World, call: tuple
     attack(world, "ask", *call)
 
 
-def test_a_listing_of_large_values_takes_little_memory_of_the_host(world: World) -> None:
+def test_a_listing_of_large_values_comes_in_parts(world: World) -> None:
     assert attack(world, "fill") is None
 
-    assert isinstance(attack(world, "ask", 5, "''", "'{}'"), int)
+    assert attack(world, "ask", 5, "''", "'{}'") == pytest.approx(KV_LIST_PAGE_BYTES, abs=2_000_100)
 
 
 def test_names_of_facets_are_listed_without_the_root_database(world: World) -> None:
@@ -164,3 +175,27 @@ def test_names_of_facets_are_listed_without_the_root_database(world: World) -> N
     for name in ("b", "a"):
         world.run(hostile.app("call_facet", name))
     assert world.run(hostile.app("names")) == ["a", "b"]
+
+
+def test_an_app_does_not_start_sandboxes_without_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perdure.objects._directory.GUEST_FACETS_LIVE_MAX", 4)  # the root and the app are among them
+    hostile = world.get(AppRunner, "hostile")
+    for name in ("a", "b"):
+        world.run(hostile.app("call_facet", name))
+
+    with pytest.raises(PerdureError, match="4 facets in memory"):
+        world.run(hostile.app("call_facet", "c"))
+
+    assert world.run(hostile.app("call_facet", "a")) == "pong"
+    assert world.run(world.get(AppRunner, "honest").app("call_facet", "a")) == "pong"
+
+
+def test_sandboxes_that_only_pretend_to_be_busy_make_room_for_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("hostile", "honest"):
+        world.run(world.get(AppRunner, name).app("pin"))
+    monkeypatch.setattr("perdure.objects._directory.ISOLATES_MEMORY_BYTES_MAX", 2 * 1024 * 1024)
+
+    assert world.run(world.get(AppRunner, "third").app("ping")) == "pong"
+    assert world.run(world.get(AppRunner, "hostile").app("ping")) == "pong"

@@ -52,7 +52,7 @@ async def read_gauges(world: World) -> Gauges:
     held = directory.statistics()
     return Gauges(
         private_bytes=private_bytes(),
-        descriptors=sum(1 for _ in Path("/proc/self/fd").iterdir()),
+        descriptors=descriptors(),
         threads=threading.active_count(),
         live_objects=held["live"],
         isolates=held["isolates"],
@@ -85,6 +85,11 @@ def private_bytes() -> int:
         pytest.skip("private memory is read from /proc/self/smaps_rollup, which this system does not have")
     lines = [line.split() for line in path.read_text().splitlines()]
     return sum(int(words[1]) * KIB for words in lines if words[0] == "Private_Dirty:")
+
+
+def descriptors() -> int:
+    """How many files, sockets and the like are open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def file_bytes(directory: Path, pattern: str = "*") -> int:

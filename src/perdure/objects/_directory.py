@@ -155,7 +155,7 @@ class Directory:
             )
         self._isolate_bytes += _NEW_ISOLATE_BYTES
         if self._isolate_bytes > ISOLATES_MEMORY_BYTES_MAX:
-            self._make_room()
+            self._make_room(wanted_bytes=_NEW_ISOLATE_BYTES)
             self._isolate_bytes += _NEW_ISOLATE_BYTES
             if self._isolate_bytes > ISOLATES_MEMORY_BYTES_MAX:
                 raise OverloadedError("every sandbox there is room for is in use: try again in a moment")
@@ -238,14 +238,15 @@ class Directory:
         if (self._live or self._store.is_compaction_due) and not self._is_closed:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
 
-    def _make_room(self) -> None:
-        """Keep isolates under their ceilings: idle ones go first, then those that nobody waits for, oldest use first."""
+    def _make_room(self, *, wanted_bytes: int = 0) -> None:
+        """Keep isolates under their ceilings: idle ones go first, then those nobody waits for, oldest use first."""
+        bytes_max = ISOLATES_MEMORY_BYTES_MAX - wanted_bytes
         holders = [actor for actor in self._live if actor.memory_bytes]
         self._isolate_bytes = sum(actor.memory_bytes for actor in holders)
         excess = len(holders) - ISOLATES_LIVE_MAX
         for may_be_busy in (False, True):
             for actor in holders:
-                if self._isolate_bytes <= ISOLATES_MEMORY_BYTES_MAX and excess <= 0:
+                if self._isolate_bytes <= bytes_max and excess <= 0:
                     return
                 held_bytes = actor.memory_bytes
                 if held_bytes and (actor.is_idle or (may_be_busy and not actor.in_flight)):
@@ -290,12 +291,13 @@ class Directory:
         self._is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        actors = list(self._live)
+        actors = [*self._live, *(actor for actor in self._slots.values() if actor.state is State.STARTING)]
         for actor in sorted(actors, key=lambda actor: -actor.depth):
             if actor.is_idle:
                 actor.evict()
-        for actor in list(self._live):
-            actor.break_(OverloadedError("the platform is stopping; try again in a moment"))
+        for actor in actors:
+            if actor.state is not State.COLD:
+                actor.break_(OverloadedError("the platform is stopping; try again in a moment"))
         for actor in actors:
             await actor.wait_closed()
         under_way = [*self._compacting.values(), *([self._compacting_idle] if self._compacting_idle else [])]

@@ -6,6 +6,7 @@ and handed on. A database is used by one thread at a time. Effects: disk.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
@@ -81,6 +82,8 @@ def open_connection(path: Path, *, vfs: str = DEFAULT_VFS) -> apsw.Connection:
         raise StorageFailedError(f"database `{path}` cannot be opened: is it there, and may it be written?") from error
     try:
         _set_up(connection)
+        if connection.readonly("main") and os.access(path, os.W_OK):
+            raise damaged(path, "its header says that it must not be written")
         if connection.readonly("main"):
             raise StorageFailedError(f"database `{path}` may not be written: check who owns it, and its mode")
         if connection.pragma("page_size") != PAGE_SIZE:

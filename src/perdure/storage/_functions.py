@@ -5,8 +5,9 @@ read, 20 ms for the longest text. These do not: `instr`, `replace`, `trim`, `ltr
 argument in another, in minutes at worst, so here they do it in linear time; `json_patch`, `jsonb_patch` and
 `json_pretty` are still SQLite's, behind a bound on what they are given.
 
-They answer as SQLite does, except that a BLOB which is taken for text must be UTF-8. A call costs 0.3 µs more than
-SQLite's own. Effects: none.
+They answer as SQLite does, except that a BLOB which is taken for text must be UTF-8, and one which is taken for JSON
+must be sound. A call of `instr` costs 0.2 µs more than SQLite's own, others 0.5 to 1.5 µs, those of JSON 2 to 4 µs.
+Effects: none.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def _instr_in_text(haystack: bytes, needle: bytes) -> int:
     if needle[:1] and needle[0] in _CONTINUATION_BYTES:
         return int(haystack.startswith(needle))
     place = haystack.find(needle)
-    return place and 1 + len(haystack[1 : place + 1].translate(None, _CONTINUATION_BYTES)) if place >= 0 else 0
+    return 0 if place < 0 else 1 + len(haystack[1 : place + 1].translate(None, _CONTINUATION_BYTES))
 
 
 def replace(value: SqlValue, pattern: SqlValue, replacement: SqlValue) -> SqlValue:

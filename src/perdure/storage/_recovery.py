@@ -126,7 +126,8 @@ def refuse_changed_files(layout: Layout, key: ObjectKey, changed: dict[Lineage, 
         raise DataDirectoryError(
             f"`{path}` was changed by another program since it was last closed: "
             f"it has {next(iter(changed.values())).size_bytes} bytes now. "
-            "Put back the file as it was, or open the store with `adopt_changed_files` to take it as it is"
+            "Put back the file as it was, or take it as it is: start once with `--adopt-changed-files`, "
+            "or Platform(adopt_changed_files=True)"
         )
 
 

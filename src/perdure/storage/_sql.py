@@ -31,6 +31,7 @@ from perdure.limits import (
     SQL_PAGE_BYTES,
     SQL_PAGE_ROWS,
     SQL_PROGRAM_STEPS_MAX,
+    SQL_ROW_COLUMNS_SURELY_FIT,
     SQL_STATEMENT_HEAP_BYTES_MAX,
     SQL_TEXT_BYTES_MAX,
 )
@@ -44,6 +45,7 @@ Row = tuple[SqlValue, ...]
 Result = TypeVar("Result")
 
 _METER: Final = object()  # names our trace callback among those a connection may have
+_CHARACTER_BYTES_MAX: Final = 4
 _INTEGERS: Final = range(-(2**63), 2**63)
 
 # A cached statement keeps the columns it had, and `SELECT *` after ALTER TABLE has others. A pragma takes effect, and
@@ -246,7 +248,7 @@ class _Execution:
         self._rows_written = self._connection.total_changes() - self._changes_before
         return rows
 
-    def _before_statement(self, cursor: apsw.Cursor, text: str, _bindings: apsw.Bindings | None) -> bool:
+    def _before_statement(self, cursor: apsw.Cursor, text: str, bindings: apsw.Bindings | None) -> bool:
         """Called by apsw when a statement is prepared and has not begun."""
         if not cursor.has_vdbe:
             raise SqlError("SQL code did not contain a statement: nothing, or only a comment, follows the last `;`")
@@ -257,6 +259,8 @@ class _Execution:
             raise _bindings_before_last_error()
         if self._is_last:
             self._columns = tuple(name for name, _ in cursor.get_description())
+            if len(self._columns) > SQL_ROW_COLUMNS_SURELY_FIT:
+                _check_row_of_bindings(len(self._columns), bindings)
         self.writes = not cursor.is_readonly
         if self.writes or self._authorizer.needs_unit:
             self._authorizer.leave_guest()
@@ -346,6 +350,17 @@ def _checked(query: str, bindings: Sequence[SqlValue]) -> tuple[str, Sequence[Sq
     if "\0" in query:
         raise SqlError("the query holds a NUL character: bind the text that has it with `?`")
     return query, [_bindable(value, place) for place, value in enumerate(bindings, 1)] if bindings else bindings
+
+
+def _check_row_of_bindings(columns: int, bindings: apsw.Bindings | None) -> None:
+    """Refuse a row that could repeat a long binding so often that it takes too much memory: SQLite copies none."""
+    longest = max((len(value) for value in bindings or () if isinstance(value, str | bytes)), default=0)
+    if columns * longest * _CHARACTER_BYTES_MAX > SQL_STATEMENT_HEAP_BYTES_MAX:
+        raise SqlError(
+            f"a row of {columns} columns with a binding of {longest} characters may take more than "
+            f"{SQL_STATEMENT_HEAP_BYTES_MAX} bytes: select fewer columns at once",
+            sqlite_code="SQLITE_TOOBIG",
+        )
 
 
 def _bindable(value: SqlValue, place: int) -> SqlValue:

@@ -90,7 +90,7 @@ class Unit:
                 )
             ) from error
         except apsw.Error as error:
-            raise self.break_(StorageFailedError(f"commit of `{self._path}` failed: {_text(error)}")) from error
+            raise self.break_(StorageFailedError(f"commit of `{self._path.name}` failed: {_text(error)}")) from error
         finally:
             self.deadline = deadline
         self.is_open = False
@@ -105,7 +105,7 @@ class Unit:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
         except apsw.Error as error:
-            self.break_(StorageFailedError(f"rollback of `{self._path}` failed: {_text(error)}"))
+            self.break_(StorageFailedError(f"rollback of `{self._path.name}` failed: {_text(error)}"))
         finally:
             self.deadline = deadline
 

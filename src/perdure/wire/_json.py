@@ -21,27 +21,29 @@ class TooManyValuesError(ValueError):
 
 def read_json(text: str, *, values_max: int = JSON_VALUES_MAX) -> Any:  # noqa: ANN401  # JSON
     """The tree of `text`. Raises TooManyValuesError, or ValueError when it is no JSON."""
-    if len(text) > values_max and _counted_quickly(text) > values_max and _counted(text, values_max) > values_max:
-        raise TooManyValuesError(f"more than {values_max} values at once")
+    if len(text) > values_max and _count(text, 0, len(text), values_max) > values_max:
+        _check(text, values_max)
     return json.loads(text)
 
 
-def _counted_quickly(text: str) -> int:
-    """No fewer than there are: what looks like a value inside a string counts."""
-    return sum(_between(text, start, start + MIB) for start in range(0, len(text), MIB))
-
-
-def _counted(text: str, values_max: int) -> int:
-    """How many there are, or some number above `values_max`. Raises ValueError for a string that does not end."""
+def _check(text: str, values_max: int) -> None:
+    """Count again without what only looks like a value, inside strings."""
     count = place = 0
-    while count <= values_max:
+    while place < len(text):
         quote = text.find('"', place)
+        count += _count(text, place, len(text) if quote < 0 else quote, values_max)
+        if count > values_max:
+            raise TooManyValuesError(f"more than {values_max} values at once")
         if quote < 0:
-            return count + _between(text, place, len(text))
-        count += _between(text, place, quote)
+            return
         _, place = scanstring(text, quote + 1, True)  # noqa: FBT003  # a function of C, without keywords
+
+
+def _count(text: str, start: int, end: int, enough: int) -> int:
+    """How many values begin in a part of the text, or some number above `enough`. In steps of a millisecond."""
+    count = 0
+    while start < end and count <= enough:
+        step = min(start + MIB, end)
+        count += sum(text.count(sign, start, step) for sign in _BEFORE_A_VALUE)
+        start = step
     return count
-
-
-def _between(text: str, start: int, end: int) -> int:
-    return sum(text.count(sign, start, end) for sign in _BEFORE_A_VALUE)

@@ -92,13 +92,13 @@ class Batch(DurableObject):
 
     def fetch(self, request: Request) -> Response:
         sql = self.ctx.storage.sql
-        count = sql.exec("select ifnull(max(batch), 0) from item").scalar()
+        count: Any = sql.exec("select ifnull(max(batch), 0) from item").scalar()
         if request.method == "POST":
             sql.exec("update item set is_newest = 0 where batch = ?", count)
             count += 1
             for item in range(BATCH):
                 sql.exec("insert into item values (?, ?, 1)", count, item)
-        whole = sql.exec(
+        whole: Any = sql.exec(
             "select count(*) from (select 1 from item where batch > ?1 - 100 group by batch "
             "having count(*) = ?2 and sum(is_newest) = iif(batch = ?1, ?2, 0))",
             count,
@@ -133,7 +133,8 @@ class Runner(DurableObject):
 
     async def fetch(self, request: Request) -> Response:
         language = request.path.split("/")[1]
-        return await self.ctx.facets.get("app", lambda: self.start_app(language)).fetch(request)
+        response: Response = await self.ctx.facets.get("app", lambda: self.start_app(language)).fetch(request)
+        return response
 
     def start_app(self, language: str) -> FacetOptions:
         worker = self.env.LOADER.get(language, lambda: code_of(language, 0))
@@ -161,15 +162,16 @@ class Renewed(DurableObject):
 
 
 class Recoded(DurableObject):
-    """A counter whose code `/code/NAME` replaces while `/recoded/NAME` counts; each version is in the other language."""
+    """A counter whose code `/code/NAME` replaces while `/recoded/NAME` counts; languages take turns."""
 
     async def fetch(self, request: Request) -> Response:
         version = self.ctx.storage.kv.get("version", 0)
         if request.path.startswith("/recoded/"):
             try:
-                return await self.facet().fetch(request)
+                response: Response = await self.facet().fetch(request)
             except ObjectResetError:
                 return Response("new code arrived", 409)
+            return response
         if request.method == "POST":
             version += 1
             self.ctx.storage.kv.put("version", version)
@@ -202,9 +204,13 @@ class Default(WorkerEntrypoint):
         kind, name = request.path.strip("/").split("/")
         exports = self.ctx.exports
         if kind in {"recoded", "code"}:
-            return await exports.Recoded.get_by_name(name).fetch(request)
+            return await self.fetch_from(exports.Recoded, name, request)
         kinds = {"plain": exports.Plain, "batch": exports.Batch, "large": exports.Large, "renewed": exports.Renewed}
-        return await kinds.get(kind, exports.Runner).get_by_name(f"{kind}-{name}").fetch(request)
+        return await self.fetch_from(kinds.get(kind, exports.Runner), f"{kind}-{name}", request)
+
+    async def fetch_from(self, namespace: Any, name: str, request: Request) -> Response:
+        response: Response = await namespace.get_by_name(name).fetch(request)
+        return response
 
 
 platform = Platform([Plain, Batch, Large, Runner, Renewed, Recoded], fetch=Default)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import sys
 
 import pytest
 
 from perdure.errors import ConfigurationError
-from perdure.server._serve import listen
+from perdure.server._serve import listen, run
 
 
 def close(sockets: list[socket.socket]) -> None:
@@ -38,3 +40,18 @@ def test_a_port_in_use_is_told_so() -> None:
 def test_an_address_of_another_machine_is_told_so() -> None:
     with pytest.raises(ConfigurationError, match=r"cannot listen on `192\.0\.2\.1` port 0"):
         listen("192.0.2.1", 0)
+
+
+def test_a_process_of_ours_alone_lets_other_threads_keep_the_loop_waiting_only_briefly() -> None:
+    interval, threshold = sys.getswitchinterval(), gc.get_threshold()
+
+    async def what_is_set() -> None:
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+        assert gc.get_threshold()[0] == 10_000
+
+    try:
+        run(what_is_set())
+    finally:
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*threshold)
+        gc.unfreeze()

@@ -4,14 +4,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import apsw
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from perdure.errors import DamagedDataError, ObjectResetError, PerdureError, SqlError, StorageFailedError
+from perdure.limits import DATABASE_BYTES_MAX
 from perdure.storage._capture import Captured
 from perdure.storage._database import Database, open_connection
+from perdure.storage._layout import wal_path
 from perdure.storage._template import PAGE_SIZE, new_database
 from perdure.wire import KvRange
 
@@ -133,6 +139,41 @@ def test_a_database_with_other_pages_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DamagedDataError, match="pages have 8192 bytes, ours 4096"):
         Database.open(path, number=0)
+
+
+def test_a_database_of_another_application_is_refused(database_path: Path) -> None:
+    other = apsw.Connection(str(database_path))
+    other.pragma("application_id", 1)
+    other.close()
+
+    with pytest.raises(DamagedDataError, match="was made by another application"):
+        Database.open(database_path, number=0)
+
+
+@pytest.mark.parametrize("size", [1, 100, PAGE_SIZE - 1, PAGE_SIZE, PAGE_SIZE + 1, 2 * PAGE_SIZE - 1])
+def test_a_file_that_was_cut_off_is_refused_and_left_alone(database_path: Path, size: int) -> None:
+    os.truncate(database_path, size)
+
+    with pytest.raises(DamagedDataError, match=f"`{database_path}` is damaged: .*restore it from a backup"):
+        Database.open(database_path, number=0)
+
+    assert database_path.read_bytes() == new_database()[:size]
+
+
+def test_a_header_that_forbids_writing_is_damage(database_path: Path) -> None:
+    content = bytearray(new_database())
+    content[18] = 3
+    database_path.write_bytes(content)
+
+    with pytest.raises(DamagedDataError, match="its header says that it must not be written"):
+        Database.open(database_path, number=0)
+
+
+def test_a_database_has_a_largest_size(database_path: Path) -> None:
+    connection = open_connection(database_path)
+
+    assert connection.pragma("max_page_count") == DATABASE_BYTES_MAX // PAGE_SIZE
+    connection.close()
 
 
 def test_a_missing_file_is_not_made(tmp_path: Path) -> None:
@@ -272,6 +313,93 @@ def test_checkpoint_moves_the_log_into_the_file(database: Database, database_pat
     assert database.commit() is not None
 
 
+# ── damage ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def filled_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    """A database with every kind of content, and that content."""
+    path = tmp_path_factory.mktemp("damage") / "object.sqlite"
+    path.write_bytes(new_database())
+    database = Database.open(path, number=0)
+    database.sql_exec("""
+        CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT); CREATE INDEX i ON t(b);
+        CREATE VIRTUAL TABLE f USING fts5(x); CREATE VIRTUAL TABLE r USING rtree(id, low, high)
+    """)
+    for number in range(100):
+        database.kv_put(f"key {number:03}", "x" * 100)
+        database.sql_exec("INSERT INTO t VALUES (?, ?)", (number, f"word{number} " * 10))
+        database.sql_exec("INSERT INTO f VALUES (?)", (f"word{number} " * 10,))
+        database.sql_exec("INSERT INTO r VALUES (?1, ?1, ?1)", (number,))
+    database.commit()
+    database.checkpoint()
+    database.close()
+    wal_path(path).unlink()
+    return path, path.read_bytes()
+
+
+USES: list[Callable[[Database], object]] = [
+    lambda database: database.kv_get("key 050"),
+    lambda database: database.kv_list(KvRange()),
+    lambda database: database.kv_put("key 050", "y"),
+    lambda database: database.sql_exec("SELECT count(*), sum(length(b)) FROM t"),
+    lambda database: database.sql_exec("SELECT a FROM t WHERE b > 'word5'"),
+    lambda database: database.sql_exec("SELECT rowid FROM f('word7')"),
+    lambda database: database.sql_exec("INSERT INTO f VALUES ('a b c')"),
+    lambda database: database.sql_exec("SELECT id FROM r WHERE low > 5"),
+    lambda database: database.sql_exec("DELETE FROM r WHERE id < 50"),
+    Database.commit,
+    lambda database: database.database_size,
+]
+FLIPS = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=20)
+
+
+@settings(max_examples=150, deadline=None)
+@given(cut=st.just(1.0) | st.floats(0, 1), flips=st.just([]) | FLIPS, random_page=st.none() | st.integers(0, 2**32))
+def test_a_damaged_file_is_refused_or_read_never_worse(
+    filled_file: tuple[Path, bytes], cut: float, flips: list[tuple[float, int]], random_page: int | None
+) -> None:
+    path, intact = filled_file
+    content = bytearray(intact[: int(cut * len(intact))])
+    if random_page is not None:
+        start = random_page % max(1, len(content) // PAGE_SIZE) * PAGE_SIZE
+        content[start : start + PAGE_SIZE] = Random(random_page).randbytes(len(content[start : start + PAGE_SIZE]))
+    for place, bits in flips if content else []:
+        content[int(place * len(content))] ^= bits
+    path.write_bytes(content)
+    wal_path(path).unlink(missing_ok=True)
+
+    try:
+        database = Database.open(path, number=0)
+    except DamagedDataError as error:
+        assert str(path) in str(error)  # noqa: PT017  # it may be raised, or not
+        return
+    try:
+        assert len(content) == len(intact)
+        for use in USES:
+            with suppress(DamagedDataError, SqlError):
+                use(database)
+    finally:
+        database.close()
+
+
+@pytest.mark.parametrize("stored", ["CAST(x'ff' AS TEXT)", "x'00'", "5"])
+def test_a_value_that_is_no_text_is_damage(database: Database, database_path: Path, stored: str) -> None:
+    database.host_exec(f"INSERT INTO _cf_KV VALUES ('a', {stored})")
+
+    with pytest.raises(DamagedDataError, match=f"`{database_path}` is damaged: .*restore it from a backup") as raised:
+        database.kv_get("a")
+
+    assert_broken(database, raised.value)
+
+
+def test_a_listed_value_that_is_no_text_is_damage(database: Database) -> None:
+    database.host_exec("INSERT INTO _cf_KV VALUES ('a', x'00')")
+
+    with pytest.raises(DamagedDataError, match="a key or value is no text"):
+        database.kv_list(KvRange())
+
+
 # ── failure ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -327,7 +455,9 @@ def test_a_full_disk_breaks_the_database_even_when_the_error_is_caught(
     database = limit_pages(database_path, spare=3)
     database.kv_put("lost", "1")
 
-    with pytest.raises(StorageFailedError, match=r"^database or disk is full: SQLITE_FULL; a database may have \d+ bytes") as raised:
+    with pytest.raises(
+        StorageFailedError, match=r"^database or disk is full: SQLITE_FULL; a database may have \d+ bytes"
+    ) as raised:
         fill(database)
 
     assert_broken(database, raised.value)

@@ -13,15 +13,20 @@ from hypothesis import strategies as st
 from perdure.errors import SqlError, SqlInterruptedError
 from perdure.limits import (
     SQL_CURSOR_BUFFER_BYTES_MAX,
+    SQL_DEADLINE_STEPS,
     SQL_OPEN_CURSORS_MAX,
     SQL_PAGE_BYTES,
     SQL_PAGE_ROWS,
+    SQL_PROGRAM_STEPS_MAX,
     SQL_ROW_BYTES_MAX,
+    SQL_TEMPORARY_FREE_BYTES_MIN,
     SQL_TEXT_BYTES_MAX,
 )
-from perdure.storage._database import Database
-from perdure.storage._sql import Row
+from perdure.storage._authorizer import Authorizer
+from perdure.storage._database import Database, open_connection
+from perdure.storage._sql import Row, Sql
 from perdure.storage._template import new_database
+from perdure.storage._unit import Unit
 from perdure.wire import SqlValue
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT i FROM n"
@@ -247,27 +252,50 @@ def test_a_value_over_the_limit_is_refused(database: Database, query: str) -> No
 def test_limits_are_those_of_sqlite_where_the_reference_is_narrow(database: Database) -> None:
     many = range(1, 102)
 
-    columns = database.sql_exec(f"SELECT {', '.join('?' for _ in many)}", tuple(many)).rows
+    variables = database.sql_exec(
+        f"SELECT {' + '.join('?' for _ in many[:51])}, {' + '.join('?' for _ in many[51:])}", tuple(many)
+    ).rows
     terms = database.sql_exec(" UNION ALL ".join(f"SELECT {number}" for number in many)).rows
-    like = database.sql_exec("SELECT ? LIKE ?", ("x" * 60, "x" * 60)).rows
 
-    assert columns == [tuple(many)]
+    assert variables == [(sum(many[:51]), sum(many[51:]))]
     assert terms == [(number,) for number in many]
-    assert like == [(1,)]
 
 
 @pytest.mark.parametrize(
     ("query", "text"),
     [
         (" UNION ALL ".join(["SELECT 1"] * 501), "too many terms in compound SELECT"),
-        ("SELECT 1" + ", 1" * 2_000, "too many columns in result set"),
+        ("SELECT 1" + ", 1" * 100, "too many columns in result set"),
+        ("SELECT 1" + " + 1" * 100, "Expression tree is too large"),
+        (f"SELECT max({', '.join(['1'] * 128)})", "too many arguments on function max"),
         ("SELECT ?40000", "variable number must be between"),
-        ("SELECT 'x' LIKE printf('%.*c', 5000, 'x')", "LIKE or GLOB pattern too complex"),
+        ("SELECT 'x' LIKE printf('%.*c', 51, 'x')", "LIKE or GLOB pattern too complex"),
     ],
 )
 def test_limits_have_sqlites_own_texts(database: Database, query: str, text: str) -> None:
     with pytest.raises(SqlError, match=text):
         database.sql_exec(query)
+
+
+def test_a_statement_with_a_huge_program_is_refused_and_nothing_else_is(database: Database) -> None:
+    database.sql_exec("CREATE TABLE t(a)")
+
+    with pytest.raises(SqlError, match=f"may have {SQL_PROGRAM_STEPS_MAX} steps when compiled") as raised:
+        database.sql_exec(f"INSERT INTO t SELECT 1 WHERE 1 IN ({', '.join(['?'] * 30_000)})", (1,) * 30_000)
+    database.sql_exec("INSERT INTO t VALUES (1)")
+
+    assert raised.value.sqlite_code == "SQLITE_NOMEM"
+    assert database.in_unit
+    assert database.sql_exec("SELECT a FROM t").rows == [(1,)]
+
+
+def test_a_row_that_repeats_a_long_binding_is_refused(database: Database) -> None:
+    columns = ", ".join(["?1"] * 100)
+
+    with pytest.raises(SqlError, match="a row of 100 columns with a binding of 1000000 characters"):
+        database.sql_exec(f"SELECT {columns}", ("x" * 1_000_000,))
+
+    assert database.sql_exec(f"SELECT {columns}", ("x",)).rows == [("x",) * 100]
 
 
 def test_text_that_is_not_utf8_says_what_to_do(database: Database) -> None:
@@ -558,6 +586,23 @@ def test_the_deadline_holds_for_later_pages(database: Database) -> None:
 
     with pytest.raises(SqlInterruptedError):
         database.sql_next(page.cursor_id)
+
+
+def test_a_statement_that_fills_the_disk_with_what_it_sorts_is_interrupted(database_path: Path) -> None:
+    connection = open_connection(database_path)
+    unit = Unit(connection, path=database_path, free_bytes=lambda: SQL_TEMPORARY_FREE_BYTES_MIN - 1)
+    unit.deadline = lambda: False
+    authorizer = Authorizer()
+    connection.set_progress_handler(unit.is_overdue, SQL_DEADLINE_STEPS)
+    sql = Sql(connection, unit, authorizer)
+
+    with pytest.raises(SqlInterruptedError, match=f"less than {SQL_TEMPORARY_FREE_BYTES_MIN} bytes are free") as raised:
+        sql.exec(f"{ENDLESS} SELECT i FROM n ORDER BY -i", ())
+
+    assert raised.value.limit == "disk"
+    unit.rollback()
+    assert sql.exec("SELECT 1", ()).rows == [(1,)]
+    connection.close(force=True)
 
 
 def test_a_commit_is_not_interrupted(database: Database) -> None:

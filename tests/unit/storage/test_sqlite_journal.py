@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import threading
 from pathlib import Path
@@ -140,4 +141,25 @@ def test_journal_that_failed_answers_nothing_more(tmp_path: Path) -> None:
 
     with pytest.raises(StorageFailedError, match="the disk is gone"):
         journal.acquire(lease, KEY)
+    journal.close()
+
+
+async def test_what_one_step_of_the_loop_appends_leaves_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = SqliteJournal(tmp_path / "0.db", entropy=SystemEntropy())
+    lease = journal.register(Incarnation("one"))
+    batches: list[int] = []
+    write = journal._write
+    monkeypatch.setattr(journal, "_write", lambda sent: batches.append(len(sent)) or write(sent))
+    answered: list[asyncio.Future[Outcome]] = []
+    for number in range(20):
+        grant = journal.acquire(lease, ObjectKey("Counter", number.to_bytes(32, "big")))
+        answered.append(asyncio.get_running_loop().create_future())
+        journal.append(Append(grant, record(1, NO_DIGEST), {}), answered[-1].set_result)  # type: ignore[arg-type] # owned by us
+
+    outcomes = await asyncio.gather(*answered)
+
+    assert batches == [20]
+    assert {outcome.verdict for outcome in outcomes} == {Verdict.ACKNOWLEDGED}
     journal.close()

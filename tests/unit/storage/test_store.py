@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -434,3 +436,9 @@ async def test_alarms_change_with_their_commit(tmp_path: Path) -> None:
     async with store_in(tmp_path) as again:
         ((at_ms, key, number),) = again.due_alarms(until_ms=1000, limit=9)
         assert (at_ms, key, number) == (400, (NAMESPACE, OBJECT_ID), 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are access lists there")
+async def test_nobody_else_may_look_into_a_data_directory_that_was_made_here(tmp_path: Path) -> None:
+    async with store_in(tmp_path / "data"):
+        assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700

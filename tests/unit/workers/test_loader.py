@@ -194,6 +194,41 @@ def test_an_idle_isolate_goes_and_comes_back_without_asking_for_code() -> None:
     run_sim(scenario)
 
 
+def test_code_that_nobody_asks_for_is_forgotten() -> None:
+    async def scenario() -> None:
+        cache, load = Cache(), Loads()
+        entry = cache.get("a", load)
+        await entry.code()
+        await asyncio.sleep(ISOLATE_IDLE_S - 2)
+        assert cache.get("a", load) is entry
+
+        await asyncio.sleep(ISOLATE_IDLE_S - 2)
+        assert cache.get("a", load) is entry
+        await asyncio.sleep(ISOLATE_IDLE_S + 2)
+
+        assert cache.get("a", load) is not entry
+
+    run_sim(scenario)
+
+
+def test_idle_isolates_make_room_for_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_loader, "LOADER_MEMORY_BYTES_MAX", 0)
+
+    async def scenario() -> None:
+        cache = Cache()
+        targets = [cache.get(name, Loads()).entrypoint(None, None) for name in "abc"]
+
+        together = await asyncio.gather(*(target.call("x", []) for target in targets))
+        assert together == [["x", "default"]] * 3
+        assert cache.isolates.alive == 3
+        await targets[0].call("x", [])
+        await cache.get("d", Loads()).entrypoint(None, None).call("x", [])
+
+        assert cache.isolates.alive == 1
+
+    run_sim(scenario)
+
+
 def test_an_isolate_that_works_is_not_idle() -> None:
     async def scenario() -> None:
         cache = Cache()
