@@ -39,7 +39,10 @@ class Rate:
 
 RATES = [
     *(Rate(f"seed app, {c} connections", "/app/warm?", c) for c in (1, 16, 64)),
-    *(Rate(f"seed app, Python guest, {c} connections", "/app-py/warm-py?", c, peer_path="/app/warm?") for c in (1, 16, 64)),
+    *(
+        Rate(f"seed app, Python guest, {c} connections", "/app-py/warm-py?", c, peer_path="/app/warm?")
+        for c in (1, 16, 64)
+    ),
     *(Rate(f"seed app, code set each time, {c} connections", "/init/warm?", c) for c in (1, 16, 64)),
     Rate("cold load of a worker, JavaScript, 1 connection", "/cold/", 1, 0),
     Rate("cold load of a worker, Python, 1 connection", "/cold-py/", 1, 0, peer_path="/cold/"),

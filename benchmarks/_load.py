@@ -28,7 +28,18 @@ def load(url: str, path: str, *, connections: int, seconds: float, names: int = 
     if wrk is None:
         raise SystemExit("the benchmarks need wrk: apt-get install wrk")
     environment = {**os.environ, "BENCH_PATH": path, "BENCH_NAMES": str(names), "BENCH_RUN": uuid4().hex[:8]}
-    command = [wrk, "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "20s", "--latency", "-s", str(SCRIPT), url]
+    command = [
+        wrk,
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds:g}s",
+        "--timeout",
+        "20s",
+        "--latency",
+        "-s",
+        str(SCRIPT),
+        url,
+    ]
     text = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     line = next(line for line in text.splitlines() if line.startswith("RESULT"))
     duration, requests, errors, p50, p99 = (float(part) for part in line.split()[1:])

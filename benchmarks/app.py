@@ -1,7 +1,7 @@
 """perdure's side of the benchmarks: the same routes as peers/workerd.js, with a trusted Python supervisor.
 
-`/app/NAME`, `/init/NAME` (JavaScript app), `/app-py/NAME`, `/init-py/NAME` (its Python twin), `/cold`, `/cold-py`, `/c/NAME`,
-and `/burn/LANGUAGE/WAY`, a guest that burns a second of CPU.
+`/app/NAME`, `/init/NAME` (JavaScript app), `/app-py/NAME`, `/init-py/NAME` (its Python twin), `/cold`, `/cold-py`,
+`/c/NAME`, and `/burn/LANGUAGE/WAY`, a guest that burns a second of CPU.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from perdure import DurableObject, FacetOptions, Limits, Platform, Request, Response, WorkerCode, WorkerEntrypoint
+from perdure.api import WorkerStub
 
 AGENT_CODE = (Path(__file__).parent / "agent_code.js").read_text()
 AGENT_CODE_PY = """
@@ -38,7 +39,8 @@ export class App extends DurableObject {
     const way = new URL(request.url).pathname.split("/").at(-1);
     if (way === "code") for (;;) {}
     if (way === "regex") /(a+)+$/.test("a".repeat(40) + "b");
-    if (way === "sql") this.ctx.storage.sql.exec("with recursive c(x) as (select 1 union all select x+1 from c) select count(*) from c").one();
+    const endless = "with recursive c(x) as (select 1 union all select x+1 from c) select count(*) from c";
+    if (way === "sql") this.ctx.storage.sql.exec(endless).one();
     if (way === "calls") for (;;) this.ctx.storage.kv.get("nothing");
     return new Response("not burnt");
   }
@@ -56,7 +58,8 @@ class App(DurableObject):
         if way == "regex":
             re.match("(a+)+$", "a" * 40 + "b")
         if way == "sql":
-            self.ctx.storage.sql.exec("with recursive c(x) as (select 1 union all select x+1 from c) select count(*) from c").one()
+            endless = "with recursive c(x) as (select 1 union all select x+1 from c) select count(*) from c"
+            self.ctx.storage.sql.exec(endless).one()
         if way == "calls":
             while True: self.ctx.storage.kv.get("nothing")
         return Response("not burnt")
@@ -80,7 +83,7 @@ class AppRunner(DurableObject):
     def start_app(self) -> FacetOptions:
         return FacetOptions(cls=self.load_worker().get_durable_object_class("App"))
 
-    def load_worker(self):
+    def load_worker(self) -> WorkerStub:
         kv = self.ctx.storage.kv
         return self.env.LOADER.get(kv.get("codeId"), lambda: worker_code(kv.get("language"), kv.get("code")))
 

@@ -219,7 +219,9 @@ MACHINE_OR_REGISTRY = re.compile(
     r"(?<![\w.])/(?:wor[k]|roo[t]|home/[a-z]+|Users/[A-Za-z]+)/"
     r"|pypi[.]org|pythonhoste[d]|npmj[s][.](?:org|com)|deb[.]debian|/opt/pyp[i]|/opt/wheel[s]"
 )
-ADDRESS = re.compile(r'"resolve[d]"|https?://[^"\s]+[.](?:tgz|whl|tar[.]gz)|--(?:extra-)?index-ur[l]|--find-link[s]|file[:]//')
+ADDRESS = re.compile(
+    r'"resolve[d]"|https?://[^"\s]+[.](?:tgz|whl|tar[.]gz)|--(?:extra-)?index-ur[l]|--find-link[s]|file[:]//'
+)
 UNFINISHED = re.compile(r"\b(?:FIXM[E]|XX[X])\b|\bTOD[O]\b(?! \(?#\d+)")
 CODE_SUFFIXES = frozenset({".py", ".js", ".mjs", ".ts", ".toml", ".sh", ".html", ".css", ".wit"})
 

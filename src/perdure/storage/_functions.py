@@ -7,7 +7,7 @@ argument in another, in minutes at worst, so here they do it in linear time; `js
 
 They answer as SQLite does, except that a BLOB which is taken for text must be UTF-8, and one which is taken for JSON
 must be sound. A call of `instr` costs 0.2 µs more than SQLite's own, others 0.5 to 1.5 µs, those of JSON 2 to 4 µs.
-Effects: none.
+Effects: threads (one connection of its own in each, for what stays SQLite's).
 """
 
 from __future__ import annotations

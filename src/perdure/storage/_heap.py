@@ -3,7 +3,8 @@
 SQLite knows one bound, for the whole process. While statements of guests run it lies above what was in use when the
 first of them began, by so much for each of them. Without it 600 bytes of nested SELECTs, which SQLite multiplies while
 it prepares them and cannot be interrupted in, take all memory there is. Whoever allocates when the bound is reached
-gets SQLITE_NOMEM, and that is nearly always the one who allocates all the time. Costs 1 µs. Effects: process.
+gets SQLITE_NOMEM, and that is nearly always the one who allocates all the time. Costs 1 µs. Effects: process,
+threads.
 """
 
 from __future__ import annotations

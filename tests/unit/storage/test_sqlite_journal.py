@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -151,7 +152,12 @@ async def test_what_one_step_of_the_loop_appends_leaves_together(
     lease = journal.register(Incarnation("one"))
     batches: list[int] = []
     write = journal._write
-    monkeypatch.setattr(journal, "_write", lambda sent: batches.append(len(sent)) or write(sent))
+
+    def counted(sent: list[Any]) -> object:
+        batches.append(len(sent))
+        return write(sent)
+
+    monkeypatch.setattr(journal, "_write", counted)
     answered: list[asyncio.Future[Outcome]] = []
     for number in range(20):
         grant = journal.acquire(lease, ObjectKey("Counter", number.to_bytes(32, "big")))
