@@ -37,6 +37,8 @@ from perdure.workers import DynamicClass, KnownClass, WorkerRuntime
 
 _LOG: Final = logging.getLogger("perdure.objects")
 _SWEEP_S: Final = 1.0
+_SWEEP_ON_S: Final = 0.02  # the rest follows soon
+_EVICTED_AT_ONCE: Final = 16  # about 3 ms of the loop's time
 _NEW_ISOLATE_BYTES: Final = 2 * MIB  # assumed of an isolate until the next sweep has measured it
 
 Key = tuple[str, bytes]
@@ -224,19 +226,37 @@ class Directory:
     def _sweep(self) -> None:
         self._sweeper = None
         now_s = self._clock.monotonic_s()
+        evicted = self._evict_idle(now_s)
+        if evicted < _EVICTED_AT_ONCE:
+            self._reset_stuck(now_s)
+            self._make_room()
+            if self._store.is_compaction_due and self._compacting_idle is None:
+                self._compacting_idle = asyncio.ensure_future(self._compact_idle())
+        if (self._live or self._store.is_compaction_due) and not self._is_closed:
+            delay_s = _SWEEP_S if evicted < _EVICTED_AT_ONCE else _SWEEP_ON_S
+            self._sweeper = asyncio.get_running_loop().call_later(delay_s, self._sweep)
+
+    def _evict_idle(self, now_s: float) -> int:
+        """Evict what has been idle for long, but not so much at once that the loop stands still; how many it was."""
+        due: list[Actor] = []
+        for actor in self._live:  # least recently used first
+            if now_s - actor.last_used_s < IDLE_EVICTION_S or len(due) == _EVICTED_AT_ONCE:
+                break
+            if actor.is_idle:
+                due.append(actor)
+        for actor in due:
+            if actor.is_idle:
+                actor.evict()
+        return len(due)
+
+    def _reset_stuck(self, now_s: float) -> None:
+        """Reset objects whose writes the journal has not acknowledged for `OUTPUT_LOCK_TIMEOUT_S`."""
         for actor in list(self._live):
             held_since = actor.output.gate.oldest_lock_at()
             if held_since is not None and now_s - held_since > OUTPUT_LOCK_TIMEOUT_S:
                 actor.break_(
                     OverloadedError("Durable Object storage operation exceeded timeout which caused object to be reset")
                 )
-            elif now_s - actor.last_used_s >= IDLE_EVICTION_S and actor.is_idle:
-                actor.evict()
-        self._make_room()
-        if self._store.is_compaction_due and self._compacting_idle is None:
-            self._compacting_idle = asyncio.ensure_future(self._compact_idle())
-        if (self._live or self._store.is_compaction_due) and not self._is_closed:
-            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
 
     def _make_room(self, *, wanted_bytes: int = 0) -> None:
         """Keep isolates under their ceilings: idle ones go first, then those nobody waits for, oldest use first."""
