@@ -37,8 +37,8 @@ from perdure.workers import DynamicClass, KnownClass, WorkerRuntime
 
 _LOG: Final = logging.getLogger("perdure.objects")
 _SWEEP_S: Final = 1.0
-_SWEEP_ON_S: Final = 0.02  # the rest follows soon
-_EVICTED_AT_ONCE: Final = 16  # about 3 ms of the loop's time
+_SWEEP_ON_S: Final = 0.01  # the rest follows soon
+_EVICTED_AT_ONCE: Final = 4  # each closes a file and unlinks another, which takes the file system up to 2 ms
 _NEW_ISOLATE_BYTES: Final = 2 * MIB  # assumed of an isolate until the next sweep has measured it
 
 Key = tuple[str, bytes]
