@@ -57,6 +57,7 @@ class Children(Protocol):
 
     def slots(self) -> Sequence[Actor]: ...
     def any_live(self) -> bool: ...
+    def unclosed(self) -> Sequence[Actor]: ...
     def break_all(self, error: PerdureError) -> None: ...
 
 
@@ -263,8 +264,16 @@ class Actor:
             self._on_closed.append(callback)
 
     async def wait_closed(self) -> None:
-        """Until no connection of this slot is open."""
+        """Until no connection of this slot, or of a facet below it, is open."""
         await self._closed.wait()
+        if self.facets is not None:
+            for facet in self.facets.unclosed():
+                await facet.wait_closed()
+
+    @property
+    def is_closed(self) -> bool:
+        """True while this slot has no connection open."""
+        return self._closed.is_set()
 
     async def checkpoint(self) -> None:
         """Between two turns, move what was committed into the database file. Raises what broke the object."""

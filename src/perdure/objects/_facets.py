@@ -140,8 +140,12 @@ class FacetSlots:
         return list(self._slots.values())
 
     def any_live(self) -> bool:
-        """True while some facet is in memory."""
-        return any(actor.state is not State.COLD for actor in self._slots.values())
+        """True while some facet is in memory, or a turn of one that was reset still runs on a thread."""
+        return any(actor.state is not State.COLD for actor in self._slots.values()) or bool(self.unclosed())
+
+    def unclosed(self) -> Sequence[Actor]:
+        """Those whose files are open, the reset ones too: a successor of their parent waits for them."""
+        return [actor for actor in (*self._slots.values(), *self._closing.values()) if not actor.is_closed]
 
     def break_all(self, error: PerdureError) -> None:
         """The parent was reset: so are they."""
