@@ -5,24 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.conformance.flavours import FLAVOURS, GUESTS, TIME, Subject, Supervisor, classes
+from tests.conformance.flavours import FLAVOURS, GUESTS, TIME, Subject, Supervisor, Topic
+from tests.conformance.flavours import topic as topic_named
 
 from perdure.isolates import Isolates
 from perdure.testing import World
 
 
 @pytest.fixture
-def world(perdure_isolates: Isolates) -> Iterator[World]:
-    with World([*classes, Supervisor], isolates=perdure_isolates) as world:
+def topic(request: pytest.FixtureRequest) -> Topic:
+    """What the test module chose with `pytestmark = pytest.mark.subject(name)`."""
+    marker = request.node.get_closest_marker("subject")
+    return topic_named(None if marker is None else marker.args[0])
+
+
+@pytest.fixture
+def world(perdure_isolates: Isolates, topic: Topic) -> Iterator[World]:
+    with World([*topic.classes, Supervisor], isolates=perdure_isolates) as world:
         TIME.clock = world.clock
         yield world
 
 
 @pytest.fixture(params=FLAVOURS)
-def subject(request: pytest.FixtureRequest, world: World) -> Subject:
-    return Subject(world, request.param)
+def subject(request: pytest.FixtureRequest, world: World, topic: Topic) -> Subject:
+    return Subject(world, request.param, topic)
 
 
 @pytest.fixture(params=GUESTS)
-def guest(request: pytest.FixtureRequest, world: World) -> Subject:
-    return Subject(world, request.param)
+def guest(request: pytest.FixtureRequest, world: World, topic: Topic) -> Subject:
+    return Subject(world, request.param, topic)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from perdure.errors import GuestError
 from perdure.testing import World
 
 HERE = Path(__file__).parent
-SOURCES = {"python": (HERE / "subject.py").read_text(), "javascript": (HERE / "subject.js").read_text()}
 FLAVOURS = ("trusted", "python", "javascript")
 GUESTS = ("python", "javascript")
 
@@ -31,22 +31,43 @@ class Time:
 
 
 TIME = Time()
-classes: list[type[DurableObject]] = []
 
 
-def _trusted_subject() -> type[DurableObject]:
-    spec = importlib.util.spec_from_file_location("perdure_subject", HERE / "subject.py")
+@dataclass(frozen=True)
+class Topic:
+    """What the tests of one module ask of an object: `subject_<name>.py`, and the same in `subject_<name>.js`.
+
+    A test module says which it wants in one line, `pytestmark = pytest.mark.subject("alarms")`. The `.py` runs as
+    trusted code and as a guest. Both files export a class `Subject`.
+    """
+
+    name: str
+    sources: Mapping[str, str]
+    classes: Sequence[type[DurableObject]]
+
+    @property
+    def trusted(self) -> type[DurableObject]:
+        return next(kind for kind in self.classes if kind.__name__ == "Subject")
+
+
+@cache
+def topic(name: str | None) -> Topic:
+    """The topic of this name; None is the one that many test modules share."""
+    stem = "subject" if name is None else f"subject_{name}"
+    spec = importlib.util.spec_from_file_location(f"perdure_{stem}", HERE / f"{stem}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     vars(module)["time"] = TIME
-    classes[:] = [module.Subject, module.Another]
-    subject: type[DurableObject] = module.Subject
-    return subject
+    own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
+    sources = {"python": (HERE / f"{stem}.py").read_text(), "javascript": (HERE / f"{stem}.js").read_text()}
+    return Topic(name or "subject", sources, [kind for kind in own if issubclass(kind, DurableObject)])
 
 
-TrustedSubject = _trusted_subject()
+SOURCES = topic(None).sources
+TrustedSubject = topic(None).trusted
+classes = topic(None).classes
 
 
 def code_of(language: str, source: str, **options: Any) -> WorkerCode:
@@ -56,16 +77,16 @@ def code_of(language: str, source: str, **options: Any) -> WorkerCode:
 
 
 class Supervisor(DurableObject):
-    """Runs code as a facet; called as the language that it is in."""
+    """Runs a topic's code as a facet; called `<topic>.<language>`."""
 
     def __init__(self, ctx: Any, env: Any) -> None:
         super().__init__(ctx, env)
         self.stubs: dict[int, Stub] = {}
 
     def facet(self) -> Stub:
-        language = str(self.ctx.id.name)
-        load = lambda: code_of(language, SOURCES[language])  # noqa: E731
-        worker = self.env.LOADER.get("subject", load)
+        named, language = str(self.ctx.id.name).split(".")
+        source = topic(None if named == "subject" else named).sources[language]
+        worker = self.env.LOADER.get("subject", lambda: code_of(language, source))
         return self.ctx.facets.get("subject", lambda: FacetOptions(cls=worker.get_durable_object_class("Subject")))
 
     async def relay(self, generation: int, method: str, arguments: list[object]) -> object:
@@ -88,15 +109,23 @@ class Subject:
 
     world: World
     flavour: str
+    topic: Topic = field(default_factory=lambda: topic(None))
     generation: int = 0
     stub: Stub | None = field(default=None)
 
+    @property
+    def root(self) -> tuple[type[DurableObject], str]:
+        """The root object: itself, or its supervisor."""
+        if self.flavour == "trusted":
+            return self.topic.trusted, "it"
+        return Supervisor, f"{self.topic.name}.{self.flavour}"
+
     async def call(self, method: str, *arguments: Any) -> Any:
         if self.flavour != "trusted":
-            supervisor = self.world.get(Supervisor, self.flavour)
+            supervisor = self.world.get(*self.root)
             return await supervisor.relay(self.generation, method, list(arguments))
         if self.stub is None:
-            self.stub = (await self.world.namespace(TrustedSubject)).get_by_name("it")
+            self.stub = (await self.world.namespace(self.topic.trusted)).get_by_name("it")
         return await getattr(self.stub, method)(*arguments)
 
     def begin(self, method: str, *arguments: Any) -> asyncio.Task[Any]:
@@ -104,8 +133,7 @@ class Subject:
         return asyncio.ensure_future(self.call(method, *arguments))
 
     async def fetch(self, url: str) -> Response:
-        kind, name = (TrustedSubject, "it") if self.flavour == "trusted" else (Supervisor, self.flavour)
-        return await self.world.get(kind, name).fetch(url)
+        return await self.world.get(*self.root).fetch(url)
 
     def renew(self) -> None:
         """Use a fresh stub from now on."""
@@ -114,8 +142,7 @@ class Subject:
 
     async def evict(self) -> None:
         """Out of memory, as after ten quiet seconds."""
-        kind, name = (TrustedSubject, "it") if self.flavour == "trusted" else (Supervisor, self.flavour)
-        await self.world.evict(kind, name)
+        await self.world.evict(*self.root)
         self.renew()
 
     async def crash(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.conformance.flavours import Subject, Supervisor, failure, is_reset, type_name
+from tests.conformance.flavours import Subject, failure, is_reset, type_name
 
 
 def database_names(subject: Subject) -> list[str]:
@@ -174,7 +174,7 @@ async def test_calls_wait_for_a_slow_start_in_order(subject: Subject) -> None:
 
 
 async def test_case_75_supervisor_and_guest_share_no_data(guest: Subject) -> None:
-    supervisor = guest.world.get(Supervisor, guest.flavour)
+    supervisor = guest.world.get(*guest.root)
 
     await guest.call("put", "n", 1)
 
