@@ -98,10 +98,11 @@ class Directory:
         async def make_body(actor: Actor) -> Body:
             return self._trusted_body(actor, trusted.kind, trusted, {})
 
+        known = ObjectId(identity.hex(), name=name)
         return Actor(
-            identity=ObjectId(identity.hex(), name=name),
+            identity=known,
             label=f"{namespace}/{name or identity.hex()[:12]}",
-            root=lambda: self._store.root(*key),
+            root=lambda: self._store.root(*key, name=known.name),
             number=lambda: 0,
             parent=None,
             make_body=make_body,

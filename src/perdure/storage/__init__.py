@@ -11,6 +11,7 @@ from perdure.storage._journal import History as History
 from perdure.storage._journal import Incarnation as Incarnation
 from perdure.storage._journal import Journal as Journal
 from perdure.storage._journal import Lease as Lease
+from perdure.storage._journal import ListedObject as ListedObject
 from perdure.storage._journal import Outcome as Outcome
 from perdure.storage._journal import Snapshot as Snapshot
 from perdure.storage._journal import Verdict as Verdict

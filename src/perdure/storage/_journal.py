@@ -1,7 +1,8 @@
-"""Journal: the port behind which "durable" is decided. Seven methods, one contract suite for all implementations.
+"""Journal: the port behind which "durable" is decided. One contract suite for all implementations.
 
-A journal holds, per root object: who owns it, a chain of records since its files were last made durable, what those
-files looked like then, and the alarms of its databases. All of it changes together with the record that changed it.
+A journal holds, per root object: who owns it, its name, a chain of records since its files were last made durable,
+what those files looked like then, and the alarms of its databases. All of it changes together with the record that
+changed it. Older records may stay as history, until whoever archives them says that they are kept elsewhere.
 `append` returns at once; the other methods may wait for a disk or a network.
 Effects: none.
 """
@@ -58,6 +59,8 @@ class History:
     """What the journal holds of one object: the files' states, and the records they do not yet hold durably.
 
     `records` are those behind `forgotten` up to `head`, in order. The two digests close the chain at both ends.
+    `archived`: records up to here are gone; those between it and `forgotten` are history only. `name`: the object's,
+    if it was ever told.
     """
 
     forgotten: int
@@ -66,6 +69,8 @@ class History:
     head_digest: bytes
     records: tuple[bytes, ...]
     files: dict[Lineage, FileState]
+    archived: int = 0
+    name: str | None = None
 
 
 class AlarmChange(NamedTuple):
@@ -80,6 +85,21 @@ class DueAlarm(NamedTuple):
     at_ms: int
     key: ObjectKey
     number: int
+    name: str | None = None
+
+
+class ListedObject(NamedTuple):
+    """An object the journal knows: `created_ms` is of its first record, `alarm_at_ms` the earliest of its databases.
+
+    `is_deleted`: nothing of it is left but history.
+    """
+
+    key: ObjectKey
+    name: str | None
+    head: int
+    created_ms: int | None
+    alarm_at_ms: int | None
+    is_deleted: bool
 
 
 class Verdict(enum.Enum):
@@ -103,11 +123,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """One record on its way, with the alarms that change together with it, by database number."""
+    """One record on its way, with the alarms that change together with it, by database number.
+
+    `name`: the object's, to be kept; None when it is unknown or known to the journal already.
+    """
 
     grant: Grant
     record: Record
     alarms: dict[int, AlarmChange]
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +139,14 @@ class Snapshot:
     """Some of an object's databases as files that are durable now.
 
     `files` replaces the states of those it names; None: the file is gone. Records up to `forget_until` are in
-    nobody's way any more, and `digest` is that of the last of them.
+    nobody's way any more, and `digest` is that of the last of them. `keeps_history`: they stay until `archive`.
     """
 
     key: ObjectKey
     files: dict[Lineage, FileState | None]
     forget_until: int
     digest: bytes
+    keeps_history: bool = False
 
 
 class Journal(Protocol):
@@ -151,8 +176,25 @@ class Journal(Protocol):
         """Forget records whose pages are durable in files. Needs no grant: it follows from the records alone."""
         ...
 
+    def records(self, key: ObjectKey, *, after: int, bytes_max: int) -> list[bytes]:
+        """Records behind `after` that are still here, forgotten or not, in order: as many as `bytes_max` allows.
+
+        At least one if there is one.
+        """
+        ...
+
+    def archive(self, key: ObjectKey, *, until: int) -> None:
+        """Drop forgotten records up to `until`: they are kept elsewhere, durably, or nobody wants them."""
+        ...
+
     def release(self, grant: Grant) -> None:
         """End the grant: another may acquire the object without waiting for anything."""
+        ...
+
+    def objects(
+        self, *, namespace: str | None = None, after: ObjectKey | None = None, limit: int
+    ) -> list[ListedObject]:
+        """A page of the objects, of one namespace or all, in the order of their keys: those behind `after`."""
         ...
 
     def due_alarms(self, *, until_ms: int, limit: int) -> list[DueAlarm]:

@@ -64,9 +64,18 @@ class Commit:
 class RootLog:
     """The way of one root object's commits, and its facets', to the journal."""
 
-    def __init__(self, chain: RootChain[Commit], *, grant: Grant, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self,
+        chain: RootChain[Commit],
+        *,
+        grant: Grant,
+        journal: Journal,
+        clock: Clock,
+        name_to_tell: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self.chain = chain
         self.grant = grant
+        self._name_to_tell = name_to_tell
         self.error: StorageFailedError | None = None
         self._journal = journal
         self._clock = clock
@@ -150,7 +159,7 @@ class RootLog:
     def _send(self, record: Record) -> None:
         alarms, self._alarms = self._alarms, {}
         self._cause = ""
-        self._append = Append(self.grant, record, alarms)
+        self._append = Append(self.grant, record, alarms, self._name_to_tell())
         self._journal.append(self._append, self._settle)
 
     def _settle(self, outcome: Outcome) -> None:

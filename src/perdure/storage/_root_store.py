@@ -50,8 +50,12 @@ class RootContext:
 class RootStore:
     """See the module. `Store.root` makes it; it makes files and asks the journal when it is first used."""
 
-    def __init__(self, context: RootContext, key: ObjectKey, *, files_aside: asyncio.Lock | None = None) -> None:
+    def __init__(
+        self, context: RootContext, key: ObjectKey, *, name: str | None = None, files_aside: asyncio.Lock | None = None
+    ) -> None:
         self.key = key
+        self._name = name
+        self._name_in_journal: str | None = None
         self.files_aside = files_aside or asyncio.Lock()
         """Held while a thread works on files. A root that follows a broken one shares it: the files are the same."""
         self._context = context
@@ -67,6 +71,21 @@ class RootStore:
         self._openings = 0
 
     # ── state ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def name(self) -> str | None:
+        """The object's name, once somebody told it; after the first use also what the journal remembers."""
+        return self._name
+
+    def tell_name(self, name: str) -> None:
+        """Keep the object's name with its next commit, so that a cold alarm or a listing has it."""
+        if _is_storable(name):
+            self._name = name
+
+    def _name_to_tell(self) -> str | None:
+        """The name, when the journal does not have it yet."""
+        former, self._name_in_journal = self._name_in_journal, self._name
+        return None if self._name == former else self._name
 
     @property
     def log(self) -> RootLog:
@@ -357,7 +376,11 @@ class RootStore:
             chain.attach(number_of(lineage), lineage)
         for lineage, file in folded.files.items():
             chain.attach_replayed(number_of(lineage), lineage, is_deleted=file.is_deleted)
-        return RootLog(chain, grant=grant, journal=context.journal, clock=context.clock)
+        self._name_in_journal = history.name
+        self._name = self._name or history.name
+        return RootLog(
+            chain, grant=grant, journal=context.journal, clock=context.clock, name_to_tell=self._name_to_tell
+        )
 
     def _restore(self, number: int) -> None:
         """Bring one file to what the journal acknowledged, as after a crash; its siblings go on."""
@@ -410,6 +433,11 @@ class RootStore:
         if self._facets is not None:
             self._facet_number_last = self._facets.number_last
             self._facets = None
+
+
+def _is_storable(name: str) -> bool:
+    """Whether it is proper Unicode: a lone surrogate, which JavaScript allows, has no place in a table."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 @contextmanager

@@ -39,47 +39,35 @@ from perdure.storage._journal import (
     History,
     Incarnation,
     Lease,
+    ListedObject,
     Outcome,
     Snapshot,
     Verdict,
 )
+from perdure.storage._journal_schema import JOURNAL_PAGE_SIZE, prepare
 from perdure.storage._layout import Lineage, ObjectKey
 from perdure.storage._record import NO_DIGEST, digest_of, encode_record
 
-_FORMAT: Final = 1
-_APPLICATION_ID: Final = 0x7064_7572  # "pdur", for people who ask `file`
-_PAGE_SIZE: Final = 4096
 _SYNCHRONOUS: Final = "FULL"
 _BUSY_TIMEOUT_MS: Final = 5_000  # only a command line that reads the journal beside us can hold it
 
-_SCHEMA: Final = """
-CREATE TABLE node(n INTEGER PRIMARY KEY, incarnation_id TEXT NOT NULL UNIQUE, address TEXT NOT NULL) STRICT;
-CREATE TABLE object(
-    n INTEGER PRIMARY KEY, namespace TEXT NOT NULL, object_id BLOB NOT NULL,
-    epoch INTEGER NOT NULL, claim TEXT NOT NULL,
-    head INTEGER NOT NULL, head_digest BLOB NOT NULL, forgotten INTEGER NOT NULL, forgotten_digest BLOB NOT NULL,
-    UNIQUE (namespace, object_id)) STRICT;
-CREATE TABLE log(n INTEGER PRIMARY KEY, object INTEGER NOT NULL, sequence INTEGER NOT NULL, data BLOB NOT NULL) STRICT;
-CREATE UNIQUE INDEX log_chain ON log(object, sequence);
-CREATE TABLE file(
-    object INTEGER NOT NULL, lineage TEXT NOT NULL, size_bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL,
-    PRIMARY KEY (object, lineage)) STRICT, WITHOUT ROWID;
-CREATE TABLE alarm(
-    object INTEGER NOT NULL, number INTEGER NOT NULL, at_ms INTEGER NOT NULL,
-    PRIMARY KEY (object, number)) STRICT, WITHOUT ROWID;
-CREATE INDEX alarm_due ON alarm(at_ms);
-"""
-
 _FIND_OBJECT: Final = (
-    "SELECT n, epoch, head, head_digest, forgotten, forgotten_digest FROM object WHERE namespace = ? AND object_id = ?"
+    "SELECT n, epoch, head, head_digest, forgotten, forgotten_digest, archived, name FROM object "
+    "WHERE namespace = ? AND object_id = ?"
 )
 _ADD_OBJECT: Final = (
-    "INSERT INTO object(namespace, object_id, epoch, claim, head, head_digest, forgotten, forgotten_digest) "
-    "VALUES (?, ?, ?, ?, 0, ?, 0, ?) ON CONFLICT DO NOTHING"
+    "INSERT INTO object"
+    "(namespace, object_id, epoch, claim, head, head_digest, forgotten, forgotten_digest, created_ms) "
+    "VALUES (?, ?, ?, ?, 0, ?, 0, ?, ?) ON CONFLICT DO NOTHING"
 )
 _MOVE_HEAD: Final = (
     "UPDATE object SET head = ?1, head_digest = ?2, epoch = ?3, claim = ?4 "
     "WHERE namespace = ?5 AND object_id = ?6 AND head = ?1 - 1 AND epoch <= ?3 RETURNING n"
+)
+_LIST_OBJECTS: Final = (
+    "SELECT namespace, object_id, name, head, created_ms, (SELECT min(at_ms) FROM alarm WHERE object = object.n), "
+    "head = forgotten AND NOT EXISTS (SELECT 1 FROM file WHERE object = object.n) FROM object "
+    "WHERE (namespace, object_id) > (?1, ?2) AND (?3 IS NULL OR namespace = ?3) ORDER BY namespace, object_id LIMIT ?4"
 )
 _ADD_RECORD: Final = "INSERT INTO log(object, sequence, data) VALUES (?, ?, ?)"
 _SET_ALARM: Final = (
@@ -130,18 +118,24 @@ class SqliteJournal:
         self._reader_lock = threading.Lock()
         try:
             self._writer = self._connect()
-            _prepare(self._writer, path)
+            prepare(self._writer, path)
             self._reader = self._connect()
             self.was_stopped_cleanly: bool = not self._writer.execute("SELECT count(*) FROM node").get
             """Whether the process before this one unregistered, or there was none."""
-            self._bytes_kept: int = self._writer.execute("SELECT ifnull(sum(length(data)), 0) FROM log").get
+            self._bytes_kept: int
+            self._history_bytes: int
+            self._bytes_kept, self._history_bytes = self._writer.execute(
+                "SELECT ifnull(sum(length(data)) FILTER (WHERE sequence > forgotten), 0), "
+                "ifnull(sum(length(data)) FILTER (WHERE sequence <= forgotten), 0) "
+                "FROM log JOIN object ON object.n = log.object"
+            ).get
         except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
             raise DamagedDataError(
                 f"the journal `{path}` cannot be read: {error}. Restore it from a backup together with the objects"
             ) from error
         except apsw.Error as error:
             raise StorageFailedError(f"the journal `{path}` cannot be opened: {error}") from error
-        self._aside = AsideCheckpoint(self._connect, wal_bytes=checkpoint_bytes, page_size=_PAGE_SIZE)
+        self._aside = AsideCheckpoint(self._connect, wal_bytes=checkpoint_bytes, page_size=JOURNAL_PAGE_SIZE)
         self._aside.watch(self._writer)
         self._thread = threading.Thread(target=self._write_batches, name="perdure-journal", daemon=True)
         self._thread.start()
@@ -150,6 +144,11 @@ class SqliteJournal:
     def bytes_kept(self) -> int:
         """The records of all objects that are not forgotten."""
         return self._bytes_kept
+
+    @property
+    def history_bytes(self) -> int:
+        """The forgotten records of all objects that wait for `archive`."""
+        return self._history_bytes
 
     # ── the port ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -187,7 +186,7 @@ class SqliteJournal:
             row = reader.execute(_FIND_OBJECT, grant.key).fetchone()
             if row is None:
                 return _NO_HISTORY
-            number, _, head, head_digest, forgotten, forgotten_digest = row
+            number, _, head, head_digest, forgotten, forgotten_digest, archived, name = row
             records = reader.execute(
                 "SELECT data FROM log WHERE object = ? AND sequence > ? ORDER BY sequence", (number, forgotten)
             )
@@ -199,6 +198,8 @@ class SqliteJournal:
                 head_digest,
                 tuple([data for (data,) in records]),
                 {_lineage(text): FileState(size, modified) for text, size, modified in files},
+                archived,
+                name,
             )
 
     def append(self, append: Append, done: Callable[[Outcome], None]) -> None:
@@ -223,6 +224,24 @@ class SqliteJournal:
     def snapshot(self, snapshot: Snapshot) -> None:
         self._run_on_writer(lambda: self._forget(snapshot))
 
+    def records(self, key: ObjectKey, *, after: int, bytes_max: int) -> list[bytes]:
+        taken: list[bytes] = []
+        with self._reading(f"object `{key.object_id.hex()}`") as reader:
+            rows = reader.execute(
+                "SELECT data FROM log WHERE object = (SELECT n FROM object WHERE namespace = ? AND object_id = ?) "
+                "AND sequence > ? ORDER BY sequence",
+                (*key, after),
+            )
+            for (data,) in rows:
+                if taken and len(data) > bytes_max:
+                    break
+                taken.append(data)
+                bytes_max -= len(data)
+        return taken
+
+    def archive(self, key: ObjectKey, *, until: int) -> None:
+        self._run_on_writer(lambda: self._archive(key, until))
+
     def release(self, grant: Grant) -> None:
         owned = self._owned.get(grant.key)
         if owned is None or owned.grant.claim != grant.claim:
@@ -232,12 +251,23 @@ class SqliteJournal:
     def due_alarms(self, *, until_ms: int, limit: int) -> list[DueAlarm]:
         with self._reading("alarms") as reader:
             rows = reader.execute(
-                "SELECT at_ms, namespace, object_id, number FROM alarm JOIN object ON object.n = alarm.object "
+                "SELECT at_ms, namespace, object_id, number, name FROM alarm JOIN object ON object.n = alarm.object "
                 "WHERE at_ms <= ? ORDER BY at_ms, object.n, number LIMIT ?",
                 (until_ms, limit),
             )
             return [
-                DueAlarm(at_ms, ObjectKey(namespace, object_id), number) for at_ms, namespace, object_id, number in rows
+                DueAlarm(at_ms, ObjectKey(namespace, object_id), number, name)
+                for at_ms, namespace, object_id, number, name in rows
+            ]
+
+    def objects(
+        self, *, namespace: str | None = None, after: ObjectKey | None = None, limit: int
+    ) -> list[ListedObject]:
+        with self._reading("objects") as reader:
+            rows = reader.execute(_LIST_OBJECTS, (*(after or (namespace or "", b"")), namespace, limit))
+            return [
+                ListedObject(ObjectKey(namespace, object_id), name, head, created_ms, alarm_at_ms, bool(is_deleted))
+                for namespace, object_id, name, head, created_ms, alarm_at_ms, is_deleted in rows
             ]
 
     # ── beyond the port: one process's whole journal ─────────────────────────────────────────────────────────
@@ -334,13 +364,16 @@ class SqliteJournal:
             )
         digest = digest_of(data)
         if record.sequence == 1:
-            self._writer.execute(_ADD_OBJECT, (namespace, object_id, grant.epoch, grant.claim, NO_DIGEST, NO_DIGEST))
+            claimed = (namespace, object_id, grant.epoch, grant.claim)
+            self._writer.execute(_ADD_OBJECT, (*claimed, NO_DIGEST, NO_DIGEST, record.committed_at_ms))
         moved = self._writer.execute(
             _MOVE_HEAD, (record.sequence, digest, grant.epoch, grant.claim, namespace, object_id)
         ).fetchone()
         if moved is None:
             return self._refusal(append, digest, len(data))
         self._writer.execute(_ADD_RECORD, (moved[0], record.sequence, data))
+        if append.name is not None:
+            self._writer.execute("UPDATE object SET name = ? WHERE n = ?", (append.name, moved[0]))
         for number, alarm in append.alarms.items():
             if alarm.at_ms is None:
                 self._writer.execute("DELETE FROM alarm WHERE object = ? AND number = ?", (moved[0], number))
@@ -388,7 +421,7 @@ class SqliteJournal:
             row = self._writer.execute(_FIND_OBJECT, snapshot.key).fetchone()
             if row is None:
                 return
-            number, _, head, _, forgotten, _ = row
+            number, _, head, _, forgotten, *_ = row
             for lineage, state in snapshot.files.items():
                 text = _lineage_text(lineage)
                 if state is None:
@@ -402,18 +435,41 @@ class SqliteJournal:
                     )
             if not forgotten < snapshot.forget_until <= head:
                 return
-            gone = self._writer.execute(
-                "SELECT ifnull(sum(length(data)), 0) FROM log WHERE object = ? AND sequence <= ?",
-                (number, snapshot.forget_until),
-            ).get
-            self._writer.execute("DELETE FROM log WHERE object = ? AND sequence <= ?", (number, snapshot.forget_until))
+            forgets = self._log_bytes(number, forgotten, snapshot.forget_until)
             self._writer.execute(
                 "UPDATE object SET forgotten = ?, forgotten_digest = ? WHERE n = ?",
                 (snapshot.forget_until, snapshot.digest, number),
             )
-        self._bytes_kept -= gone
-        if snapshot.forget_until == head and None in snapshot.files.values():
+            archives = 0 if snapshot.keeps_history else self._drop_history(number, snapshot.forget_until)
+        self._bytes_kept -= forgets
+        self._history_bytes += forgets - archives
+        if snapshot.forget_until == head and None in snapshot.files.values() and not snapshot.keeps_history:
             self._emptied.add(snapshot.key)
+
+    def _archive(self, key: ObjectKey, until: int) -> None:
+        with self._writer:
+            row = self._writer.execute(_FIND_OBJECT, key).fetchone()
+            if row is None:
+                return
+            number, _, _, _, forgotten, _, archived, _ = row
+            if not archived < min(until, forgotten):
+                return
+            gone = self._drop_history(number, min(until, forgotten))
+        self._history_bytes -= gone
+
+    def _drop_history(self, number: int, until: int) -> int:
+        """Delete an object's log rows up to `until`; how many bytes they had."""
+        gone = self._log_bytes(number, 0, until)
+        self._writer.execute("DELETE FROM log WHERE object = ? AND sequence <= ?", (number, until))
+        self._writer.execute("UPDATE object SET archived = ? WHERE n = ?", (until, number))
+        return gone
+
+    def _log_bytes(self, number: int, after: int, until: int) -> int:
+        size: int = self._writer.execute(
+            "SELECT ifnull(sum(length(data)), 0) FROM log WHERE object = ? AND sequence > ? AND sequence <= ?",
+            (number, after, until),
+        ).get
+        return size
 
     def _sweep(self) -> None:
         """Take away the rows of objects of which nothing is left. Only at the end: nobody may own them."""
@@ -483,25 +539,6 @@ class SqliteJournal:
 
         self._queue.put(job)
         finished.result()
-
-
-def _prepare(connection: apsw.Connection, path: Path) -> None:
-    """Make the tables of a new journal; refuse a file that is none, or one of a later version."""
-    made_by, version = connection.pragma("application_id"), connection.pragma("user_version")
-    is_new = not connection.execute("SELECT count(*) FROM sqlite_schema").get
-    if is_new:
-        connection.pragma("page_size", _PAGE_SIZE)
-    elif made_by != _APPLICATION_ID or version != _FORMAT:
-        raise DamagedDataError(
-            f"`{path}` is no journal of this program: application id {made_by}, format {version} "
-            f"(expected {_APPLICATION_ID}, format {_FORMAT})"
-        )
-    connection.pragma("journal_mode", "wal")
-    if is_new:
-        with connection:
-            connection.execute(_SCHEMA)
-            connection.pragma("application_id", _APPLICATION_ID)
-            connection.pragma("user_version", _FORMAT)
 
 
 def _lineage_text(lineage: Lineage) -> str:

@@ -15,7 +15,7 @@ from perdure.errors import DataDirectoryError, StorageFailedError, UnavailableEr
 from perdure.limits import JOURNAL_BYTES_SOFT_MAX, STORAGE_THREADS
 from perdure.storage._directory_lock import DirectoryLock
 from perdure.storage._disk import Disk, SystemDisk
-from perdure.storage._journal import DueAlarm, Incarnation, Journal
+from perdure.storage._journal import DueAlarm, Incarnation, Journal, ListedObject
 from perdure.storage._layout import Layout, ObjectKey, wal_path
 from perdure.storage._root_store import RootContext, RootStore
 from perdure.storage._sqlite_journal import SqliteJournal
@@ -81,9 +81,10 @@ class Store:
         )
         return cls(context, journal, lock)
 
-    def root(self, namespace: str, object_id: bytes) -> RootStore:
+    def root(self, namespace: str, object_id: bytes, *, name: str | None = None) -> RootStore:
         """The files of one object. Cheap: files are made, or made whole, at the first `open_database`.
 
+        `name`: the object's, when the caller knows it; it is kept with the object's next commit.
         After its log broke, an object gets a new RootStore, whose files are what the journal acknowledged.
         """
         key = ObjectKey(namespace, object_id)
@@ -92,7 +93,9 @@ class Store:
             root = self._roots[key] = RootStore(self._context, key)
         elif root.is_broken:
             root.close()
-            root = self._roots[key] = RootStore(self._context, key, files_aside=root.files_aside)
+            root = self._roots[key] = RootStore(self._context, key, name=root.name, files_aside=root.files_aside)
+        if name is not None:
+            root.tell_name(name)
         return root
 
     def release(self, root: RootStore) -> None:
@@ -120,6 +123,12 @@ class Store:
     def due_alarms(self, *, until_ms: int, limit: int) -> list[DueAlarm]:
         """Alarms up to a time, the earliest first, of all objects whether in use or not."""
         return self._journal.due_alarms(until_ms=until_ms, limit=limit)
+
+    def objects(
+        self, *, namespace: str | None = None, after: ObjectKey | None = None, limit: int
+    ) -> list[ListedObject]:
+        """A page of the objects that ever committed, of one namespace or all, in the order of their keys."""
+        return self._journal.objects(namespace=namespace, after=after, limit=limit)
 
     async def close(self) -> None:
         """A clean stop: wait for what is on its way, make every file durable, leave plain SQLite files and no `-wal`.

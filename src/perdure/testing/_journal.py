@@ -19,6 +19,7 @@ from perdure.storage import (
     Incarnation,
     Journal,
     Lease,
+    ListedObject,
     ObjectKey,
     Outcome,
     Snapshot,
@@ -86,8 +87,19 @@ class HeldJournal:
     def snapshot(self, snapshot: Snapshot) -> None:
         self._journal.snapshot(snapshot)
 
+    def records(self, key: ObjectKey, *, after: int, bytes_max: int) -> list[bytes]:
+        return self._journal.records(key, after=after, bytes_max=bytes_max)
+
+    def archive(self, key: ObjectKey, *, until: int) -> None:
+        self._journal.archive(key, until=until)
+
     def release(self, grant: Grant) -> None:
         self._journal.release(grant)
+
+    def objects(
+        self, *, namespace: str | None = None, after: ObjectKey | None = None, limit: int
+    ) -> list[ListedObject]:
+        return self._journal.objects(namespace=namespace, after=after, limit=limit)
 
     def due_alarms(self, *, until_ms: int, limit: int) -> list[DueAlarm]:
         return self._journal.due_alarms(until_ms=until_ms, limit=limit)

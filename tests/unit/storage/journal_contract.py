@@ -27,6 +27,7 @@ from perdure.storage._layout import ObjectKey
 from perdure.storage._record import NO_DIGEST, Changed, Record, digest_of, encode_record
 
 KEYS = (ObjectKey("Counter", bytes(32)), ObjectKey("Counter", bytes(31) + b"\1"), ObjectKey("App", bytes(32)))
+NAMES = st.one_of(st.none(), st.text(max_size=3))
 ALARMS = st.dictionaries(st.integers(0, 2), st.one_of(st.none(), st.integers(1, 50)), max_size=2)
 
 
@@ -47,6 +48,9 @@ class Truth:
 
     records: list[bytes] = field(default_factory=list)
     forgotten: int = 0
+    archived: int = 0
+    name: str | None = None
+    created_ms: int | None = None
     alarms: dict[int, int] = field(default_factory=dict)
     files: dict[tuple[int, ...], FileState] = field(default_factory=dict)
     current: Owner | None = None
@@ -112,11 +116,11 @@ class JournalMachine(RuleBasedStateMachine):
         truth.current = owner
         return owner
 
-    @rule(owner=owners, body=st.binary(min_size=1, max_size=40), alarms=ALARMS)
-    def append(self, owner: Owner | None, body: bytes, alarms: dict[int, int | None]) -> None:
+    @rule(owner=owners, body=st.binary(min_size=1, max_size=40), alarms=ALARMS, name=NAMES)
+    def append(self, owner: Owner | None, body: bytes, alarms: dict[int, int | None], name: str | None) -> None:
         if owner is None:
             return
-        append = self.next_append(owner, owner.head + 1, body, alarms)
+        append = self.next_append(owner, owner.head + 1, body, alarms, name)
 
         outcome = self.appended(append)
 
@@ -142,21 +146,67 @@ class JournalMachine(RuleBasedStateMachine):
         if self.truth[owner.grant.key].current is owner:
             assert outcome.verdict is Verdict.ACKNOWLEDGED, "the answer to the same append changed"
 
-    @rule(owner=owners, part=st.floats(0, 1), lineage=st.sampled_from([(), (1,), (1, 3)]), size=st.integers(0, 99))
-    def snapshot(self, owner: Owner | None, part: float, lineage: tuple[int, ...], size: int) -> None:
+    @rule(
+        owner=owners,
+        part=st.floats(0, 1),
+        lineage=st.sampled_from([(), (1,), (1, 3)]),
+        size=st.integers(0, 99),
+        keeps_history=st.booleans(),
+    )
+    def snapshot(
+        self, owner: Owner | None, part: float, lineage: tuple[int, ...], size: int, *, keeps_history: bool
+    ) -> None:
         if owner is None:
             return
         truth = self.truth[owner.grant.key]
         until = round(len(truth.records) * part)
         digest = digest_of(truth.records[until - 1]) if until else NO_DIGEST
         state = FileState(size, size) if size else None
-        self.journal.snapshot(Snapshot(owner.grant.key, {lineage: state}, until, digest))
+        self.journal.snapshot(Snapshot(owner.grant.key, {lineage: state}, until, digest, keeps_history))
         if not truth.records:
             return
-        truth.forgotten = max(truth.forgotten, until)
+        if until > truth.forgotten:
+            truth.forgotten = until
+            truth.archived = truth.archived if keeps_history else until
         truth.files.pop(lineage, None)
         if state is not None:
             truth.files[lineage] = state
+
+    @rule(key=st.sampled_from(KEYS), until=st.integers(0, 30))
+    def archive(self, key: ObjectKey, until: int) -> None:
+        self.journal.archive(key, until=until)
+        truth = self.truth[key]
+        truth.archived = max(truth.archived, min(until, truth.forgotten))
+
+    @rule(key=st.sampled_from(KEYS), after=st.integers(0, 30), bytes_max=st.integers(0, 5_000))
+    def records(self, key: ObjectKey, after: int, bytes_max: int) -> None:
+        truth = self.truth[key]
+        expected = truth.records[max(after, truth.archived) :]
+        found = self.journal.records(key, after=after, bytes_max=bytes_max)
+        assert found == expected[: len(found)]
+        following = expected[len(found) :]
+        if following:
+            assert found, "a record larger than the bound must come alone"
+            assert sum(map(len, found)) + len(following[0]) > bytes_max
+        assert len(found) <= 1 or sum(map(len, found)) <= bytes_max
+
+    @rule(namespace=st.sampled_from([None, "App", "Counter", "Other"]), limit=st.integers(1, 3))
+    def objects(self, namespace: str | None, limit: int) -> None:
+        listed = []
+        page = self.journal.objects(namespace=namespace, limit=limit)
+        while page:
+            assert len(page) <= limit
+            listed += page
+            page = self.journal.objects(namespace=namespace, after=page[-1].key, limit=limit)
+        expected = [
+            (key, truth.name, len(truth.records), truth.created_ms, min(truth.alarms.values(), default=None))
+            for key, truth in sorted(self.truth.items())
+            if truth.records and namespace in {None, key.namespace}
+        ]
+        assert [entry[:5] for entry in listed] == expected
+        for entry in listed:
+            truth = self.truth[entry.key]
+            assert entry.is_deleted == (not truth.files and truth.forgotten == len(truth.records))
 
     @rule(owner=consumes(owners))
     def release(self, owner: Owner | None) -> None:
@@ -177,7 +227,8 @@ class JournalMachine(RuleBasedStateMachine):
             (at, key, number) for key, truth in self.truth.items() for number, at in truth.alarms.items() if at <= until
         ]
         assert [alarm.at_ms for alarm in due] == sorted(at for at, _, _ in expected)[:limit]
-        assert {tuple(alarm) for alarm in due} <= set(expected)
+        assert {alarm[:3] for alarm in due} <= set(expected)
+        assert all(alarm.name == self.truth[alarm.key].name for alarm in due)
 
     @invariant()
     def what_was_acknowledged_is_there(self) -> None:
@@ -187,22 +238,27 @@ class JournalMachine(RuleBasedStateMachine):
             history = self.journal.load(truth.current.grant)
             assert history.records == tuple(truth.records[truth.forgotten :]), "acknowledged records differ"
             assert (history.forgotten, history.head) == (truth.forgotten, len(truth.records))
+            assert (history.archived, history.name) == (truth.archived, truth.name)
             assert history.files == truth.files, key
             if truth.records:
                 assert history.head_digest == digest_of(truth.records[-1])
             if truth.forgotten:
                 assert history.forgotten_digest == digest_of(truth.records[truth.forgotten - 1])
 
-    def next_append(self, owner: Owner, sequence: int, body: bytes, alarms: dict[int, Any]) -> Append:
+    def next_append(
+        self, owner: Owner, sequence: int, body: bytes, alarms: dict[int, Any], name: str | None = None
+    ) -> Append:
         section = Changed((), False, 512, 1, {1: body.ljust(512, b"\0")})
-        record = Record(sequence, owner.digest, 1_700_000_000_000, "test", (section,))
-        return Append(owner.grant, record, {number: AlarmChange(at) for number, at in alarms.items()})
+        record = Record(sequence, owner.digest, 1_700_000_000_000 + sequence, "test", (section,))
+        return Append(owner.grant, record, {number: AlarmChange(at) for number, at in alarms.items()}, name)
 
     def acknowledged(self, owner: Owner, append: Append, outcome: Outcome) -> None:
         data = encode_record(append.record)
         assert (outcome.digest, outcome.size_bytes) == (digest_of(data), len(data))
         truth = self.truth[owner.grant.key]
         truth.records.append(data)
+        truth.created_ms = truth.created_ms or append.record.committed_at_ms
+        truth.name = truth.name if append.name is None else append.name
         owner.head, owner.digest, owner.last = append.record.sequence, outcome.digest, append
         for number, alarm in append.alarms.items():
             truth.alarms.pop(number, None)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 import threading
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from hypothesis import settings
 from tests.unit.storage.journal_contract import JournalMachine
@@ -14,9 +16,10 @@ from perdure.clock import SystemEntropy
 from perdure.errors import DamagedDataError, StorageFailedError
 from perdure.limits import JOURNAL_CHECKPOINT_BYTES
 from perdure.storage import _sqlite_journal
-from perdure.storage._journal import Append, Incarnation, Outcome, Verdict
+from perdure.storage._disk import FileState
+from perdure.storage._journal import Append, Grant, Incarnation, Outcome, Verdict
 from perdure.storage._layout import ObjectKey
-from perdure.storage._record import NO_DIGEST, Changed, Record
+from perdure.storage._record import NO_DIGEST, Changed, Record, decode_record
 from perdure.storage._sqlite_journal import SqliteJournal
 
 KEY = ObjectKey("Counter", bytes(32))
@@ -143,6 +146,43 @@ def test_journal_that_failed_answers_nothing_more(tmp_path: Path) -> None:
     with pytest.raises(StorageFailedError, match="the disk is gone"):
         journal.acquire(lease, KEY)
     journal.close()
+
+
+def test_journal_of_format_1_is_migrated(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).with_name("journal_v1.db"), tmp_path / "0.db")
+    journal = opened(tmp_path / "0.db")
+    lease = journal.register(Incarnation("two"))
+
+    grant = journal.acquire(lease, KEY)
+    assert isinstance(grant, Grant)
+    history = journal.load(grant)
+
+    assert (history.archived, history.forgotten, history.head, history.name) == (2, 2, 3, None)
+    assert [decode_record(data).sequence for data in history.records] == [3]
+    assert history.files == {(): FileState(4096, 7), (1,): FileState(8192, 8)}
+    listed = journal.objects(limit=10)
+    assert [(entry.key, entry.head, entry.created_ms) for entry in listed] == [
+        (ObjectKey("App", bytes(32)), 1, None),
+        (ObjectKey("App", bytes(31) + b"\1"), 2, None),
+        (KEY, 3, None),
+    ]
+    due = journal.due_alarms(until_ms=10_000, limit=10)
+    assert {(alarm.at_ms, alarm.key, alarm.name) for alarm in due} == {(1000, entry.key, None) for entry in listed}
+    named = Append(grant, record(4, history.head_digest), {}, "of format 1")
+    assert appended(journal, named).verdict is Verdict.ACKNOWLEDGED
+    assert journal.load(grant).name == "of format 1"
+    journal.close()
+    opened(tmp_path / "0.db").close()
+
+
+def test_journal_of_a_later_format_is_refused(tmp_path: Path) -> None:
+    opened(tmp_path / "0.db").close()
+    connection = apsw.Connection(str(tmp_path / "0.db"))
+    connection.pragma("user_version", 3)
+    connection.close()
+
+    with pytest.raises(DamagedDataError, match="format 3"):
+        opened(tmp_path / "0.db")
 
 
 async def test_what_one_step_of_the_loop_appends_leaves_together(

@@ -434,7 +434,7 @@ async def test_alarms_change_with_their_commit(tmp_path: Path) -> None:
     await crash(store)
 
     async with store_in(tmp_path) as again:
-        ((at_ms, key, number),) = again.due_alarms(until_ms=1000, limit=9)
+        ((at_ms, key, number, _),) = again.due_alarms(until_ms=1000, limit=9)
         assert (at_ms, key, number) == (400, (NAMESPACE, OBJECT_ID), 0)
 
 
@@ -442,3 +442,29 @@ async def test_alarms_change_with_their_commit(tmp_path: Path) -> None:
 async def test_nobody_else_may_look_into_a_data_directory_that_was_made_here(tmp_path: Path) -> None:
     async with store_in(tmp_path / "data"):
         assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+
+
+async def test_name_is_kept_with_the_next_commit(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    root = store.root(NAMESPACE, OBJECT_ID)
+    await put(root, "a", "1")
+    assert [entry.name for entry in store.objects(limit=9)] == [None]
+    store.root(NAMESPACE, OBJECT_ID, name="né 📦")
+    await put(root, "a", "2")
+    await crash(store)
+
+    async with store_in(tmp_path) as again:
+        (listed,) = again.objects(namespace=NAMESPACE, limit=9)
+        assert (listed.key, listed.name, listed.head, listed.is_deleted) == (root.key, "né 📦", 2, False)
+        cold = again.root(NAMESPACE, OBJECT_ID)
+        cold.open_database()
+        assert cold.name == "né 📦"
+
+
+async def test_name_that_is_no_unicode_is_not_kept(tmp_path: Path) -> None:
+    async with store_in(tmp_path) as store:
+        root = store.root(NAMESPACE, OBJECT_ID, name="\ud83d")
+        await put(root, "a", "1")
+
+        assert root.name is None
+        assert [entry.name for entry in store.objects(limit=9)] == [None]

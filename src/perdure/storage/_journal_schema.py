@@ -1,0 +1,74 @@
+"""The tables of the journal's file, and how a file of an earlier format becomes one of today's.
+
+An object's log rows up to `archived` are deleted, those up to `forgotten` are history only, the rest is what its files
+may lack. A format is never changed, only followed by another; each step runs in one transaction. Effects: disk.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from perdure.errors import DamagedDataError
+
+JOURNAL_PAGE_SIZE: Final = 4096
+_FORMAT: Final = 2
+_APPLICATION_ID: Final = 0x7064_7572  # "pdur", for people who ask `file`
+
+_SCHEMA: Final = """
+CREATE TABLE node(n INTEGER PRIMARY KEY, incarnation_id TEXT NOT NULL UNIQUE, address TEXT NOT NULL) STRICT;
+CREATE TABLE object(
+    n INTEGER PRIMARY KEY, namespace TEXT NOT NULL, object_id BLOB NOT NULL,
+    epoch INTEGER NOT NULL, claim TEXT NOT NULL,
+    head INTEGER NOT NULL, head_digest BLOB NOT NULL, forgotten INTEGER NOT NULL, forgotten_digest BLOB NOT NULL,
+    name TEXT, archived INTEGER NOT NULL DEFAULT 0, created_ms INTEGER,
+    UNIQUE (namespace, object_id)) STRICT;
+CREATE TABLE log(n INTEGER PRIMARY KEY, object INTEGER NOT NULL, sequence INTEGER NOT NULL, data BLOB NOT NULL) STRICT;
+CREATE UNIQUE INDEX log_chain ON log(object, sequence);
+CREATE TABLE file(
+    object INTEGER NOT NULL, lineage TEXT NOT NULL, size_bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL,
+    PRIMARY KEY (object, lineage)) STRICT, WITHOUT ROWID;
+CREATE TABLE alarm(
+    object INTEGER NOT NULL, number INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+    PRIMARY KEY (object, number)) STRICT, WITHOUT ROWID;
+CREATE INDEX alarm_due ON alarm(at_ms);
+"""
+
+_MIGRATIONS: Final = {
+    1: """
+    ALTER TABLE object ADD COLUMN name TEXT;
+    ALTER TABLE object ADD COLUMN archived INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE object ADD COLUMN created_ms INTEGER;
+    UPDATE object SET archived = forgotten;
+    """,
+}
+"""What makes a journal of the format after out of one of this format."""
+
+
+def prepare(connection: apsw.Connection, path: Path) -> None:
+    """Make the tables of a new journal, or bring those of an earlier format up to date.
+
+    Raises DamagedDataError for a file that is no journal, or of a format that is not known yet.
+    """
+    made_by, version = connection.pragma("application_id"), connection.pragma("user_version")
+    is_new = not connection.execute("SELECT count(*) FROM sqlite_schema").get
+    if is_new:
+        connection.pragma("page_size", JOURNAL_PAGE_SIZE)
+    elif made_by != _APPLICATION_ID or not 1 <= version <= _FORMAT:
+        raise DamagedDataError(
+            f"`{path}` is no journal of this program: application id {made_by}, format {version} "
+            f"(expected {_APPLICATION_ID}, format 1 to {_FORMAT})"
+        )
+    connection.pragma("journal_mode", "wal")
+    if is_new:
+        with connection:
+            connection.execute(_SCHEMA)
+            connection.pragma("application_id", _APPLICATION_ID)
+            connection.pragma("user_version", _FORMAT)
+        return
+    for former in range(version, _FORMAT):
+        with connection:
+            connection.execute(_MIGRATIONS[former])
+            connection.pragma("user_version", former + 1)
