@@ -95,6 +95,12 @@ class HttpMessageError(UsageError, TypeError):
     code = "http_message"
 
 
+class UnknownObjectError(UsageError):
+    """An object, facet or alarm that somebody asked for by name does not exist."""
+
+    code = "unknown_object"
+
+
 class DataDirectoryError(UsageError):
     """The data directory is in use by another process, or a file in it is not what we left there."""
 

@@ -106,6 +106,8 @@ BLOCK_CONCURRENCY_DEPTH_MAX: Final = 64
 OUTPUT_LOCK_TIMEOUT_S: Final = 30.0
 INPUT_QUEUE_MAX: Final = 1_000  # events waiting at one object's gate; one more is refused as overloaded
 LIVE_OBJECTS_MAX: Final = 20_000
+VISIT_ON_LOOP_S: Final = 0.5  # what an operator's query may hold up everybody, at a live object of trusted code
+VISIT_ASIDE_S: Final = 30.0  # and what it may take on a thread, where only its object waits
 
 # ── the server ───────────────────────────────────────────────────────────────────────────────────────────────
 DRAIN_S: Final = 30.0  # how long a stop waits for requests under way

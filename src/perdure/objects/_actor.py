@@ -8,9 +8,10 @@ what was written earlier is acknowledged by the journal; a broken slot stays bro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from perdure.api import ObjectId
 from perdure.clock import Clock
@@ -18,9 +19,12 @@ from perdure.errors import InternalError, ObjectResetError, OverloadedError, Per
 from perdure.limits import BLOCK_CONCURRENCY_TIMEOUT_S
 from perdure.objects._gate_drivers import InputDriver, OutputDriver
 from perdure.objects._lifecycle import Event, State, after
-from perdure.storage import Captured, Commit, Database, RootStore
+from perdure.storage import Captured, Commit, Database, HostTurn, RootStore
 from perdure.web import Request, Response
 from perdure.workers import shared_task
+
+Result = TypeVar("Result")
+_STEPS_OF_A_UNIT: Final = 10
 
 CURRENT: Final[ContextVar[Actor | None]] = ContextVar("perdure_current_actor", default=None)
 """The actor whose trusted code is running: what it sends waits for its own output gate."""
@@ -120,7 +124,7 @@ class Actor:
         self._body: Body | None = None
         self._database: Database | None = None
         self._root_store: RootStore | None = None
-        self._is_checkpointing = False
+        self._is_held_by_host = False
         self._starting: asyncio.Task[Body] | None = None
         self._on_closed: list[Callable[[], None]] = []
         self._closed: asyncio.Event = asyncio.Event()
@@ -236,7 +240,7 @@ class Actor:
             self._starting.cancel()  # Whoever waits hears now, however long the start callback would take.
         self._forget(self)
         self._keeper.stopped(self)
-        if not self._is_checkpointing and (body is None or not body.is_in_turn):
+        if not self._is_held_by_host and (body is None or not body.is_in_turn):
             self.turn_abandoned()
 
     def turn_abandoned(self) -> None:
@@ -277,21 +281,59 @@ class Actor:
 
     async def checkpoint(self) -> None:
         """Between two turns, move what was committed into the database file. Raises what broke the object."""
+        async with self._turn_of_the_host(inside=True):
+            if self._root_store is not None and self._database is not None:
+                await self._root_store.checkpoint(self.number, on_loop=self.is_used_on_loop)
+
+    async def visit(self, turn: HostTurn[Result], *, cause: str) -> Result:
+        """Run `turn` on the open database, between two turns and outside of critical sections.
+
+        Must not be cancelled. Raises what `turn` raises, and what breaks the object meanwhile.
+        """
+        async with self._turn_of_the_host(inside=False):
+            database, root = self.database, self.root
+            await _until_unit_ends(database, self.label)
+            try:
+                result, captured = turn(database) if self.is_used_on_loop else await root.turn_aside(turn, database)
+            except PerdureError as error:
+                if database.is_broken:
+                    self.break_(error)
+                raise
+            self._check_not_broken()
+            commit = None if captured is None else root.log.submit(captured, cause=cause)
+            if commit is not None:
+                self._track(commit)
+        if commit is not None:
+            await commit
+        return result
+
+    @asynccontextmanager
+    async def _turn_of_the_host(self, *, inside: bool) -> AsyncIterator[None]:
+        """While it lasts no turn runs; whoever breaks the object leaves the file to us until it ends."""
         self.in_flight += 1
         try:
-            await self.input.enter(inside=True)
-            self._is_checkpointing = True
+            await self.input.enter(inside=inside)
+            self._is_held_by_host = True
             try:
-                if self._root_store is not None and self._database is not None:
-                    await self._root_store.checkpoint(self.number, on_loop=self._body is None or self._body.is_trusted)
+                yield
             finally:
-                self._is_checkpointing = False
+                self._is_held_by_host = False
                 if self.error is None:
                     self.input.leave()
                 else:
                     self.turn_abandoned()
         finally:
             self.in_flight -= 1
+
+    @property
+    def is_used_on_loop(self) -> bool:
+        """True when its code may touch the database between any two steps of the loop, whoever holds the gate."""
+        return self._body is None or self._body.is_trusted
+
+    async def wait_started(self) -> None:
+        """Until a start that is under way has ended, well or not."""
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
 
     @property
     def is_idle(self) -> bool:
@@ -386,6 +428,15 @@ async def leave_caller() -> None:
     caller.end_turn()
     if not caller.output.gate.is_open:
         await caller.output.wait()
+
+
+async def _until_unit_ends(database: Database, label: str) -> None:
+    """What trusted code writes outside of a delivery ends with the loop's next step; a transaction may last."""
+    for _ in range(_STEPS_OF_A_UNIT):
+        if not database.in_unit:
+            return
+        await asyncio.sleep(0)
+    raise OverloadedError(f"`{label}` has a transaction open: try again when it has ended")
 
 
 def section_overdue() -> OverloadedError:

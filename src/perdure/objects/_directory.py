@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
 from perdure.api import DurableObjectClass, Env, ObjectId
@@ -32,7 +33,8 @@ from perdure.objects._lifecycle import State
 from perdure.objects._namespaces import Namespace
 from perdure.objects._sandboxed import SandboxedBody
 from perdure.objects._trusted import TrustedBody
-from perdure.storage import RootStore, Store
+from perdure.objects._visits import Visit, Visits
+from perdure.storage import Database, ObjectKey, RootStore, Store
 from perdure.workers import DynamicClass, KnownClass, WorkerRuntime
 
 _LOG: Final = logging.getLogger("perdure.objects")
@@ -42,6 +44,7 @@ _EVICTED_AT_ONCE: Final = 4  # each closes a file and unlinks another, which tak
 _NEW_ISOLATE_BYTES: Final = 2 * MIB  # assumed of an isolate until the next sweep has measured it
 
 Key = tuple[str, bytes]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Directory:
         self._compacting_idle: asyncio.Future[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._isolate_bytes = 0
+        self._visits = Visits(store, self, clock)
         self._is_closed = False
 
     # ── classes and slots ───────────────────────────────────────────────────────────────────────────────────
@@ -81,8 +85,7 @@ class Directory:
 
     def slot(self, namespace: str, identity: bytes, name: str | None) -> Actor:
         """The slot of one object; makes an empty one when there is none."""
-        if self._is_closed:
-            raise UsageError("the platform has been stopped")
+        self._check_open()
         key = (namespace, identity)
         actor = self._slots.get(key)
         if actor is None:
@@ -90,6 +93,10 @@ class Directory:
         elif name is not None and actor.identity.name is None:
             actor.identity.name = name
         return actor
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise UsageError("the platform has been stopped")
 
     def _make(self, key: Key, name: str | None) -> Actor:
         namespace, identity = key
@@ -193,6 +200,44 @@ class Directory:
         if not self._open[root]:
             del self._open[root]
             self._store.release(root)
+
+    # ── visits ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def visit(
+        self,
+        key: ObjectKey,
+        path: Sequence[str],
+        work: Callable[[Database], Result],
+        *,
+        cause: str,
+        may_write: bool = False,
+    ) -> Result:
+        """Work of the host on the database that facet names lead to, between turns; a cold object stays cold.
+
+        What is written is durable on return. Raises UnknownObjectError, FacetError, SqlInterruptedError, and what
+        `work` raises.
+        """
+        self._check_open()
+        return await self._visits.visit(Visit(key, path, cause, may_write), work)
+
+    async def delete(self, key: ObjectKey) -> None:
+        """Reset an object and delete it with all its facets. Raises UnknownObjectError."""
+        self._check_open()
+        await self._visits.delete(key)
+
+    async def delete_facet(self, key: ObjectKey, path: Sequence[str]) -> None:
+        """Reset a facet and delete it with all below it. Raises UnknownObjectError, FacetError."""
+        self._check_open()
+        await self._visits.delete_facet(key, path)
+
+    def slot_or_none(self, key: ObjectKey) -> Actor | None:
+        """The slot of a root object, if it has one."""
+        return self._slots.get(key)
+
+    @property
+    def users(self) -> Mapping[RootStore, AbstractSet[Actor]]:
+        """Who has a database of a root open, or is about to."""
+        return self._open
 
     # ── compaction ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -312,6 +357,7 @@ class Directory:
         self._is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
+        await self._visits.finish()
         actors = [*self._live, *(actor for actor in self._slots.values() if actor.state is State.STARTING)]
         for actor in sorted(actors, key=lambda actor: -actor.depth):
             if actor.is_idle:

@@ -59,6 +59,10 @@ class FacetSlots:
             actor = self._slots[name] = self._make(name, start)
         return actor
 
+    def slot_or_none(self, name: str) -> Actor | None:
+        """The slot of facet `name`, if it has one."""
+        return self._slots.get(name)
+
     def _make(self, name: str, start: StartFacet) -> Actor:
         parent = self._actor
         chosen: list[str | None] = [None]

@@ -18,6 +18,7 @@ from perdure.storage._journal import Verdict as Verdict
 from perdure.storage._layout import ObjectKey as ObjectKey
 from perdure.storage._root_log import Commit as Commit
 from perdure.storage._root_log import RootLog as RootLog
+from perdure.storage._root_store import HostTurn as HostTurn
 from perdure.storage._root_store import RootStore as RootStore
 from perdure.storage._store import Store as Store
 from perdure.storage._store import StoreOptions as StoreOptions

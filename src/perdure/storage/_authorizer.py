@@ -188,6 +188,12 @@ def _pragma(name: str | None, argument: str | None) -> str | None:
     return None if accepts(argument) else f"`PRAGMA {name}` does not take `{argument}` here"
 
 
+def _changed_setting(name: str | None, argument: str | None) -> str | None:
+    if argument is not None and name is not None and _PRAGMAS.get(name.lower()) is _boolean:
+        return f"`PRAGMA {name}` changes how the object's own statements work: it can only be asked for here"
+    return None
+
+
 def _transaction(begin_or_end: str | None, _second: str | None) -> str | None:
     return _TRANSACTION.format(begin_or_end)
 
@@ -230,7 +236,8 @@ class Authorizer:
     """SQLite's authorizer callback, and what it learned about the statement being prepared.
 
     `refusal` says why the last one was refused. `needs_unit`: it writes although SQLite calls it read-only.
-    `has_changed_meanings`: from now on a statement prepared earlier may have other columns.
+    `has_changed_meanings`: from now on a statement prepared earlier may have other columns. `keeps_settings`: pragmas
+    may ask for settings of the connection, not change them.
     """
 
     __slots__ = (
@@ -238,6 +245,7 @@ class Authorizer:
         "_reader_of_text",
         "has_changed_meanings",
         "is_guest",
+        "keeps_settings",
         "needs_unit",
         "query",
         "refusal",
@@ -245,6 +253,7 @@ class Authorizer:
 
     def __init__(self) -> None:
         self.is_guest = False
+        self.keeps_settings = False
         self.query = ""
         self.refusal = ""
         self.needs_unit = False
@@ -277,6 +286,8 @@ class Authorizer:
         refusal = f"`{_operation_name(operation)}` is not available" if check is None else check(first, second)
         if operation == apsw.SQLITE_ALTER_TABLE and renames_to_host_name(self.query):
             refusal = _HOST_NAME
+        if operation == apsw.SQLITE_PRAGMA and self.keeps_settings:
+            refusal = refusal or _changed_setting(first, second)
         if operation == apsw.SQLITE_FUNCTION and second is not None:
             refusal = refusal or self._refusal_of_patch(second)
         if refusal is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import apsw
 
@@ -37,6 +37,8 @@ from perdure.storage._sql import Sql
 from perdure.storage._template import APPLICATION_ID, PAGE_SIZE
 from perdure.storage._unit import Unit, damaged
 from perdure.wire import KvRange, SqlPage, SqlValue
+
+Result = TypeVar("Result")
 
 # The directory's lock is ours, so files need none; SQLite's default VFS walks a list of all open ones at each open.
 DEFAULT_VFS: Final = "unix-none"
@@ -141,13 +143,13 @@ class Database:
     it for good: every later operation raises the same error (`rollback` and `close` never do).
     """
 
-    __slots__ = ("_connection", "_host", "_kv", "_sql", "_tail", "_unit")
+    __slots__ = ("_authorizer", "_connection", "_host", "_kv", "_sql", "_tail", "_unit")
 
     def __init__(self, connection: apsw.Connection, *, path: Path, tail: CommitTail) -> None:
         self._connection = connection
         self._tail = tail
         self._unit = Unit(connection, path=path)
-        authorizer = Authorizer()
+        authorizer = self._authorizer = Authorizer()
         connection.authorizer = authorizer
         connection.set_progress_handler(self._unit.is_overdue, SQL_DEADLINE_STEPS)
         self._host = connection.cursor()
@@ -257,6 +259,25 @@ class Database:
         """Undo what the turn wrote, and close its cursors."""
         self._sql.discard()
         self._unit.rollback()
+
+    def host_turn(
+        self, work: Callable[[Database], Result], *, deadline: Callable[[], bool], may_write: bool
+    ) -> tuple[Result, Captured | None]:
+        """A turn of the host's between two of the object's: its result, and the pages it changed.
+
+        What `work` wrote is committed when it returns and undone when it raises. It may read the guest's SQL and change
+        no setting of the connection; unless it `may_write`, what writes is refused with SqlError.
+        """
+        assert not self.in_unit, "a turn of the host begins between two units"
+        unit, before = self._unit, self._unit.deadline
+        unit.deadline, unit.is_read_only, self._authorizer.keeps_settings = deadline, not may_write, True
+        try:
+            return work(self), self.commit()
+        except BaseException:
+            unit.rollback()  # Not `self.rollback`: cursors of the object's own were buffered before, and stay.
+            raise
+        finally:
+            unit.deadline, unit.is_read_only, self._authorizer.keeps_settings = before, False, False
 
     # ── the file ─────────────────────────────────────────────────────────────────────────────────────────────
 

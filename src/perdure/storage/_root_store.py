@@ -7,7 +7,7 @@ an object is used. Lives on the event loop, except where a method says otherwise
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +18,9 @@ from typing import TypeVar
 import apsw
 
 from perdure.clock import Clock
-from perdure.errors import DataDirectoryError, InternalError, ObjectResetError, StorageFailedError
+from perdure.errors import DataDirectoryError, FacetError, InternalError, ObjectResetError, StorageFailedError
 from perdure.limits import COMPACTION_LOG_BYTES_MAX, COMPACTION_LOG_BYTES_MIN
+from perdure.storage._capture import Captured
 from perdure.storage._database import Database, open_connection
 from perdure.storage._disk import Disk, FileState
 from perdure.storage._facet_index import FacetIndex
@@ -31,6 +32,8 @@ from perdure.storage._root_log import Commit, RootLog
 from perdure.storage._template import PAGE_SIZE, new_database
 
 Result = TypeVar("Result")
+HostTurn = Callable[[Database], tuple[Result, Captured | None]]
+"""A turn of the host in a database, as `Database.host_turn` makes it: its result, and what it changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +194,57 @@ class RootStore:
             self._unlink(chain.lineage(number))
         elif not chain.has_log(number):
             self._context.disk.unlink(wal_path(self._context.layout.database(self.key, chain.lineage(number))))
+
+    # ── visits ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def exists(self) -> bool:
+        """Whether something was ever committed to the object, and it is not deleted."""
+        return self.log.chain.is_born(0)
+
+    def find(self, path: Sequence[str]) -> int:
+        """The number of the database that facet names lead to, from the root's child down; `()` is the root's own.
+
+        The caller holds `files_aside`. Raises FacetError when a name leads nowhere.
+        """
+        number = 0
+        was_open = 0 in self._databases
+        try:
+            for name in path:
+                names = self.facet_numbers(number)
+                if name not in names:
+                    there = ", ".join(f"`{known}`" for known in sorted(names)[:20]) or "none"
+                    raise FacetError(f"there is no facet `{name}` here; there are: {there}")
+                number = names[name]
+        finally:
+            if path and not was_open:
+                self.close_database(0)
+        return number
+
+    async def visit(
+        self, number: int, turn: HostTurn[Result], *, aside: bool, cause: str
+    ) -> tuple[Result, Commit | None]:
+        """Open a database that nobody has open, run `turn` on it, and close it. `aside`: on a worker thread.
+
+        The caller holds `files_aside`, so that nobody opens it meanwhile, and knows that the database exists.
+        """
+        opening = self._opening(number)
+        self._openings += 1
+        try:
+            loop = asyncio.get_running_loop()
+            database = await loop.run_in_executor(self._context.executor, opening) if aside else opening()
+            try:
+                result, captured = await self.turn_aside(turn, database) if aside else turn(database)
+                return result, None if captured is None else self.log.submit(captured, cause=cause)
+            finally:
+                self._databases[number] = database
+                self.close_database(number)
+        finally:
+            self._openings -= 1
+
+    async def turn_aside(self, turn: HostTurn[Result], database: Database) -> tuple[Result, Captured | None]:
+        """Run `turn` on a worker thread. The caller keeps everybody else from the database, and is not cancelled."""
+        return await asyncio.get_running_loop().run_in_executor(self._context.executor, turn, database)
 
     def close(self) -> None:
         """Close all databases. Nothing is waited for: commits on their way stay on their way."""

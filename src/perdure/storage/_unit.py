@@ -35,10 +35,20 @@ class Unit:
 
     `deadline` is asked while statements run; when it says True the statement is interrupted. What runs under a
     deadline is also interrupted when temporary files leave too little of the disk. `failure` is what every operation
-    raises from now on, or None. The caller of `open` has called `check`.
+    raises from now on, or None. While `is_read_only` it cannot be opened. The caller of `open` has called `check`.
     """
 
-    __slots__ = ("_connection", "_free_bytes", "_is_disk_short", "_looks", "_path", "deadline", "failure", "is_open")
+    __slots__ = (
+        "_connection",
+        "_free_bytes",
+        "_is_disk_short",
+        "_looks",
+        "_path",
+        "deadline",
+        "failure",
+        "is_open",
+        "is_read_only",
+    )
 
     def __init__(
         self, connection: apsw.Connection, *, path: Path, free_bytes: Callable[[], int] = free_temporary_bytes
@@ -51,6 +61,7 @@ class Unit:
         self.deadline: Callable[[], bool] | None = None
         self.failure: PerdureError | None = None
         self.is_open = False
+        self.is_read_only = False
 
     def check(self) -> None:
         """Raises what broke the database, if something did."""
@@ -71,6 +82,8 @@ class Unit:
         """Begin, unless it is open already."""
         if self.is_open:
             return
+        if self.is_read_only:
+            raise SqlError("this statement writes, and only reading was asked for", sqlite_code="SQLITE_READONLY")
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except apsw.Error as error:
