@@ -109,5 +109,19 @@ LIVE_OBJECTS_MAX: Final = 20_000
 VISIT_ON_LOOP_S: Final = 0.5  # what an operator's query may hold up everybody, at a live object of trusted code
 VISIT_ASIDE_S: Final = 30.0  # and what it may take on a thread, where only its object waits
 
+# ── alarms (spec 3.9) ────────────────────────────────────────────────────────────────────────────────────────
+ALARM_RETRIES_MAX: Final = 6  # counted failures that are followed by another attempt
+ALARM_RETRY_MS: Final = 2_000  # before the first of them; each later delay is twice the one before
+ALARM_RETRY_EXPONENT_MAX: Final = 9  # 17 minutes, for failures that are not counted and so never end
+ALARM_JITTER: Final = 0.25  # up to this much of a delay comes on top, so that those that failed together part
+ALARM_RUN_S_MAX: Final = 15 * 60.0  # of wall time, for one run of a handler; then its object is reset
+ALARM_MS_MAX: Final = 253_402_300_799_999  # the last millisecond of the year 9999, after which Python has no dates
+ALARMS_STARTING_MAX: Final = 32  # in their first second: after a long stop everything is overdue at once
+ALARM_STARTING_S: Final = 1.0  # a handler that runs longer waits for something, and is in nobody's way
+ALARMS_RUNNING_MAX: Final = 1_024  # each holds its object in memory
+ALARMS_MISSED_KEPT_MAX: Final = 10_000  # alarms whose uncounted failures are remembered, for the next delay
+ALARM_LOOK_S_MAX: Final = 30.0  # between two looks at the wall clock, which may jump
+ALARM_CLASS_MISSING_MS: Final = 300_000  # until the next look at an alarm whose class is not defined
+
 # ── the server ───────────────────────────────────────────────────────────────────────────────────────────────
 DRAIN_S: Final = 30.0  # how long a stop waits for requests under way

@@ -14,6 +14,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from perdure.errors import StorageFailedError
+from perdure.storage._journal import AlarmChange
 
 _WAL_HEADER_BYTES: Final = 32
 _SALTS: Final = slice(16, 24)
@@ -23,12 +24,16 @@ _FRAMES_READ_AHEAD: Final = 4  # one read serves most commits; a longer one is r
 
 
 class Captured(NamedTuple):
-    """What one commit of one database changed: the last image of each page, and how many pages there are now."""
+    """What one commit of one database changed: the last image of each page, and how many pages there are now.
+
+    `alarm`: what became of the database's alarm, when the commit touched it.
+    """
 
     number: int
     page_size: int
     database_pages: int
     pages: dict[int, bytes]
+    alarm: AlarmChange | None = None
 
 
 class WalTail:

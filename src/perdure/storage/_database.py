@@ -28,6 +28,7 @@ from perdure.limits import (
     SQL_TRIGGER_DEPTH_MAX,
     SQL_VARIABLES_MAX,
 )
+from perdure.storage._alarm import Alarm
 from perdure.storage._authorizer import MODULES, Authorizer
 from perdure.storage._capture import Captured, WalTail
 from perdure.storage._functions import override_functions
@@ -143,7 +144,7 @@ class Database:
     it for good: every later operation raises the same error (`rollback` and `close` never do).
     """
 
-    __slots__ = ("_authorizer", "_connection", "_host", "_kv", "_sql", "_tail", "_unit")
+    __slots__ = ("_authorizer", "_connection", "_host", "_kv", "_sql", "_tail", "_unit", "alarm")
 
     def __init__(self, connection: apsw.Connection, *, path: Path, tail: CommitTail) -> None:
         self._connection = connection
@@ -156,6 +157,8 @@ class Database:
         self._host.exec_trace = self._before_host_statement
         self._sql = Sql(connection, self._unit, authorizer)
         self._kv = Kv(connection, self._unit)
+        self.alarm: Final = Alarm(self)
+        """When its object wants to be woken."""
 
     @classmethod
     def open(cls, path: Path, *, number: int, vfs: str = DEFAULT_VFS) -> Database:
@@ -249,16 +252,20 @@ class Database:
         self._unit.check()
         if not self._unit.is_open:
             return None
+        alarm = self.alarm.change_or_none()
         self._unit.commit()
+        self.alarm.settled()
         try:
-            return self._tail.read_or_none()
+            captured = self._tail.read_or_none()
         except StorageFailedError as error:
             raise self._unit.break_(error) from error
+        return captured if captured is None or alarm is None else captured._replace(alarm=alarm)
 
     def rollback(self) -> None:
         """Undo what the turn wrote, and close its cursors."""
         self._sql.discard()
         self._unit.rollback()
+        self.alarm.settled()
 
     def host_turn(
         self, work: Callable[[Database], Result], *, deadline: Callable[[], bool], may_write: bool

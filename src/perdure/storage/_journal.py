@@ -10,7 +10,7 @@ Effects: none.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -80,12 +80,16 @@ class AlarmChange(NamedTuple):
 
 
 class DueAlarm(NamedTuple):
-    """An alarm of one database."""
+    """An alarm of one database: the entry of the index, which changes together with the database.
+
+    `look_ms`: when to look at it; `at_ms` unless it was postponed.
+    """
 
     at_ms: int
     key: ObjectKey
     number: int
-    name: str | None = None
+    name: str | None
+    look_ms: int
 
 
 class ListedObject(NamedTuple):
@@ -197,6 +201,14 @@ class Journal(Protocol):
         """A page of the objects, of one namespace or all, in the order of their keys: those behind `after`."""
         ...
 
-    def due_alarms(self, *, until_ms: int, limit: int) -> list[DueAlarm]:
-        """Alarms up to a time, the earliest first."""
+    def due_alarms(self, *, until_ms: int, limit: int, after: DueAlarm | None = None) -> list[DueAlarm]:
+        """A page of the alarms to look at up to a time, the earliest first: those behind `after`."""
+        ...
+
+    def postpone_alarms(self, alarms: Sequence[tuple[DueAlarm, int]]) -> None:
+        """Look at these at another time, each at its own. One that its database has set anew stays as it is."""
+        ...
+
+    def hurry_alarms(self, *, namespace: str | None = None) -> None:
+        """Take back every postponement, of one namespace or all."""
         ...

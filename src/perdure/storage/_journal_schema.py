@@ -1,7 +1,8 @@
 """The tables of the journal's file, and how a file of an earlier format becomes one of today's.
 
 An object's log rows up to `archived` are deleted, those up to `forgotten` are history only, the rest is what its files
-may lack. A format is never changed, only followed by another; each step runs in one transaction. Effects: disk.
+may lack. An alarm is looked at when `look_ms` has come, which is `at_ms` unless it was postponed. A format is never
+changed, only followed by another; each step runs in one transaction. Effects: disk.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ CREATE TABLE file(
     object INTEGER NOT NULL, lineage TEXT NOT NULL, size_bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL,
     PRIMARY KEY (object, lineage)) STRICT, WITHOUT ROWID;
 CREATE TABLE alarm(
-    object INTEGER NOT NULL, number INTEGER NOT NULL, at_ms INTEGER NOT NULL,
+    object INTEGER NOT NULL, number INTEGER NOT NULL, at_ms INTEGER NOT NULL, look_ms INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (object, number)) STRICT, WITHOUT ROWID;
-CREATE INDEX alarm_due ON alarm(at_ms);
+CREATE INDEX alarm_due ON alarm(look_ms);
+CREATE INDEX alarm_postponed ON alarm(object) WHERE look_ms <> at_ms;
 """
 
 _MIGRATIONS: Final = {
@@ -42,6 +44,11 @@ _MIGRATIONS: Final = {
     ALTER TABLE object ADD COLUMN archived INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE object ADD COLUMN created_ms INTEGER;
     UPDATE object SET archived = forgotten;
+    ALTER TABLE alarm ADD COLUMN look_ms INTEGER NOT NULL DEFAULT 0;
+    UPDATE alarm SET look_ms = at_ms;
+    DROP INDEX alarm_due;
+    CREATE INDEX alarm_due ON alarm(look_ms);
+    CREATE INDEX alarm_postponed ON alarm(object) WHERE look_ms <> at_ms;
     """,
 }
 """What makes a journal of the format after out of one of this format."""

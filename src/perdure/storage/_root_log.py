@@ -72,10 +72,12 @@ class RootLog:
         journal: Journal,
         clock: Clock,
         name_to_tell: Callable[[], str | None] = lambda: None,
+        alarm_set: Callable[[int], object] = lambda at_ms: None,
     ) -> None:
         self.chain = chain
         self.grant = grant
         self._name_to_tell = name_to_tell
+        self._alarm_set = alarm_set
         self.error: StorageFailedError | None = None
         self._journal = journal
         self._clock = clock
@@ -85,15 +87,15 @@ class RootLog:
         self._append: Append | None = None
         self._observers: list[Commit] = []
 
-    def submit(self, captured: Captured, *, cause: str = "", alarm: AlarmChange | None = None) -> Commit:
-        """Put a commit on its way; returns at once. `alarm`: the database's alarm changed with this commit."""
+    def submit(self, captured: Captured, *, cause: str = "") -> Commit:
+        """Put a commit on its way, with what it says of the database's alarm; returns at once."""
         commit = Commit()
         if self.error is not None:
             commit.settle(self.error)
             return commit
         self.chain.commit(captured, commit)
-        if alarm is not None:
-            self._alarms[captured.number] = alarm
+        if captured.alarm is not None:
+            self._alarms[captured.number] = captured.alarm
         self._go_on(cause)
         return commit
 
@@ -162,11 +164,19 @@ class RootLog:
         self._append = Append(self.grant, record, alarms, self._name_to_tell())
         self._journal.append(self._append, self._settle)
 
+    def _tell_alarms(self) -> None:
+        """The index holds what the acknowledged record brought: say so before the next one takes its place."""
+        assert self._append is not None
+        for alarm in self._append.alarms.values():
+            if alarm.at_ms is not None:
+                self._alarm_set(alarm.at_ms)
+
     def _settle(self, outcome: Outcome) -> None:
         if self.error is not None:
             return
         match outcome.verdict:
             case Verdict.ACKNOWLEDGED:
+                self._tell_alarms()
                 released = self.chain.acknowledge(digest=outcome.digest, size_bytes=outcome.size_bytes)
                 # First the next record, so that the disk never waits for whoever was released.
                 self._send_next()

@@ -48,6 +48,8 @@ class RootContext:
     executor: Executor
     vfs: str
     adopt_changed_files: bool
+    alarm_set: Callable[[int], object] = lambda at_ms: None
+    """Told the time of each alarm that the journal has acknowledged."""
 
 
 class RootStore:
@@ -433,7 +435,12 @@ class RootStore:
         self._name_in_journal = history.name
         self._name = self._name or history.name
         return RootLog(
-            chain, grant=grant, journal=context.journal, clock=context.clock, name_to_tell=self._name_to_tell
+            chain,
+            grant=grant,
+            journal=context.journal,
+            clock=context.clock,
+            alarm_set=context.alarm_set,
+            name_to_tell=self._name_to_tell,
         )
 
     def _restore(self, number: int) -> None:

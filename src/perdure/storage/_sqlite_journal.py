@@ -13,7 +13,7 @@ import asyncio
 import math
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,8 +71,22 @@ _LIST_OBJECTS: Final = (
 )
 _ADD_RECORD: Final = "INSERT INTO log(object, sequence, data) VALUES (?, ?, ?)"
 _SET_ALARM: Final = (
-    "INSERT INTO alarm(object, number, at_ms) VALUES (?, ?, ?) "
-    "ON CONFLICT (object, number) DO UPDATE SET at_ms = excluded.at_ms"
+    "INSERT INTO alarm(object, number, at_ms, look_ms) VALUES (?1, ?2, ?3, ?3) "
+    "ON CONFLICT (object, number) DO UPDATE SET at_ms = excluded.at_ms, look_ms = excluded.look_ms"
+)
+_DUE_ALARMS: Final = (
+    "SELECT at_ms, namespace, object_id, number, name, look_ms FROM alarm JOIN object ON object.n = alarm.object "
+    "WHERE look_ms <= ?1 AND (look_ms, object, number) > "
+    "(?2, ifnull((SELECT n FROM object WHERE namespace = ?3 AND object_id = ?4), 0), ?5) "
+    "ORDER BY look_ms, object, number LIMIT ?6"
+)
+_POSTPONE_ALARM: Final = (
+    "UPDATE alarm SET look_ms = ?1 WHERE object = (SELECT n FROM object WHERE namespace = ?2 AND object_id = ?3) "
+    "AND number = ?4 AND at_ms = ?5 AND look_ms = ?6"
+)
+_HURRY_ALARMS: Final = (
+    "UPDATE alarm SET look_ms = at_ms WHERE look_ms <> at_ms "
+    "AND (?1 IS NULL OR (SELECT namespace FROM object WHERE n = alarm.object) = ?1)"
 )
 _NO_HISTORY: Final = History(0, NO_DIGEST, 0, NO_DIGEST, (), {})
 
@@ -248,17 +262,32 @@ class SqliteJournal:
             return
         del self._owned[grant.key]
 
-    def due_alarms(self, *, until_ms: int, limit: int) -> list[DueAlarm]:
+    def due_alarms(self, *, until_ms: int, limit: int, after: DueAlarm | None = None) -> list[DueAlarm]:
+        last = (-1, "", b"", 0) if after is None else (after.look_ms, *after.key, after.number)
         with self._reading("alarms") as reader:
-            rows = reader.execute(
-                "SELECT at_ms, namespace, object_id, number, name FROM alarm JOIN object ON object.n = alarm.object "
-                "WHERE at_ms <= ? ORDER BY at_ms, object.n, number LIMIT ?",
-                (until_ms, limit),
-            )
             return [
-                DueAlarm(at_ms, ObjectKey(namespace, object_id), number, name)
-                for at_ms, namespace, object_id, number, name in rows
+                DueAlarm(at_ms, ObjectKey(namespace, object_id), number, name, look_ms)
+                for at_ms, namespace, object_id, number, name, look_ms in reader.execute(
+                    _DUE_ALARMS, (until_ms, *last, limit)
+                )
             ]
+
+    def postpone_alarms(self, alarms: Sequence[tuple[DueAlarm, int]]) -> None:
+        def postpone() -> None:
+            with self._writer:
+                self._writer.executemany(
+                    _POSTPONE_ALARM,
+                    [(until_ms, *alarm.key, alarm.number, alarm.at_ms, alarm.look_ms) for alarm, until_ms in alarms],
+                )
+
+        self._run_on_writer(postpone)
+
+    def hurry_alarms(self, *, namespace: str | None = None) -> None:
+        def hurry() -> None:
+            with self._writer:
+                self._writer.execute(_HURRY_ALARMS, (namespace,))
+
+        self._run_on_writer(hurry)
 
     def objects(
         self, *, namespace: str | None = None, after: ObjectKey | None = None, limit: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from typing import Final
 
 from perdure.clock import Clock, Entropy, new_uuid
 from perdure.errors import DataDirectoryError, StorageFailedError, UnavailableError
-from perdure.limits import JOURNAL_BYTES_SOFT_MAX, STORAGE_THREADS
+from perdure.limits import ALARM_MS_MAX, JOURNAL_BYTES_SOFT_MAX, STORAGE_THREADS
 from perdure.storage._directory_lock import DirectoryLock
 from perdure.storage._disk import Disk, SystemDisk
 from perdure.storage._journal import DueAlarm, Incarnation, Journal, ListedObject
@@ -39,11 +39,25 @@ class StoreOptions:
     stand_before: Callable[[Journal], Journal] | None = None
 
 
+@dataclass(slots=True)
+class _AlarmListener:
+    """Who wants to know of alarms; known later than those who tell."""
+
+    listener: Callable[[int], object] | None = None
+
+    def __call__(self, at_ms: int) -> None:
+        if self.listener is not None:
+            self.listener(at_ms)
+
+
 class Store:
     """The objects of one data directory. Made by `open`, used on one event loop, ended by `close`."""
 
-    def __init__(self, context: RootContext, journal: SqliteJournal, lock: DirectoryLock) -> None:
+    def __init__(
+        self, context: RootContext, journal: SqliteJournal, lock: DirectoryLock, alarm_listener: _AlarmListener
+    ) -> None:
         self._context = context
+        self._alarm_listener = alarm_listener
         self._journal = journal
         self._lock = lock
         self._roots: dict[ObjectKey, RootStore] = {}
@@ -69,6 +83,7 @@ class Store:
             lock.release()
             raise
         executor = ThreadPoolExecutor(STORAGE_THREADS, thread_name_prefix="perdure-storage")
+        alarm_listener = _AlarmListener()
         context = RootContext(
             layout=layout,
             disk=disk,
@@ -78,8 +93,9 @@ class Store:
             executor=executor,
             vfs=options.vfs,
             adopt_changed_files=options.adopt_changed_files,
+            alarm_set=alarm_listener,
         )
-        return cls(context, journal, lock)
+        return cls(context, journal, lock, alarm_listener)
 
     def root(self, namespace: str, object_id: bytes, *, name: str | None = None) -> RootStore:
         """The files of one object. Cheap: files are made, or made whole, at the first `open_database`.
@@ -120,9 +136,29 @@ class Store:
             if not self.is_compaction_due:
                 return
 
+    # ── alarms ───────────────────────────────────────────────────────────────────────────────────────────────
+
     def due_alarms(self, *, until_ms: int, limit: int) -> list[DueAlarm]:
-        """Alarms up to a time, the earliest first, of all objects whether in use or not."""
+        """The first alarms to look at up to a time, of all objects whether in use or not."""
         return self._journal.due_alarms(until_ms=until_ms, limit=limit)
+
+    def alarms(self, *, limit: int, after: DueAlarm | None = None) -> list[DueAlarm]:
+        """A page of all pending alarms, the earliest first: those behind `after`."""
+        return self._journal.due_alarms(until_ms=ALARM_MS_MAX, limit=limit, after=after)
+
+    def watch_alarms(self, listener: Callable[[int], object] | None) -> None:
+        """Tell `listener` the time of each alarm that objects set from now on, once it is durable."""
+        self._alarm_listener.listener = listener
+
+    def postpone_alarms(self, alarms: Sequence[tuple[DueAlarm, int]]) -> None:
+        """Look at alarms at another time, each at its own, without touching their objects. Waits for the disk."""
+        self._journal.postpone_alarms(alarms)
+
+    def hurry_alarms(self, *, namespace: str | None = None) -> None:
+        """Take back every postponement, of one namespace or all. Waits for the disk."""
+        self._journal.hurry_alarms(namespace=namespace)
+
+    # ── objects ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def objects(
         self, *, namespace: str | None = None, after: ObjectKey | None = None, limit: int

@@ -7,7 +7,7 @@ Effects: none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from perdure.storage import (
@@ -101,5 +101,11 @@ class HeldJournal:
     ) -> list[ListedObject]:
         return self._journal.objects(namespace=namespace, after=after, limit=limit)
 
-    def due_alarms(self, *, until_ms: int, limit: int) -> list[DueAlarm]:
-        return self._journal.due_alarms(until_ms=until_ms, limit=limit)
+    def due_alarms(self, *, until_ms: int, limit: int, after: DueAlarm | None = None) -> list[DueAlarm]:
+        return self._journal.due_alarms(until_ms=until_ms, limit=limit, after=after)
+
+    def postpone_alarms(self, alarms: Sequence[tuple[DueAlarm, int]]) -> None:
+        self._journal.postpone_alarms(alarms)
+
+    def hurry_alarms(self, *, namespace: str | None = None) -> None:
+        self._journal.hurry_alarms(namespace=namespace)

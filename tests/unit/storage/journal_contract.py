@@ -14,6 +14,7 @@ from perdure.storage._disk import FileState
 from perdure.storage._journal import (
     AlarmChange,
     Append,
+    DueAlarm,
     Elsewhere,
     Grant,
     Incarnation,
@@ -52,6 +53,7 @@ class Truth:
     name: str | None = None
     created_ms: int | None = None
     alarms: dict[int, int] = field(default_factory=dict)
+    postponed: dict[int, int] = field(default_factory=dict)
     files: dict[tuple[int, ...], FileState] = field(default_factory=dict)
     current: Owner | None = None
 
@@ -221,14 +223,41 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(until=st.integers(0, 60), limit=st.integers(1, 5))
     def due_alarms(self, until: int, limit: int) -> None:
-        due = self.journal.due_alarms(until_ms=until, limit=limit)
+        due = []
+        page = self.journal.due_alarms(until_ms=until, limit=limit)
+        while page:
+            assert len(page) <= limit
+            due += page
+            page = self.journal.due_alarms(until_ms=until, limit=limit, after=page[-1])
 
         expected = [
-            (at, key, number) for key, truth in self.truth.items() for number, at in truth.alarms.items() if at <= until
+            (at, key, number, truth.name, look)
+            for key, truth in self.truth.items()
+            for number, at in truth.alarms.items()
+            if (look := truth.postponed.get(number, at)) <= until
         ]
-        assert [alarm.at_ms for alarm in due] == sorted(at for at, _, _ in expected)[:limit]
-        assert {alarm[:3] for alarm in due} <= set(expected)
-        assert all(alarm.name == self.truth[alarm.key].name for alarm in due)
+        assert [alarm.look_ms for alarm in due] == sorted(alarm[-1] for alarm in expected)
+        assert sorted(map(str, due)) == sorted(str(DueAlarm(*alarm)) for alarm in expected)
+
+    @rule(alarms=st.lists(st.tuples(st.integers(0, 5), st.integers(1, 60)), max_size=3), is_stale=st.booleans())
+    def postpone_alarms(self, alarms: list[tuple[int, int]], *, is_stale: bool) -> None:
+        due = self.journal.due_alarms(until_ms=60, limit=6)
+        wanted = [(due[position], until) for position, until in dict(alarms).items() if position < len(due)]
+        if is_stale:
+            wanted = [(alarm._replace(at_ms=alarm.at_ms + 1), until) for alarm, until in wanted]
+
+        self.journal.postpone_alarms(wanted)
+
+        for alarm, until in wanted if not is_stale else ():
+            self.truth[alarm.key].postponed[alarm.number] = until
+
+    @rule(namespace=st.sampled_from([None, "App", "Counter"]))
+    def hurry_alarms(self, namespace: str | None) -> None:
+        self.journal.hurry_alarms(namespace=namespace)
+
+        for key, truth in self.truth.items():
+            if namespace in {None, key.namespace}:
+                truth.postponed.clear()
 
     @invariant()
     def what_was_acknowledged_is_there(self) -> None:
@@ -262,5 +291,6 @@ class JournalMachine(RuleBasedStateMachine):
         owner.head, owner.digest, owner.last = append.record.sequence, outcome.digest, append
         for number, alarm in append.alarms.items():
             truth.alarms.pop(number, None)
+            truth.postponed.pop(number, None)
             if alarm.at_ms is not None:
                 truth.alarms[number] = alarm.at_ms

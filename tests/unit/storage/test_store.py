@@ -22,7 +22,7 @@ from tests.unit.storage.store_world import (
 
 from perdure.errors import DamagedDataError, DataDirectoryError, FacetError, InternalError, StorageFailedError
 from perdure.limits import FACET_NAME_BYTES_MAX
-from perdure.storage import AlarmChange, StoreOptions
+from perdure.storage import StoreOptions
 from perdure.storage import _root_log as root_log_module
 from perdure.storage._disk import SystemDisk
 from perdure.storage._journal import Append, Outcome, Verdict
@@ -396,7 +396,8 @@ async def test_deleted_object_begins_anew(tmp_path: Path) -> None:
     store = opened(tmp_path)
     root = store.root(NAMESPACE, OBJECT_ID)
     root.facet_number(0, "app")
-    await root.log.submit(committed(root.open_database()), alarm=AlarmChange(5))
+    root.open_database().alarm.set(5, now_ms=1)
+    await root.log.submit(committed(root.open_database()))
     await put(root, "a", "1", number=1)
 
     await root.delete()
@@ -428,14 +429,19 @@ async def test_alarms_change_with_their_commit(tmp_path: Path) -> None:
     store = opened(tmp_path)
     root = store.root(NAMESPACE, OBJECT_ID)
     database = root.open_database()
-    for turn, alarm in enumerate([AlarmChange(500), None, AlarmChange(400)]):
+    told: list[int] = []
+    store.watch_alarms(told.append)
+    for turn, at_ms in enumerate([500, None, 400]):
         database.kv_put("a", str(turn))
-        await root.log.submit(committed(database), alarm=alarm)
+        if at_ms is not None:
+            database.alarm.set(at_ms, now_ms=1)
+        await root.log.submit(committed(database))
     await crash(store)
 
+    assert told == [500, 400]
     async with store_in(tmp_path) as again:
-        ((at_ms, key, number, _),) = again.due_alarms(until_ms=1000, limit=9)
-        assert (at_ms, key, number) == (400, (NAMESPACE, OBJECT_ID), 0)
+        (alarm,) = again.due_alarms(until_ms=1000, limit=9)
+        assert (alarm.at_ms, alarm.key, alarm.number, alarm.look_ms) == (400, (NAMESPACE, OBJECT_ID), 0, 400)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are access lists there")
