@@ -21,8 +21,8 @@ DOORS = ("perdure", "perdure.testing")
 # What user code is handed rather than imports, by the door of the room that makes it.
 HANDED = {
     "perdure.api": (
-        "Context", "WorkerContext", "ObjectId", "Storage", "Kv", "Sql", "Cursor", "Facets", "DurableObjectClass",
-        "Loader", "WorkerStub", "Stub",
+        "Context", "WorkerContext", "ObjectId", "Storage", "Kv", "Sql", "Cursor", "Facets", "FacetStub",
+        "DurableObjectClass", "Loader", "WorkerStub", "Stub",
     ),
     "perdure.objects": ("Namespace",),
 }  # fmt: skip

@@ -59,10 +59,7 @@ async def test_case_63_a_running_facet_asks_no_start_callback(subject: Subject) 
     assert await subject.call("started") == 1
 
 
-async def test_case_64_abort_breaks_stubs_and_keeps_data(subject: Subject, request: pytest.FixtureRequest) -> None:
-    if subject.flavour != "trusted":
-        reason = "a guest's stub reaches its facet by name each time: the protocol has no number for a stub"
-        request.applymarker(pytest.mark.xfail(reason=reason))
+async def test_case_64_abort_breaks_stubs_and_keeps_data(subject: Subject) -> None:
     await subject.call("keepStub", "foo")
     await subject.call("useKeptStub")
     await subject.call("relay", ["foo"], "put", "n", 5)

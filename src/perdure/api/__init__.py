@@ -9,8 +9,10 @@ from perdure.api._env import Env as Env
 from perdure.api._facets import DurableObjectClass as DurableObjectClass
 from perdure.api._facets import FacetOptions as FacetOptions
 from perdure.api._facets import Facets as Facets
+from perdure.api._facets import FacetStub as FacetStub
 from perdure.api._facets import facet_name as facet_name
 from perdure.api._facets import facet_options as facet_options
+from perdure.api._facets import refuse_facet_stubs as refuse_facet_stubs
 from perdure.api._host_calls import ContextCalls as ContextCalls
 from perdure.api._host_calls import FacetCalls as FacetCalls
 from perdure.api._host_calls import StartFacet as StartFacet

@@ -6,11 +6,11 @@ Effects: none (it asks `FacetCalls`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 from perdure.api._stubs import Stub
-from perdure.errors import FacetError
+from perdure.errors import FacetError, ValueNotCloneableError
 from perdure.limits import FACET_NAME_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -36,32 +36,45 @@ class DurableObjectClass:
 
 @dataclass(frozen=True, slots=True)
 class FacetOptions:
-    """What a facet's start callback returns: the class to run and, if wanted, an id of its own.
+    """What a facet's start callback returns: the class to run and, if wanted, which id it has.
 
     `id`: the facet's `ctx.id` as plain text; by default a facet has an id and the name of its own, not its parent's.
+    `inherit_id`: it has its parent's id and name, as the reference system gives it.
     """
 
     cls: object
     id: str | None = None
+    inherit_id: bool = False
 
 
-def facet_options(answer: object) -> tuple[DurableObjectClass | type, str | None]:
-    """What a start callback returned, checked. Raises FacetError."""
-    kind: object
-    identity: object
+class FacetStub(Stub):
+    """A handle on a facet. It belongs to the facet's parent: it cannot be stored or sent."""
+
+    cannot_be_serialized: ClassVar[str] = (
+        "Durable Object facets are not serializable: a facet's stub stays with its parent; give others a method of the "
+        "parent that calls it"
+    )
+
+
+def facet_options(answer: object) -> FacetOptions:
+    """What a start callback returned, checked: its `cls` is a handle or a class. Raises FacetError."""
     if isinstance(answer, FacetOptions):
-        kind, identity = answer.cls, answer.id
+        options = answer
     elif isinstance(answer, Mapping):
-        kind, identity = answer.get("class", answer.get("cls")), answer.get("id")
+        inherit_id = answer.get("inherit_id", answer.get("inheritId", False))
+        options = FacetOptions(answer.get("class", answer.get("cls")), answer.get("id"), inherit_id=bool(inherit_id))
     else:
-        kind, identity = answer, None
-    kind = getattr(kind, "durable_object_class", kind)  # a namespace of ctx.exports may stand for its class
+        options = FacetOptions(answer)
+    # A namespace of ctx.exports may stand for its class.
+    kind = getattr(options.cls, "durable_object_class", options.cls)
     if not isinstance(kind, DurableObjectClass | type):
         raise FacetError(
             f"the start callback of a facet returned `{type(answer).__name__}`: return "
             'FacetOptions(cls=worker.get_durable_object_class("App"))'
         )
-    return kind, None if identity is None else str(identity)
+    if options.inherit_id and options.id is not None:
+        raise FacetError(f"a facet has the id `{options.id}`, or its parent's (inherit_id), not both")
+    return replace(options, cls=kind, id=None if options.id is None else str(options.id))
 
 
 class Facets:
@@ -72,14 +85,14 @@ class Facets:
     def __init__(self, calls: FacetCalls) -> None:
         self._calls = calls
 
-    def get(self, name: str, start: StartFacet) -> Stub:
+    def get(self, name: str, start: StartFacet) -> FacetStub:
         """A stub for facet `name`. Nothing runs yet: `start` is called when the stub is used and the facet is cold."""
         if not callable(start):
             raise FacetError(
                 f"facets.get(`{name}`, start): start is a function that returns FacetOptions, not "
                 f"`{type(start).__name__}`"
             )
-        return Stub(self._calls.get(facet_name(name), start))
+        return FacetStub(self._calls.get(facet_name(name), start))
 
     def abort(self, name: str, reason: str = "the facet was aborted by its parent") -> None:
         """Stop facet `name` and its descendants: calls under way fail with `reason`.
@@ -97,11 +110,26 @@ class Facets:
         return self._calls.list()
 
 
+def refuse_facet_stubs(value: object) -> None:
+    """Raise ValueNotCloneableError if `value` holds a facet's stub: for what trusted code gets without a copy."""
+    if isinstance(value, FacetStub):
+        raise ValueNotCloneableError(value.cannot_be_serialized)
+    if isinstance(value, Mapping):
+        for item in value.values():
+            refuse_facet_stubs(item)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            refuse_facet_stubs(item)
+
+
 def facet_name(name: object) -> str:
     """`name`, checked. Raises FacetError."""
     if not isinstance(name, str) or not name:
         raise FacetError(f"a facet's name is a string with at least one character, not `{name!r}`")
-    size = len(name.encode("utf-8", "surrogatepass"))
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError as error:
+        raise FacetError(f"facet name `{name[:32]!r}` is no text, it has half a character at {error.start}") from None
     if size > FACET_NAME_BYTES_MAX:
         raise FacetError(
             f"Facet name is too long (max {FACET_NAME_BYTES_MAX} characters): `{name[:32]}…` is {size} bytes; use "

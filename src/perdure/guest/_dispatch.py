@@ -92,6 +92,8 @@ class Guest:
         report: Message = {"d": done} if done else {}
         if started := self._operations.take_started():
             report["o"] = started
+        if released := self._operations.take_released():
+            report["x"] = released
         if sections := self._life.take_sections():
             report["s"] = sections
         if (delay_ms := self._loop.delay_ms()) is not None:
@@ -208,10 +210,14 @@ class Guest:
         )
 
     def _facet(self, answer: object) -> object:
-        kind, identity = facet_options(answer)
+        options = facet_options(answer)
+        kind = options.cls
+        chosen: dict[str, object] = {"id": options.id}
+        if options.inherit_id:
+            chosen["inherit"] = True
         if isinstance(kind, DurableObjectClass):
-            return {"export": str(kind.definition), "id": identity, "props": to_expression(kind.props)}
-        return {"export": self._worker.name_of(kind), "id": identity, "props": {}}
+            return {"export": str(kind.definition), "props": to_expression(kind.props), **chosen}
+        return {"export": self._worker.name_of(kind), "props": {}, **chosen}
 
     # ── errors ───────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -126,6 +126,7 @@ class Operations:
         self._last_id = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._started: list[list[object]] = []
+        self._released: list[int] = []
 
     def start(self, kind: str, payload: dict[str, object]) -> asyncio.Future[Any]:
         """Note an operation; the future gets the JSON tree of its result. Raises OverloadedError."""
@@ -158,6 +159,15 @@ class Operations:
         started, self._started = self._started, []
         return started
 
+    def release(self, stub: int) -> None:
+        """Nobody holds this stub any more."""
+        self._released.append(stub)
+
+    def take_released(self) -> list[int]:
+        """Those of this turn."""
+        released, self._released = self._released, []
+        return released
+
 
 class GuestFacets:
     """`FacetCalls`: facets are started, called and stopped by the host."""
@@ -167,11 +177,13 @@ class GuestFacets:
         self._operations = operations
         self._numbers: dict[str, int] = {}
         self._starts: dict[int, StartFacet] = {}
+        self._last_stub = 0
 
     def get(self, name: str, start: StartFacet) -> FacetTarget:
         number = self._numbers.setdefault(name, len(self._numbers) + 1)
         self._starts[number] = start  # The latest callback of a name is the one that starts it.
-        return FacetTarget(self._operations, name, number)
+        self._last_stub += 1
+        return FacetTarget(self._operations, name, number, self._last_stub)
 
     def abort(self, name: str, reason: str) -> None:
         self._operations.start("facet.abort", {"f": name, "reason": reason})
@@ -189,21 +201,29 @@ class GuestFacets:
 
 
 class FacetTarget:
-    """`Target`: one facet, reached through the host."""
+    """`Target`: one facet, reached through the host. What it reaches first is what its number means from then on."""
 
-    def __init__(self, operations: Operations, name: str, callback: int) -> None:
+    def __init__(self, operations: Operations, name: str, callback: int, stub: int) -> None:
         self._operations = operations
-        self._facet = {"f": name, "cb": callback}
+        self._facet = {"f": name, "cb": callback, "n": stub}
+        self._stub = stub
+        self._is_used = False
 
     async def fetch(self, request: Request) -> Response:
+        self._is_used = True
         reply = await self._operations.start("facet.fetch", {**self._facet, "r": request_to_wire(request)})
         return response_from_host(reply)
 
     async def call(self, method: str, arguments: Sequence[object]) -> object:
         expressions = [to_expression(argument) for argument in arguments]
+        self._is_used = True
         return from_expression(
             await self._operations.start("facet.call", {**self._facet, "m": method, "a": expressions})
         )
+
+    def __del__(self) -> None:
+        if self._is_used:
+            self._operations.release(self._stub)
 
 
 class GuestLife:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
-from perdure.api import DurableObjectClass, Env, ObjectId
+from perdure.api import DurableObjectClass, Env, ObjectId, refuse_facet_stubs
 from perdure.clock import Clock, Entropy
 from perdure.errors import FacetError, OverloadedError, PerdureError, UsageError
 from perdure.limits import (
@@ -136,6 +136,7 @@ class Directory:
         if isinstance(definition, DynamicClass | KnownClass):
             return await self._guest_body(actor, definition, props)
         if isinstance(definition, type):
+            refuse_facet_stubs(props)
             return self._trusted_body(actor, definition, self._trusted_class(definition), props)
         raise FacetError(f"`{definition!r}` is no class that can run as a facet")
 

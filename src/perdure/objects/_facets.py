@@ -12,14 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 from weakref import WeakValueDictionary
 
-from perdure.api import DurableObjectClass, ObjectId, StartFacet, facet_options
+from perdure.api import DurableObjectClass, FacetOptions, ObjectId, StartFacet, facet_options
 from perdure.errors import FacetError, ObjectResetError, PerdureError
 from perdure.limits import FACET_DEPTH_MAX
 from perdure.objects._actor import Actor, Body, Keeper, leave_caller
 from perdure.objects._lifecycle import State
 from perdure.web import Request, Response
-
-Choice = tuple[DurableObjectClass | type, str | None]
 
 
 class FacetKeeper(Keeper, Protocol):
@@ -35,6 +33,7 @@ class FacetSlots:
         self._actor = actor
         self._keeper = keeper
         self._slots: dict[str, Actor] = {}
+        self._starts: dict[str, StartFacet] = {}
         self._names: frozenset[str] | None = None
         self._closing: WeakValueDictionary[str, Actor] = WeakValueDictionary()
 
@@ -52,27 +51,32 @@ class FacetSlots:
             )
         return FacetTarget(self, name, start)
 
-    def slot(self, name: str, start: StartFacet) -> Actor:
-        """The slot of facet `name`: the one there is, or a new one that will ask `start`."""
+    def slot(self, name: str) -> Actor:
+        """The slot of facet `name`: the one there is, or a new one."""
         actor = self._slots.get(name)
         if actor is None:
-            actor = self._slots[name] = self._make(name, start)
+            actor = self._slots[name] = self._make(name)
         return actor
 
     def slot_or_none(self, name: str) -> Actor | None:
         """The slot of facet `name`, if it has one."""
         return self._slots.get(name)
 
-    def _make(self, name: str, start: StartFacet) -> Actor:
+    def offer(self, name: str, start: StartFacet) -> None:
+        """Facet `name` is cold and about to be used: `start` is what it asks when it starts."""
+        self._starts[name] = start
+
+    def _make(self, name: str) -> Actor:
         parent = self._actor
-        chosen: list[str | None] = [None]
 
         async def make_body(actor: Actor) -> Body:
-            kind, identity = await _ask(start)
-            chosen[0] = identity
-            if identity is not None:
-                actor.identity = ObjectId(identity)
-            return await self._keeper.make_facet_body(actor, kind)
+            options = await _ask(self._starts[name])
+            if options.inherit_id:
+                actor.identity = parent.identity
+            elif options.id is not None:
+                actor.identity = ObjectId(options.id)
+            assert isinstance(options.cls, DurableObjectClass | type), "facet_options lets nothing else pass"
+            return await self._keeper.make_facet_body(actor, options.cls)
 
         return Actor(
             identity=facet_identity(parent.identity, name),
@@ -97,6 +101,7 @@ class FacetSlots:
     def _forget(self, name: str, actor: Actor) -> None:
         if self._slots.get(name) is actor:
             del self._slots[name]
+            self._starts.pop(name, None)
         self._closing[name] = actor
 
     def abort(self, name: str, reason: str) -> None:
@@ -179,7 +184,9 @@ class FacetTarget:
     def _reach(self) -> Actor:
         actor = self._actor
         if actor is None or (actor.state is State.BROKEN and not actor.was_running):
-            actor = self._actor = self._slots.slot(self._name, self._start)
+            actor = self._actor = self._slots.slot(self._name)
+        if actor.state is State.COLD:
+            self._slots.offer(self._name, self._start)
         return actor
 
 
@@ -196,7 +203,7 @@ def facet_identity(parent: ObjectId, name: str) -> ObjectId:
     return ObjectId(hashlib.blake2b(path, digest_size=32, person=b"perdure-facet").hexdigest(), name=name)
 
 
-async def _ask(start: Callable[[], object | Awaitable[object]]) -> Choice:
+async def _ask(start: Callable[[], object | Awaitable[object]]) -> FacetOptions:
     answer = start()
     if inspect.isawaitable(answer):
         answer = await answer

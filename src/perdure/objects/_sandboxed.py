@@ -29,6 +29,7 @@ from perdure.limits import (
 )
 from perdure.objects._actor import Actor, section_overdue
 from perdure.objects._host_calls import ObjectHost
+from perdure.objects._pins import Pins
 from perdure.storage import Captured
 from perdure.web import Request, Response
 from perdure.wire import (
@@ -141,6 +142,7 @@ class ObjectHooks:
         self._facets = facets
         self._host: ObjectHost | None = None
         self._sections: dict[int, asyncio.TimerHandle] = {}
+        self._pins: Pins[FacetTarget] = Pins()
 
     def get_ready(self) -> None:
         """On the event loop, before the first turn: guests ask for their facets' names on other threads."""
@@ -204,7 +206,11 @@ class ObjectHooks:
             self._sections.pop(change.section_id).cancel()
             self._actor.input.close_section()
 
+    def released(self, stubs: Sequence[int]) -> None:
+        self._pins.release(stubs)
+
     def forgot(self) -> None:
+        self._pins.clear()
         while self._sections:
             self._sections.popitem()[1].cancel()
             self._actor.input.close_section()
@@ -237,28 +243,26 @@ class ObjectHooks:
         return None
 
     def _target(self, name: str, payload: Mapping[str, object]) -> FacetTarget:
-        callback = payload.get("cb")
-        if isinstance(callback, bool) or not isinstance(callback, int):
-            raise UsageError("a facet has no start callback")
+        callback, stub = _number(payload, "cb"), _number(payload, "n")
 
         async def start() -> FacetOptions:
             assert self.session is not None
             answer = await self.session.event({"k": "facet", "cb": callback})
             return await self.session.convert(self._chosen, answer)
 
-        return self._facets.target(name, start)
+        return self._pins.target(stub, lambda: self._facets.target(name, start))
 
     def _chosen(self, answer: object) -> FacetOptions:
         """What a guest's start callback returned: a class of its own worker."""
         if not isinstance(answer, dict) or not isinstance(answer.get("export"), str):
             raise FacetError("the start callback of a facet must return a class from ctx.exports")
-        identity = answer.get("id")
+        identity, inherit_id = answer.get("id"), answer.get("inherit") is True
         if identity is not None and (not isinstance(identity, str) or len(identity) > OBJECT_NAME_KEPT_BYTES_MAX):
             raise FacetError(f"the id of a facet is a text of at most {OBJECT_NAME_KEPT_BYTES_MAX} characters")
         handle = DurableObjectClass(
             KnownClass(self._code, answer["export"]), props=from_expression(answer.get("props"))
         )
-        return FacetOptions(cls=handle, id=identity)
+        return FacetOptions(cls=handle, id=identity, inherit_id=inherit_id)
 
 
 def _to_expressions(values: Sequence[object]) -> list[object]:
@@ -267,6 +271,13 @@ def _to_expressions(values: Sequence[object]) -> list[object]:
 
 def _from_expressions(expressions: Sequence[object]) -> list[object]:
     return [from_expression(expression) for expression in expressions]
+
+
+def _number(payload: Mapping[str, object], key: str) -> int:
+    number = payload.get(key)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise UsageError(f"`{key}` of an operation is no number")
+    return number
 
 
 def _text(payload: Mapping[str, object], key: str) -> str:

@@ -150,6 +150,9 @@ def _milliseconds(value: datetime) -> float | int:
 
 def _not_cloneable(value: object) -> str:
     kind = type(value)
+    reason = getattr(kind, "cannot_be_serialized", None)  # What belongs to its owner says so itself.
+    if isinstance(reason, str):
+        return reason
     hint = "send plain data: None, bool, int, float, str, bytes, list, tuple, dict, set, aware datetime"
     if callable(value):
         hint = "functions cannot be stored or sent yet; " + hint

@@ -52,6 +52,7 @@ class Report:
     timer_ms: float | None = None
     pending: int = 0
     sections: Sequence[SectionChange] = ()
+    released: Sequence[int] = ()
 
 
 def parse_report(text: str) -> Report:
@@ -64,6 +65,7 @@ def parse_report(text: str) -> Report:
             timer_ms=_timer(tree.get("t")),
             pending=_int(tree.get("p", 0)),
             sections=[_section(item) for item in _bounded(tree.get("s", []))],
+            released=[_int(item) for item in _list(tree.get("x", []))],
         )
     except (LookupError, TypeError, ValueError) as error:
         raise _malformed(str(error)) from None

@@ -69,6 +69,10 @@ class TurnHooks(Protocol):
         ...
 
     def section(self, change: SectionChange) -> None: ...
+    def released(self, stubs: Sequence[int]) -> None:
+        """Nobody in the guest holds these stubs any more."""
+        ...
+
     def forgot(self) -> None:
         """The guest's memory is gone, the session goes on: close what the guest held open."""
         ...
@@ -341,6 +345,8 @@ class GuestSession:
         for change in report.sections:
             self._hooks.section(change)
         self._begin(report.operations, mark)
+        if report.released:
+            self._hooks.released(report.released)
         self._pending = report.pending
         self._set_timer(report.timer_ms)
         if own is None and event_id is not None:  # Made before the gate is left: the very next turn may finish it.

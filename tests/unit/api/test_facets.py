@@ -53,13 +53,19 @@ def test_a_name_of_more_than_256_bytes_is_refused_at_the_call(act: Callable[[Fac
 
 
 @pytest.mark.parametrize("act", ACTS)
-@pytest.mark.parametrize("name", ["x" * 256, "é" * 128, "\ud800", " "])
+@pytest.mark.parametrize("name", ["x" * 256, "é" * 128, "\0", "\U0001f600" * 64, " "])
 def test_a_name_of_256_bytes_is_fine(act: Callable[[Facets, Any], object], name: str) -> None:
     calls = RecordingCalls()
 
     act(Facets(calls), name)
 
     assert calls.calls[0][1] == name
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_half_a_character_is_refused(act: Callable[[Facets, Any], object]) -> None:
+    with pytest.raises(FacetError, match="half a character at 1"):
+        act(Facets(RecordingCalls()), "a\ud800")
 
 
 @pytest.mark.parametrize("act", ACTS)
@@ -111,7 +117,19 @@ class LoopbackNamespace:
     ],
 )
 def test_what_a_start_callback_may_return(answer: object, kind: object, identity: str | None) -> None:
-    assert facet_options(answer) == (kind, identity)
+    options = facet_options(answer)
+
+    assert (options.cls, options.id, options.inherit_id) == (kind, identity, False)
+
+
+@pytest.mark.parametrize("answer", [FacetOptions(Inner, inherit_id=True), {"class": Inner, "inheritId": True}])
+def test_a_facet_may_have_its_parents_id(answer: object) -> None:
+    assert facet_options(answer).inherit_id
+
+
+def test_a_facet_has_one_id() -> None:
+    with pytest.raises(FacetError, match="not both"):
+        facet_options(FacetOptions(Inner, id="x", inherit_id=True))
 
 
 @pytest.mark.parametrize("answer", [None, 1, {}, {"class": "App"}, "App", FacetOptions(cls=None)])

@@ -50,7 +50,7 @@ def test_fetch_of_a_facet_is_an_operation(guest: Driver) -> None:
     answered = guest.resume([1, 1, {"s": 201, "h": [["x-a", "1"]], "b": "made"}])
 
     request = {"m": "POST", "u": "http://host/path", "h": [], "b": "hello"}
-    assert asked == {"o": [[1, "facet.fetch", {"f": "app", "cb": 1, "r": request}]], "p": 1}
+    assert asked == {"o": [[1, "facet.fetch", {"f": "app", "cb": 1, "n": 1, "r": request}]], "p": 1}
     assert only(answered) == {"s": 201, "h": [["x-a", "1"]], "b": "made"}
 
 
@@ -58,7 +58,7 @@ def test_call_of_a_facet_carries_expressions(guest: Driver) -> None:
     asked = guest.call("ask", 1, [[2]])
     answered = guest.resume([1, 1, 41])
 
-    assert asked["o"] == [[1, "facet.call", {"f": "app", "cb": 1, "m": "add", "a": [1, [[2]]]}]]
+    assert asked["o"] == [[1, "facet.call", {"f": "app", "cb": 1, "n": 1, "m": "add", "a": [1, [[2]]]}]]
     assert only(answered) == 42
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from perdure.errors import PerdureError
@@ -164,6 +164,9 @@ class FakeHooks:
         self.sections.append(change)
         if change.kind == "fail" and change.error is not None:
             raise change.error
+
+    def released(self, stubs: Sequence[int]) -> None:
+        self.log.append(f"released {list(stubs)}")
 
     def forgot(self) -> None:
         self.log.append("forgot")

@@ -1,4 +1,6 @@
 // structuredClone.
+import { neverCloned } from "./values.js";
+
 const { isArray } = Array;
 const { defineProperty, getPrototypeOf, hasOwn, keys } = Object;
 
@@ -56,6 +58,7 @@ function cloneOf(value, copies) {
   };
   if (isArray(value)) return fill(keep(new Array(value.length)), value, copies);
   const tag = tagOf(value);
+  if (neverCloned.has(value)) throw new DOMException(neverCloned.get(value), "DataCloneError");
   if (tag === "[object Object]") return fill(keep({}), value, copies);
   if (NEVER_CLONED.has(tag)) throw refusal(value);
   if (ArrayBuffer.isView(value)) return keep(cloneOfView(value, copies));

@@ -27,7 +27,8 @@ export function errorFromShape(shape) {
   const message = String(shape?.message ?? "");
   const error = newError(type, message);
   if (shape?.remote === true) error.remote = true;
-  if (shape?.code !== undefined) error.code = shape.code;
+  // Not by assignment: a DOMException has a `code` that cannot be set.
+  if (shape?.code !== undefined) Object.defineProperty(error, "code", { value: shape.code, writable: true, configurable: true });
   return error;
 }
 

@@ -11,7 +11,7 @@ import { startClock } from "./globals.js";
 import { evaluateScript } from "./host.js";
 import { requestFromWire, Response, responseToWire } from "./http.js";
 import { backgroundCount, beginSection, failSection, takeSections, waitUntil } from "./life.js";
-import { settleOperation, takeStarted } from "./operations.js";
+import { settleOperation, takeReleased, takeStarted } from "./operations.js";
 import { beginTurn, nextDelayMs, runDueTimer } from "./timers.js";
 import { fromExpression, toExpression } from "./values.js";
 import {
@@ -88,6 +88,8 @@ function report() {
   }
   const started = takeStarted();
   if (started.length > 0) tree.o = started;
+  const released = takeReleased();
+  if (released.length > 0) tree.x = released;
   const sections = takeSections();
   if (sections.length > 0) tree.s = sections;
   const delayMs = nextDelayMs();

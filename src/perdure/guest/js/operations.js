@@ -7,6 +7,7 @@ const PENDING_MAX = 1_024;
 let lastId = 0;
 const waiting = new Map();
 let started = [];
+let released = [];
 
 /** Notes an operation; a promise of the JSON tree of its result. */
 export function startOperation(kind, payload) {
@@ -28,6 +29,18 @@ export function settleOperation([id, isDone, result]) {
   waiting.delete(id);
   if (isDone) waiter.resolve(result);
   else waiter.reject(errorFromShape(result));
+}
+
+/** Nobody holds this stub any more. */
+export function releaseStub(number) {
+  released.push(number);
+}
+
+/** Those of this turn. */
+export function takeReleased() {
+  const taken = released;
+  released = [];
+  return taken;
 }
 
 /** Those of this turn, in order. */

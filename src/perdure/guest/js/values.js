@@ -10,6 +10,9 @@ const objectPrototype = Object.prototype;
 const DEPTH_MAX = 128;
 const BIGINT_DIGITS_MAX = 4_300;
 
+/** What belongs to its owner, and may be neither stored nor sent: object → why. */
+export const neverCloned = new WeakMap();
+
 /** The expression for `value`, as JSON text. Throws a DataCloneError for what cannot be copied. */
 export const encode = (value) => stringify(toExpression(value));
 
@@ -57,6 +60,7 @@ function objectExpression(value, around) {
 function compoundExpression(value, around) {
   if (isArray(value)) return [itemExpressions(value, around)];
   const prototype = getPrototypeOf(value);
+  if (prototype === null && neverCloned.has(value)) throw cloneError(neverCloned.get(value));
   if (prototype !== objectPrototype && prototype !== null) return builtinExpression(value, around);
   const tree = {};
   for (const key of Object.keys(value)) setOwn(tree, key, toExpression(value[key], around));

@@ -57,8 +57,11 @@ export function facetStart(answer) {
   const isOptions = typeof answer === "object" && answer !== null;
   const kind = isOptions ? answer.class : answer;
   const id = isOptions ? answer.id : undefined;
+  const inheritsId = isOptions && Boolean(answer.inheritId);
+  if (inheritsId && id != null) throw new TypeError(`a facet has the id \`${String(id)}\`, or its parent's (inheritId), not both`);
   const { name, props } = handles.get(kind) ?? { name: nameOf(kind), props: {} };
-  return { export: name, id: id == null ? null : String(id), props: toExpression(props) };
+  const chosen = { export: name, id: id == null ? null : String(id), props: toExpression(props) };
+  return inheritsId ? { ...chosen, inherit: true } : chosen;
 }
 
 function nameOf(kind) {

@@ -1,0 +1,100 @@
+// What the cases of stubs, clones, ids and levers ask of an object, as subject_levers.py says it.
+import { DurableObject } from "cloudflare:workers";
+
+export class Subject extends DurableObject {
+  constructor(ctx, env) {
+    super(ctx, env);
+    this.memory = 0;
+    this.kept = {};
+  }
+
+  facet(name) {
+    return this.ctx.facets.get(name, () => ({ class: this.ctx.exports.Subject }));
+  }
+
+  async relay(path, method, ...args) {
+    if (path.length > 0) return await this.facet(path[0]).relay(path.slice(1), method, ...args);
+    return await this[method](...args);
+  }
+
+  // As a facet
+
+  count() {
+    return ++this.memory;
+  }
+
+  put(key, value) {
+    this.ctx.storage.kv.put(key, value);
+  }
+
+  read(key) {
+    return this.ctx.storage.kv.get(key);
+  }
+
+  names() {
+    return this.ctx.facets.list();
+  }
+
+  identity() {
+    return { id: String(this.ctx.id), name: this.ctx.id.name };
+  }
+
+  take(value) {
+    return value;
+  }
+
+  // Stubs
+
+  keep(key, name) {
+    this.kept[key] = this.facet(name);
+  }
+
+  async useKept(key) {
+    return await this.kept[key].count();
+  }
+
+  async useAndDrop(name, times) {
+    let last;
+    for (let index = 0; index < times; index++) last = await this.facet(name).count();
+    return last;
+  }
+
+  abortFacet(name, reason) {
+    this.ctx.facets.abort(name, reason);
+  }
+
+  deleteFacet(name) {
+    this.ctx.facets.delete(name);
+  }
+
+  async sendStub() {
+    await this.facet("a").take(this.facet("b"));
+  }
+
+  async sendStubWithin() {
+    await this.facet("a").take({ deep: [this.facet("b")] });
+  }
+
+  storeStub() {
+    this.ctx.storage.kv.put("stub", this.facet("b"));
+  }
+
+  async stubAsProps() {
+    const kind = this.ctx.exports.Subject({ props: { stub: this.facet("b") } });
+    await this.ctx.facets.get("c", () => ({ class: kind })).count();
+  }
+
+  returnStub() {
+    return this.facet("b");
+  }
+
+  // Ids
+
+  async inheriting(name) {
+    return await this.ctx.facets.get(name, () => ({ class: this.ctx.exports.Subject, inheritId: true })).identity();
+  }
+
+  async bothIds(name) {
+    return await this.ctx.facets.get(name, () => ({ class: this.ctx.exports.Subject, id: "x", inheritId: true })).identity();
+  }
+}

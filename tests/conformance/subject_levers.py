@@ -1,0 +1,90 @@
+"""What the cases of stubs, clones, ids and levers ask of an object: trusted code and, word for word, a guest."""
+
+# mypy: ignore-errors
+# ruff: noqa: ANN001, ANN002, ANN201, ANN204
+from perdure import DurableObject, FacetOptions
+
+
+class Subject(DurableObject):
+    def __init__(self, ctx, env):
+        super().__init__(ctx, env)
+        self.memory = 0
+        self.kept = {}
+
+    def start(self):
+        return FacetOptions(cls=self.ctx.exports.Subject)
+
+    def facet(self, name):
+        return self.ctx.facets.get(name, self.start)
+
+    async def relay(self, path, method, *arguments):
+        if path:
+            return await self.facet(path[0]).relay(path[1:], method, *arguments)
+        result = getattr(self, method)(*arguments)
+        return await result if hasattr(result, "__await__") else result
+
+    # As a facet
+
+    def count(self):
+        self.memory += 1
+        return self.memory
+
+    def put(self, key, value):
+        self.ctx.storage.kv.put(key, value)
+
+    def read(self, key):
+        return self.ctx.storage.kv.get(key)
+
+    def names(self):
+        return self.ctx.facets.list()
+
+    def identity(self):
+        return {"id": str(self.ctx.id), "name": self.ctx.id.name}
+
+    def take(self, value):
+        return value
+
+    # Stubs
+
+    def keep(self, key, name):
+        self.kept[key] = self.facet(name)
+
+    async def use_kept(self, key):
+        return await self.kept[key].count()
+
+    async def use_and_drop(self, name, times):
+        for _ in range(times):
+            last = await self.facet(name).count()
+        return last
+
+    def abort_facet(self, name, reason):
+        self.ctx.facets.abort(name, reason)
+
+    def delete_facet(self, name):
+        self.ctx.facets.delete(name)
+
+    async def send_stub(self):
+        await self.facet("a").take(self.facet("b"))
+
+    async def send_stub_within(self):
+        await self.facet("a").take({"deep": [self.facet("b")]})
+
+    def store_stub(self):
+        self.ctx.storage.kv.put("stub", self.facet("b"))
+
+    async def stub_as_props(self):
+        kind = self.ctx.exports.Subject(props={"stub": self.facet("b")})
+        await self.ctx.facets.get("c", lambda: FacetOptions(cls=kind)).count()
+
+    def return_stub(self):
+        return self.facet("b")
+
+    # Ids
+
+    async def inheriting(self, name):
+        options = FacetOptions(cls=self.ctx.exports.Subject, inherit_id=True)
+        return await self.ctx.facets.get(name, lambda: options).identity()
+
+    async def both_ids(self, name):
+        options = {"class": self.ctx.exports.Subject, "id": "x", "inherit_id": True}
+        return await self.ctx.facets.get(name, lambda: options).identity()
