@@ -33,8 +33,10 @@ COLLISIONS_MAX: Final = 64  # keys of one map whose hashes are equal: looking am
 
 # ── storage (spec 3.3, 3.7) ──────────────────────────────────────────────────────────────────────────────────
 KV_ENTRY_BYTES_MAX: Final = 2 * MIB  # key and value together
+KV_BATCH_KEYS_MAX: Final = 10_000  # of one get, put or delete: the reference has 128, its batches cross a network
 KV_LIST_PAGE_ROWS: Final = 128  # rows fetched per host call while listing
 KV_LIST_PAGE_BYTES: Final = 4 * MIB  # of values per host call: no more is read once it is reached
+TRANSACTION_DEPTH_MAX: Final = 64  # savepoints inside each other, as critical sections
 ROOT_UNACKNOWLEDGED_BYTES_MAX: Final = 8 * MIB  # of pages that wait for the journal; above it no new event starts
 JOURNAL_BATCH_RECORDS_MAX: Final = 512  # in one transaction of the journal: whoever waits behind it waits for it
 JOURNAL_RECORD_BYTES_MAX: Final = 512 * MIB  # SQLite takes no blob above 1 GB; one commit must fit

@@ -342,6 +342,7 @@ class Actor:
             self.state is State.RUNNING
             and not self.in_flight
             and self.output.gate.is_open
+            and self.output.gate.is_settled
             and not (self._body is not None and self._body.is_busy)
             and not (self.facets is not None and self.facets.any_live())
         )
@@ -383,11 +384,11 @@ class Actor:
     def submit(self, captured: Captured | None) -> int:
         """Hand a committed unit to the journal; the mark that what is said from now on waits for."""
         if captured is not None:
-            self._track(self.root.log.submit(captured))
+            self._track(self.root.log.submit(captured), is_confirmed=captured.is_confirmed)
         return self.output.gate.mark
 
-    def _track(self, commit: Commit) -> None:
-        number = self.output.lock()
+    def _track(self, commit: Commit, *, is_confirmed: bool = True) -> None:
+        number = self.output.lock(is_confirmed=is_confirmed)
 
         def settled(commit: Commit) -> None:
             if commit.error is None:

@@ -88,9 +88,9 @@ class OutputDriver:
         self.gate: Final[OutputGate[Waiter]] = OutputGate()
         self._clock = clock
 
-    def lock(self) -> int:
-        """Hold everything said from now on."""
-        return self.gate.lock(at=self._clock.monotonic_s())
+    def lock(self, *, is_confirmed: bool = True) -> int:
+        """Hold everything said from now on; only `sync` when the writes need no confirmation."""
+        return self.gate.lock(at=self._clock.monotonic_s(), is_confirmed=is_confirmed)
 
     def unlock(self, number: int) -> None:
         """A batch of writes is durable."""
@@ -117,4 +117,12 @@ class OutputDriver:
             return
         waiter = asyncio.get_running_loop().create_future()
         self.gate.wait(waiter, mark)
+        await waiter
+
+    async def wait_for_all(self, upto: int) -> None:
+        """Until every write made up to `upto`, confirmed or not, is durable. Raises what broke the object."""
+        if self.gate.is_clear(upto, of_all=True):
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self.gate.wait(waiter, upto, for_all=True)
         await waiter

@@ -114,12 +114,17 @@ class InputGate(Generic[W]):
 
 @dataclass(slots=True)
 class OutputGate(Generic[W]):
-    """What may leave now. A lock is taken per unconfirmed write batch; its number says what it was made before."""
+    """What may leave now. A lock is taken for each batch of writes; its number says what it was made before.
+
+    Batches that need no confirmation hold nothing back; only who asks for everything (`sync`) waits for them too.
+    """
 
     error: Exception | None = None
     _last: int = 0
     _locks: dict[int, float] = field(default_factory=dict)  # number → when it was taken, oldest first
+    _unconfirmed: dict[int, float] = field(default_factory=dict)
     _waiters: list[tuple[int, W]] = field(default_factory=list)
+    _waiters_for_all: list[tuple[int, W]] = field(default_factory=list)
     _failed: int | None = None
 
     @property
@@ -127,23 +132,30 @@ class OutputGate(Generic[W]):
         return not self._locks and self.error is None
 
     @property
+    def is_settled(self) -> bool:
+        """Whether nothing at all is on its way."""
+        return not self._locks and not self._unconfirmed
+
+    @property
     def mark(self) -> int:
         """The newest lock's number: what leaves now must wait for it and all older ones."""
         return self._last
 
     def oldest_lock_at(self) -> float | None:
-        """When the oldest lock still held was taken."""
-        return next(iter(self._locks.values()), None)
+        """When the oldest lock still held was taken, of either kind."""
+        oldest = (next(iter(locks.values()), None) for locks in (self._locks, self._unconfirmed))
+        return min((at for at in oldest if at is not None), default=None)
 
-    def lock(self, *, at: float) -> int:
+    def lock(self, *, at: float, is_confirmed: bool = True) -> int:
         """Take a lock for a batch of writes."""
         self._last += 1
-        self._locks[self._last] = at
+        (self._locks if is_confirmed else self._unconfirmed)[self._last] = at
         return self._last
 
     def unlock(self, number: int) -> list[W]:
         """The batch is durable; the waiters that may go now."""
         self._locks.pop(number, None)
+        self._unconfirmed.pop(number, None)
         return self._take_released()
 
     def fail(self, number: int, error: Exception) -> list[W]:
@@ -152,40 +164,53 @@ class OutputGate(Generic[W]):
         Those that wait only for older locks stay, and go when these succeed.
         """
         self._locks.pop(number, None)
+        self._unconfirmed.pop(number, None)
         if self.error is None:
             self.error, self._failed = error, number
         assert self._failed is not None
-        self._failed = min(self._failed, number)
-        lost = [waiter for upto, waiter in self._waiters if upto >= self._failed]
-        self._waiters = [(upto, waiter) for upto, waiter in self._waiters if upto < self._failed]
+        failed = self._failed = min(self._failed, number)
+        lost = [waiter for upto, waiter in (*self._waiters, *self._waiters_for_all) if upto >= failed]
+        self._waiters = [(upto, waiter) for upto, waiter in self._waiters if upto < failed]
+        self._waiters_for_all = [(upto, waiter) for upto, waiter in self._waiters_for_all if upto < failed]
         return lost
 
-    def is_clear(self, upto: int) -> bool:
-        """True when nothing that `upto` must wait for is held. Raises the error of a broken gate."""
+    def is_clear(self, upto: int, *, of_all: bool = False) -> bool:
+        """True when nothing that `upto` must wait for is held. Raises the error of a broken gate.
+
+        `of_all`: batches that need no confirmation count too.
+        """
         if self.error is not None and (self._failed is None or upto >= self._failed):
             raise self.error
-        return not self._locks or next(iter(self._locks)) > upto
+        return self._oldest(of_all=of_all) > upto
 
-    def wait(self, waiter: W, upto: int) -> None:
+    def wait(self, waiter: W, upto: int, *, for_all: bool = False) -> None:
         """Wait for every lock up to and including `upto`."""
-        self._waiters.append((upto, waiter))
+        (self._waiters_for_all if for_all else self._waiters).append((upto, waiter))
 
     def break_(self, error: Exception) -> list[W]:
         """Nothing leaves any more: every waiter, to be told `error`."""
         self.error = self.error or error
         self._failed = 0
-        lost = [waiter for _, waiter in self._waiters]
-        self._waiters.clear()
-        self._locks.clear()
+        lost = [waiter for _, waiter in (*self._waiters, *self._waiters_for_all)]
+        for emptied in (self._waiters, self._waiters_for_all):
+            emptied.clear()
+        for locks in (self._locks, self._unconfirmed):
+            locks.clear()
         return lost
 
+    def _oldest(self, *, of_all: bool) -> int:
+        """The number of the oldest lock held, or one that is yet to come."""
+        oldest = next(iter(self._locks), self._last + 1)
+        return min(oldest, next(iter(self._unconfirmed), oldest)) if of_all else oldest
+
     def _take_released(self) -> list[W]:
-        oldest = next(iter(self._locks), None)
-        if oldest is None:
-            released = [waiter for _, waiter in self._waiters]
-            self._waiters.clear()
-            return released
-        released = [waiter for upto, waiter in self._waiters if upto < oldest]
-        if released:
-            self._waiters = [(upto, waiter) for upto, waiter in self._waiters if upto >= oldest]
+        released, self._waiters = _parted(self._waiters, self._oldest(of_all=False))
+        if self._waiters_for_all:
+            more, self._waiters_for_all = _parted(self._waiters_for_all, self._oldest(of_all=True))
+            released += more
         return released
+
+
+def _parted(waiters: list[tuple[int, W]], oldest: int) -> tuple[list[W], list[tuple[int, W]]]:
+    """Who waits for nothing at or behind `oldest`, and the others."""
+    return [waiter for upto, waiter in waiters if upto < oldest], [each for each in waiters if each[0] >= oldest]

@@ -27,6 +27,7 @@ class Captured(NamedTuple):
     """What one commit of one database changed: the last image of each page, and how many pages there are now.
 
     `alarm`: what became of the database's alarm, when the commit touched it.
+    `is_confirmed`: whatever is said after it must wait until it is durable.
     """
 
     number: int
@@ -34,6 +35,7 @@ class Captured(NamedTuple):
     database_pages: int
     pages: dict[int, bytes]
     alarm: AlarmChange | None = None
+    is_confirmed: bool = True
 
 
 class WalTail:

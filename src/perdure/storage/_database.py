@@ -7,13 +7,13 @@ and handed on. A database is used by one thread at a time. Effects: disk.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 import apsw
 
-from perdure.errors import DamagedDataError, ObjectResetError, StorageFailedError
+from perdure.errors import DamagedDataError, ObjectResetError, StorageFailedError, UsageError
 from perdure.limits import (
     DATABASE_BYTES_MAX,
     SQL_COLUMNS_MAX,
@@ -31,6 +31,7 @@ from perdure.limits import (
 from perdure.storage._alarm import Alarm
 from perdure.storage._authorizer import MODULES, Authorizer
 from perdure.storage._capture import Captured, WalTail
+from perdure.storage._content import delete_content
 from perdure.storage._functions import override_functions
 from perdure.storage._kv import Kv
 from perdure.storage._layout import wal_path
@@ -185,6 +186,19 @@ class Database:
         """Forget `key`; True if there was one."""
         return self._kv.delete(key)
 
+    def kv_get_many(self, keys: Sequence[str]) -> tuple[list[tuple[str, str]], int]:
+        """The entries of the first keys, missing ones left out, and how many keys that were: a page of them."""
+        return self._kv.get_many(keys)
+
+    def kv_write(
+        self, puts: Iterable[tuple[str, str]], deletes: Sequence[str] = (), *, is_confirmed: bool = True
+    ) -> int:
+        """Store and forget several entries, all or none; how many of `deletes` were there. Raises KvError.
+
+        Unless `is_confirmed`, no reply waits for them to be durable.
+        """
+        return self._kv.write(puts, deletes, is_confirmed=is_confirmed)
+
     def kv_list(self, wanted: KvRange) -> list[tuple[str, str]]:
         """The first entries of a range, at most `KV_LIST_PAGE_ROWS`. Raises KvError when the range makes no sense."""
         return self._kv.list(wanted)
@@ -213,6 +227,25 @@ class Database:
         except UnicodeDecodeError as error:
             raise self._unit.damaged_by(error) from error
 
+    def delete_all(self, *, keeps_alarm: bool = False) -> None:
+        """Delete all entries, tables, views, triggers and virtual tables, and the alarm, inside the unit.
+
+        Open cursors are cancelled. Raises UsageError inside a transaction.
+        """
+        self._unit.check()
+        if self._unit.savepoints.depth:
+            raise UsageError("Cannot call deleteAll() within a transaction: call it before, or after")
+        self._sql.cancel()
+        if self._connection.status(apsw.SQLITE_DBSTATUS_DEFERRED_FKS)[0]:
+            self._unit.rollback()  # The violated constraint would be counted although its tables are gone.
+        self._unit.open()
+        try:
+            delete_content(self._connection)
+        except apsw.Error as error:
+            raise self._unit.explained(error) from error
+        if not keeps_alarm:
+            self.alarm.delete()
+
     def _before_host_statement(self, cursor: apsw.Cursor, _query: str, _bindings: apsw.Bindings | None) -> bool:
         if not cursor.is_readonly:
             self._unit.open()
@@ -224,6 +257,36 @@ class Database:
     def in_unit(self) -> bool:
         """Whether something was written since the last commit."""
         return self._unit.is_open
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open that may outlive the turn: until it ends, nothing is committed."""
+        return self._unit.savepoints.is_explicit
+
+    def begin(self, *, is_sync: bool) -> int:
+        """Open a transaction inside the unit, or inside another one; its number, for `release` or `roll_back`.
+
+        `is_sync`: it must end within its turn, else the turn's end breaks the database. Raises UsageError when too
+        many are open.
+        """
+        self._unit.check()
+        self._sql.settle_writers()
+        return self._unit.begin(is_sync=is_sync)
+
+    def release(self, number: int) -> None:
+        """The transaction ended well. Raises UsageError unless it is the innermost one that is open."""
+        if self._unit.failure is not None:
+            raise StorageFailedError(
+                f"Cannot commit transaction due to an earlier SQL critical error: {self._unit.failure}"
+            ) from self._unit.failure
+        self._sql.settle_writers()
+        self._unit.release(number)
+
+    def roll_back(self, number: int) -> None:
+        """Undo what a transaction wrote, and end it. Raises UsageError unless it is the innermost."""
+        self._unit.check()
+        self._sql.settle_writers()
+        self._unit.roll_back(number)
 
     @property
     def is_broken(self) -> bool:
@@ -245,21 +308,31 @@ class Database:
     def commit(self) -> Captured | None:
         """End the turn, also one that only read: the pages it changed, or None. Cursors still open are buffered.
 
-        Raises StorageFailedError, and breaks the database, when a deferred constraint is violated or the disk fails.
+        While a transaction is open that may outlive the turn, nothing is committed. Raises StorageFailedError, and
+        breaks the database, when a deferred constraint is violated or the disk fails, and ObjectResetError when a
+        transaction is open that had to end before.
         """
         self._unit.check()
         self._sql.settle()
         self._unit.check()
-        if not self._unit.is_open:
+        savepoints = self._unit.savepoints
+        if savepoints.left_open is not None:
+            raise self._unit.break_(
+                ObjectResetError(
+                    "transaction_sync() was still open when its turn ended, and the object was reset: await nothing "
+                    "inside it, or use `async with storage.transaction()`"
+                )
+            )
+        if not self._unit.is_open or savepoints.is_explicit:
             return None
         alarm = self.alarm.change_or_none()
-        self._unit.commit()
+        is_confirmed = self._unit.commit()
         self.alarm.settled()
         try:
             captured = self._tail.read_or_none()
         except StorageFailedError as error:
             raise self._unit.break_(error) from error
-        return captured if captured is None or alarm is None else captured._replace(alarm=alarm)
+        return None if captured is None else captured._replace(alarm=alarm, is_confirmed=is_confirmed)
 
     def rollback(self) -> None:
         """Undo what the turn wrote, and close its cursors."""

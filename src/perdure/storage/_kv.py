@@ -6,7 +6,8 @@ is the order of their code points, which is how Python compares strings. Effects
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import builtins
+from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
 import apsw
@@ -62,7 +63,7 @@ class Kv:
             unit.check()
         if not key or len(key) + len(value) > _CHARACTERS_SURELY_FIT:
             _check_entry(key, value)
-        if not unit.is_open:
+        if not unit.savepoints.is_confirmed:
             unit.open()
         try:
             self._execute(_PUT, (key, value))
@@ -83,6 +84,41 @@ class Kv:
         except UnicodeEncodeError:
             return self.delete(well_formed(key))
         return self._connection.changes() > 0
+
+    def get_many(self, keys: Sequence[str]) -> tuple[builtins.list[tuple[str, str]], int]:
+        """The entries of the first keys, in their order, missing ones left out; and how many keys that were.
+
+        No more are read once the values have `KV_LIST_PAGE_BYTES`.
+        """
+        page: list[tuple[str, str]] = []
+        size = 0
+        for asked, key in enumerate(keys, 1):
+            value = self.get(key)
+            if value is not None:
+                page.append((key, value))
+                size += len(value)
+                if size >= KV_LIST_PAGE_BYTES:
+                    return page, asked
+        return page, len(keys)
+
+    def write(self, puts: Iterable[tuple[str, str]], deletes: Sequence[str], *, is_confirmed: bool) -> int:
+        """Store and forget several entries, all or none; how many of `deletes` were there. Raises KvError."""
+        unit = self._unit
+        unit.check()
+        puts = [(well_formed(key), well_formed(value)) for key, value in puts]
+        for key, value in puts:
+            _check_entry(key, value)  # All before any, so that nothing is left half done.
+        unit.open(is_confirmed=is_confirmed)
+        deleted = 0
+        try:
+            if puts:
+                self._connection.executemany(_PUT, puts)
+            for key in deletes:
+                self._execute(_DELETE, (well_formed(key),))
+                deleted += self._connection.changes()
+        except apsw.Error as error:
+            raise unit.explained(error) from error
+        return deleted
 
     def list(self, wanted: KvRange) -> list[tuple[str, str]]:
         """The first entries of a range: at most `KV_LIST_PAGE_ROWS`, and none after `KV_LIST_PAGE_BYTES`.

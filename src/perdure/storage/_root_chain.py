@@ -145,7 +145,7 @@ class RootChain(Generic[Waiter]):
 
     def commit(self, captured: Captured, waiter: Waiter) -> None:
         """A database committed: it waits for the next record, even when its pages are in the one in flight too."""
-        number, page_size, database_pages, pages, _ = captured
+        number, page_size, database_pages, pages = captured[:4]
         database = self._databases[number]
         if not database.is_dirty:
             self._soil(database)

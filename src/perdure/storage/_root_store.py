@@ -348,6 +348,8 @@ class RootStore:
         log, chain = self.log, self.log.chain
         database = self._databases.get(number)
         while not chain.is_acknowledged(number) or (database is not None and database.in_unit):
+            if database is not None and database.in_transaction:
+                return  # It may stay open for long: the next compaction finds it closed.
             if chain.is_acknowledged(number):
                 await asyncio.sleep(0)  # The unit ends with this step of the loop.
             else:

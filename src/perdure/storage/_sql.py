@@ -102,6 +102,11 @@ class Sql:
         if execution is not None:
             execution.close()
 
+    def settle_writers(self) -> None:
+        """Close what would stand in the way of a savepoint: statements that wrote, and have rows left."""
+        if any(execution.writes for execution in self._cursors.values()):
+            self.settle()
+
     def settle(self) -> None:
         """The end of the turn: no statement stays open, what is left of them is buffered within limits."""
         if not self._cursors:
@@ -119,6 +124,11 @@ class Sql:
                     room -= execution.buffer_bytes
         finally:
             unit.deadline = deadline
+
+    def cancel(self) -> None:
+        """What the open cursors read is deleted: whoever reads on gets an error."""
+        for execution in self._cursors.values():
+            execution.cancel()
 
     def discard(self) -> None:
         """Close all cursors: what they read is undone or gone."""
@@ -319,6 +329,12 @@ class _Execution:
                 return
             self._buffer.append(row)
         self.close()
+
+    def cancel(self) -> None:
+        """Give no more rows: what they were read from is deleted."""
+        self._buffer.clear()
+        self.is_buffered = True
+        self.fail(SqlError("query was canceled because the database was deleted", sqlite_code="SQLITE_ABORT"))
 
     def fail(self, error: PerdureError) -> None:
         """End the rows here; who reads on gets `error`."""

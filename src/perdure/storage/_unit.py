@@ -1,8 +1,9 @@
 """The implicit transaction of one turn, and what becomes of a database when SQLite fails (spec 2.3, 2.5).
 
-The first write opens the unit, `commit` ends it. Most errors are a statement's own affair. Three kinds are not:
-after a failed disk, a damaged file or a violated deferred constraint the database is broken for good; after an
-interrupted statement the unit is lost, and nothing goes on before `rollback`. Effects: disk.
+The first write opens the unit, `commit` ends it; transactions of the user's code are savepoints inside. Most errors
+are a statement's own affair. Three kinds are not: after a failed disk, a damaged file or a violated deferred constraint
+the database is broken for good; after an interrupted statement the unit is lost, and nothing goes on before `rollback`.
+Effects: disk.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import apsw
 
 from perdure.errors import DamagedDataError, PerdureError, SqlError, SqlInterruptedError, StorageFailedError
 from perdure.limits import SQL_TEMPORARY_FREE_BYTES_MIN, SQL_TEMPORARY_LOOKS
+from perdure.storage._savepoints import Savepoints
 from perdure.storage._temporary_space import free_temporary_bytes, temporary_directory
 
 _DISK_FAILED: Final = frozenset(
@@ -48,6 +50,7 @@ class Unit:
         "failure",
         "is_open",
         "is_read_only",
+        "savepoints",
     )
 
     def __init__(
@@ -62,6 +65,7 @@ class Unit:
         self.failure: PerdureError | None = None
         self.is_open = False
         self.is_read_only = False
+        self.savepoints = Savepoints()
 
     def check(self) -> None:
         """Raises what broke the database, if something did."""
@@ -78,20 +82,56 @@ class Unit:
             self._is_disk_short = self._free_bytes() < SQL_TEMPORARY_FREE_BYTES_MIN
         return self._is_disk_short or deadline()
 
-    def open(self) -> None:
-        """Begin, unless it is open already."""
-        if self.is_open:
-            return
-        if self.is_read_only:
-            raise SqlError("this statement writes, and only reading was asked for", sqlite_code="SQLITE_READONLY")
+    def open(self, *, is_confirmed: bool = True) -> None:
+        """Begin, unless it is open already. `is_confirmed`: what is written now must hold back replies."""
+        if not self.is_open:
+            if self.is_read_only:
+                raise SqlError("this statement writes, and only reading was asked for", sqlite_code="SQLITE_READONLY")
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except apsw.Error as error:
+                raise self.explained(error) from error
+            self.is_open = True
+        if is_confirmed:
+            self.savepoints.is_confirmed = True
+
+    def begin(self, *, is_sync: bool) -> int:
+        """Open a transaction of the user's code; its number. Raises UsageError when it is nested too deeply."""
+        self.open(is_confirmed=False)
+        savepoint = self.savepoints.begin(is_sync=is_sync)
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(f"SAVEPOINT {savepoint.name}")
+        except apsw.Error as error:
+            self.savepoints.release()
+            raise self.explained(error) from error
+        return savepoint.number
+
+    def release(self, number: int) -> None:
+        """The transaction ended well. Raises UsageError unless it is the innermost."""
+        savepoint = self.savepoints.innermost(number)
+        self._execute(f"RELEASE {savepoint.name}")
+        self.savepoints.release()
+
+    def roll_back(self, number: int) -> None:
+        """Undo what was written in a transaction, and end it. Raises UsageError unless it is the innermost."""
+        savepoint = self.savepoints.innermost(number)
+        self._execute(f"ROLLBACK TO {savepoint.name}; RELEASE {savepoint.name}")
+        self.savepoints.roll_back()
+
+    def _execute(self, query: str) -> None:
+        deadline, self.deadline = self.deadline, None  # It is short, and half of it must not be done.
+        try:
+            self._connection.execute(query)
         except apsw.Error as error:
             raise self.explained(error) from error
-        self.is_open = True
+        finally:
+            self.deadline = deadline
 
-    def commit(self) -> None:
-        """Make what was written visible to the next connection. Any failure breaks the database."""
+    def commit(self) -> bool:
+        """Make what was written visible to the next connection; whether it must hold back replies.
+
+        Any failure breaks the database.
+        """
         deadline, self.deadline = self.deadline, None  # A commit is not work of the turn: it ends, or it fails.
         try:
             self._connection.execute("COMMIT")
@@ -107,11 +147,15 @@ class Unit:
         finally:
             self.deadline = deadline
         self.is_open = False
+        is_confirmed = self.savepoints.is_confirmed
+        self.savepoints.clear()
+        return is_confirmed
 
     def rollback(self) -> None:
         """Undo the unit, if there is one. Ends the trouble after an interrupted statement, and no other."""
         deadline, self.deadline = self.deadline, None
         self.is_open = False
+        self.savepoints.clear()
         if isinstance(self.failure, SqlInterruptedError):
             self.failure = None
         try:

@@ -15,12 +15,18 @@ from perdure.testing import VirtualClock
 from perdure.wire import KvRange
 
 
+class Unit(dict[str, str]):
+    """What one turn wrote."""
+
+    is_confirmed = True
+
+
 class FakeDatabase:
     """What is `kept` has been committed; `unit` is what the turn has written so far."""
 
     def __init__(self, kept: dict[str, str]) -> None:
         self.kept = kept
-        self.unit: dict[str, str] = {}
+        self.unit = Unit()
         self.commit_error: PerdureError | None = None
         self.is_closed = False
 
@@ -41,12 +47,12 @@ class FakeDatabase:
     def commit(self) -> object:
         if self.commit_error is not None:
             raise self.commit_error
-        unit, self.unit = self.unit, {}
+        unit, self.unit = self.unit, Unit()
         self.kept.update(unit)
         return unit or None
 
     def rollback(self) -> None:
-        self.unit = {}
+        self.unit = Unit()
 
 
 class FakeRoot:

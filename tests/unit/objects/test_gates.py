@@ -313,6 +313,32 @@ def test_a_broken_gate_loses_everybody() -> None:
         gate.is_clear(0)
 
 
+def test_27_writes_without_confirmation_hold_back_only_who_asks_for_everything() -> None:
+    gate: OutputGate[str] = OutputGate()
+    number = gate.lock(at=0.0, is_confirmed=False)
+
+    assert gate.is_open
+    assert gate.is_clear(gate.mark)
+    assert not gate.is_settled
+    assert not gate.is_clear(gate.mark, of_all=True)
+    gate.wait("sync", gate.mark, for_all=True)
+    gate.lock(at=1.0, is_confirmed=False)
+    assert gate.oldest_lock_at() == 0.0
+    assert gate.unlock(number) == ["sync"]
+
+
+def test_29_a_write_without_confirmation_that_fails_breaks_the_gate() -> None:
+    gate: OutputGate[str] = OutputGate()
+    older = gate.lock(at=0.0)
+    number = gate.lock(at=0.0, is_confirmed=False)
+    gate.wait("sync", gate.mark, for_all=True)
+    gate.wait("older", older)
+
+    assert gate.fail(number, BROKEN) == ["sync"]
+    assert gate.error is BROKEN
+    assert gate.unlock(older) == ["older"]
+
+
 class OutputMachine(RuleBasedStateMachine):
     """Every waiter is told exactly once: released when all its older locks succeeded, lost when one of them failed."""
 
@@ -320,28 +346,33 @@ class OutputMachine(RuleBasedStateMachine):
         super().__init__()
         self.gate: OutputGate[int] = OutputGate()
         self.locks: list[int] = []
+        self.unconfirmed: set[int] = set()
         self.needs: dict[int, set[int]] = {}
         self.failed: int | None = None
+        self.marks: dict[int, int] = {}
         self.count = 0
 
-    @rule()
-    def lock(self) -> None:
-        self.locks.append(self.gate.lock(at=0.0))
+    @rule(is_confirmed=st.booleans())
+    def lock(self, is_confirmed: bool) -> None:  # noqa: FBT001  # hypothesis passes it by name
+        self.locks.append(self.gate.lock(at=0.0, is_confirmed=is_confirmed))
+        if not is_confirmed:
+            self.unconfirmed.add(self.locks[-1])
 
-    @rule()
-    def wait(self) -> None:
+    @rule(for_all=st.booleans())
+    def wait(self, for_all: bool) -> None:  # noqa: FBT001  # hypothesis passes it by name
         mark = self.gate.mark
-        needs = {number for number in self.locks if number <= mark}
+        needs = {number for number in self.locks if for_all or number not in self.unconfirmed}
         if self.failed is not None and mark >= self.failed:
             with pytest.raises(RuntimeError, match="broken"):
-                self.gate.is_clear(mark)
-        elif self.gate.is_clear(mark):
+                self.gate.is_clear(mark, of_all=for_all)
+        elif self.gate.is_clear(mark, of_all=for_all):
             assert not needs
         else:
             assert needs
             self.count += 1
             self.needs[self.count] = needs
-            self.gate.wait(self.count, mark)
+            self.marks[self.count] = mark
+            self.gate.wait(self.count, mark, for_all=for_all)
 
     @precondition(lambda self: self.locks)
     @rule(data=st.data())
@@ -361,14 +392,15 @@ class OutputMachine(RuleBasedStateMachine):
         number = data.draw(st.sampled_from(self.locks))
         self.locks.remove(number)
         self.failed = number if self.failed is None else min(self.failed, number)
-        lost = {waiter for waiter, needs in self.needs.items() if number in needs}
+        lost = {waiter for waiter in self.needs if self.marks[waiter] >= self.failed}
         assert set(self.gate.fail(number, BROKEN)) == lost
         for waiter in lost:
             del self.needs[waiter]
 
     @invariant()
     def it_is_open_when_nothing_is_held(self) -> None:
-        assert self.gate.is_open == (not self.locks and self.failed is None)
+        assert self.gate.is_open == (not set(self.locks) - self.unconfirmed and self.failed is None)
+        assert self.gate.is_settled == (not self.locks)
 
     def teardown(self) -> None:
         assert set(self.gate.break_(BROKEN)) == set(self.needs)
