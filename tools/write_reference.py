@@ -22,9 +22,8 @@ DOORS = ("perdure", "perdure.testing")
 HANDED = {
     "perdure.api": (
         "Context", "WorkerContext", "ObjectId", "Storage", "Kv", "Sql", "Cursor", "Facets", "FacetStub",
-        "DurableObjectClass", "Loader", "WorkerStub", "Stub",
+        "DurableObjectClass", "Loader", "WorkerStub", "Stub", "Namespace", "ObjectStub",
     ),
-    "perdure.objects": ("Namespace",),
 }  # fmt: skip
 
 CONSTANT = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*): Final = (?P<value>.+?)(?:  # (?P<reason>.+))?$")

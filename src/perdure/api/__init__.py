@@ -1,7 +1,6 @@
 """What user code touches: classes to extend, `ctx`, storage, stubs, facets, the loader. Effects: none."""
 
 from perdure.api._context import Context as Context
-from perdure.api._context import ObjectId as ObjectId
 from perdure.api._context import WorkerContext as WorkerContext
 from perdure.api._entrypoints import DurableObject as DurableObject
 from perdure.api._entrypoints import WorkerEntrypoint as WorkerEntrypoint
@@ -15,6 +14,7 @@ from perdure.api._facets import facet_options as facet_options
 from perdure.api._facets import refuse_facet_stubs as refuse_facet_stubs
 from perdure.api._host_calls import ContextCalls as ContextCalls
 from perdure.api._host_calls import FacetCalls as FacetCalls
+from perdure.api._host_calls import NamespaceCalls as NamespaceCalls
 from perdure.api._host_calls import StartFacet as StartFacet
 from perdure.api._host_calls import StorageCalls as StorageCalls
 from perdure.api._host_calls import Target as Target
@@ -25,6 +25,10 @@ from perdure.api._loader import LoaderCalls as LoaderCalls
 from perdure.api._loader import LoadWorker as LoadWorker
 from perdure.api._loader import WorkerCode as WorkerCode
 from perdure.api._loader import WorkerStub as WorkerStub
+from perdure.api._namespaces import JURISDICTIONS as JURISDICTIONS
+from perdure.api._namespaces import Namespace as Namespace
+from perdure.api._namespaces import ObjectStub as ObjectStub
+from perdure.api._object_id import ObjectId as ObjectId
 from perdure.api._rpc import RpcMethodError as RpcMethodError
 from perdure.api._rpc import public_methods as public_methods
 from perdure.api._rpc import rpc_method as rpc_method

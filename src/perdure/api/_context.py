@@ -6,37 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from perdure.api._facets import Facets
+from perdure.api._object_id import ObjectId
 from perdure.api._storage import Storage
 
 if TYPE_CHECKING:
     from perdure.api._host_calls import ContextCalls, FacetCalls, StorageCalls
 
 T = TypeVar("T")
-
-
-class ObjectId:
-    """The identity of an object: 64 hex digits, and the name it was made from when there was one."""
-
-    __slots__ = ("name", "text")
-
-    def __init__(self, text: str, *, name: str | None = None) -> None:
-        self.text = text
-        self.name = name
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __repr__(self) -> str:
-        return f"ObjectId({self.text!r}, name={self.name!r})"
-
-    def equals(self, other: object) -> bool:
-        """True when both mean the same object; names are not compared."""
-        return isinstance(other, ObjectId) and other.text == self.text
-
-    __eq__ = equals
-
-    def __hash__(self) -> int:
-        return hash(self.text)
 
 
 class Context:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from perdure.api._object_id import ObjectId
     from perdure.web import Request, Response
     from perdure.wire import KvRange, SqlPage, SqlValue
 
@@ -43,6 +44,20 @@ class Target(Protocol):
 
     async def fetch(self, request: Request) -> Response: ...
     async def call(self, method: str, arguments: Sequence[object]) -> object: ...
+
+
+class NamespaceCalls(Protocol):
+    """The ids of one class's objects, and the way to these objects. Who knows the class's key makes the ids."""
+
+    def id_from_name(self, name: str, jurisdiction: str | None) -> ObjectId: ...
+    def id_from_text(self, text: str) -> ObjectId:
+        """The id that was printed, in whatever jurisdiction. Raises ObjectIdError."""
+        ...
+
+    def unique_id(self, jurisdiction: str | None) -> ObjectId: ...
+    def target(self, identity: ObjectId) -> Target:
+        """The object with this id, which must be one that this namespace made."""
+        ...
 
 
 class FacetCalls(Protocol):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class Stub:
     """A handle on something that runs elsewhere."""
 
+    __slots__ = ("__dict__", "__weakref__", "_target")  # what its own attributes are, is for others to say
+
     def __init__(self, target: Target) -> None:
         self._target = target
 

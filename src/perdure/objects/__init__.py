@@ -4,5 +4,4 @@ from perdure.objects._actor import CURRENT as CURRENT
 from perdure.objects._actor import Actor as Actor
 from perdure.objects._directory import Directory as Directory
 from perdure.objects._ids import IdFactory as IdFactory
-from perdure.objects._namespaces import Namespace as Namespace
-from perdure.objects._namespaces import ObjectStub as ObjectStub
+from perdure.objects._namespaces import ObjectNamespace as ObjectNamespace

@@ -29,8 +29,9 @@ from perdure.limits import (
 )
 from perdure.objects._actor import Actor, Body
 from perdure.objects._facets import FacetSlots, tree_of
+from perdure.objects._ids import IdFactory
 from perdure.objects._lifecycle import State
-from perdure.objects._namespaces import Namespace
+from perdure.objects._namespaces import ObjectCalls, ObjectNamespace
 from perdure.objects._sandboxed import SandboxedBody
 from perdure.objects._trusted import TrustedBody
 from perdure.objects._visits import Visit, Visits
@@ -54,6 +55,15 @@ class TrustedClass:
     kind: type
     env: Env
     exports: object
+    ids: IdFactory
+
+
+@dataclass(frozen=True, slots=True)
+class GuestClass:
+    """A class of a worker, whose instances are root objects in sandboxes."""
+
+    definition: DynamicClass
+    ids: IdFactory
 
 
 class Directory:
@@ -64,7 +74,7 @@ class Directory:
         self._runtime = runtime
         self._clock = clock
         self._entropy = entropy
-        self._classes: dict[str, TrustedClass] = {}
+        self._classes: dict[str, TrustedClass | GuestClass] = {}
         self._slots: WeakValueDictionary[Key, Actor] = WeakValueDictionary()
         self._closing: WeakValueDictionary[Key, Actor] = WeakValueDictionary()
         self._live: OrderedDict[Actor, None] = OrderedDict()
@@ -78,10 +88,17 @@ class Directory:
 
     # ── classes and slots ───────────────────────────────────────────────────────────────────────────────────
 
-    def define(self, key: str, kind: type, *, env: Env, exports: object) -> Namespace:
+    def define(self, key: str, kind: type, *, env: Env, exports: object) -> ObjectNamespace:
         """A namespace for `kind`; `key` names its objects on disk and in their ids."""
-        self._classes[key] = TrustedClass(kind, env, exports)
-        return Namespace(self, key, kind, entropy=self._entropy)
+        calls = ObjectCalls(self, key, entropy=self._entropy)
+        self._classes[key] = TrustedClass(kind, env, exports, calls.ids)
+        return ObjectNamespace(calls, DurableObjectClass(kind))
+
+    def define_guest(self, key: str, definition: DynamicClass) -> ObjectNamespace:
+        """A namespace for a class of a worker; its code is loaded when the first object is called."""
+        calls = ObjectCalls(self, key, entropy=self._entropy)
+        self._classes[key] = GuestClass(definition, calls.ids)
+        return ObjectNamespace(calls, DurableObjectClass(definition))
 
     def slot(self, namespace: str, identity: bytes, name: str | None) -> Actor:
         """The slot of one object; makes an empty one when there is none."""
@@ -100,12 +117,14 @@ class Directory:
 
     def _make(self, key: Key, name: str | None) -> Actor:
         namespace, identity = key
-        trusted = self._classes[namespace]
+        kind = self._classes[namespace]
+        known = ObjectId(identity.hex(), name=name, jurisdiction=kind.ids.jurisdiction_of(identity))
 
         async def make_body(actor: Actor) -> Body:
-            return self._trusted_body(actor, trusted.kind, trusted, {})
+            if isinstance(kind, GuestClass):
+                return await self._guest_body(actor, kind.definition, {})
+            return self._trusted_body(actor, kind.kind, kind, {})
 
-        known = ObjectId(identity.hex(), name=name)
         return Actor(
             identity=known,
             label=f"{namespace}/{name or identity.hex()[:12]}",
@@ -141,10 +160,8 @@ class Directory:
         raise FacetError(f"`{definition!r}` is no class that can run as a facet")
 
     def _trusted_class(self, kind: type) -> TrustedClass:
-        for known in self._classes.values():
-            if known.kind is kind:
-                return known
-        return next(iter(self._classes.values()))
+        trusted = [known for known in self._classes.values() if isinstance(known, TrustedClass)]
+        return next((known for known in trusted if known.kind is kind), trusted[0])
 
     def _trusted_body(self, actor: Actor, kind: type, trusted: TrustedClass, props: object) -> TrustedBody:
         actor.facets = FacetSlots(actor, self)

@@ -1,13 +1,12 @@
-"""Namespaces and stubs of objects: names and ids in, something to call out. Effects: none until a stub is used."""
+"""Namespaces as the host serves them: names and ids in, something to call out. Effects: none until it is called."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from perdure.api import DurableObjectClass, ObjectId, Stub
+from perdure.api import DurableObjectClass, Namespace, ObjectId
 from perdure.clock import Entropy
-from perdure.errors import ObjectIdError
 from perdure.limits import OBJECT_NAME_KEPT_BYTES_MAX
 from perdure.objects._actor import Actor, leave_caller
 from perdure.objects._ids import IdFactory
@@ -21,53 +20,42 @@ class Slots(Protocol):
     def slot(self, namespace: str, identity: bytes, name: str | None) -> Actor: ...
 
 
-class Namespace:
-    """The objects of one class. Getting a stub contacts and creates nothing."""
+class ObjectCalls:
+    """`NamespaceCalls` for the host: it knows the key, so it makes the ids."""
 
-    def __init__(self, directory: Slots, key: str, kind: type, *, entropy: Entropy) -> None:
+    def __init__(self, directory: Slots, key: str, *, entropy: Entropy) -> None:
         self.key = key
-        self.durable_object_class = DurableObjectClass(kind)
+        self.ids = IdFactory(key)
         self._directory = directory
-        self._kind = kind
-        self._ids = IdFactory(key)
         self._entropy = entropy
 
-    def __call__(self, *, props: object = None) -> DurableObjectClass:
-        """The class with props, to run as a facet."""
-        return DurableObjectClass(self._kind, props=props)
+    def id_from_name(self, name: str, jurisdiction: str | None = None) -> ObjectId:
+        return ObjectId(self.ids.from_name(name, jurisdiction).hex(), name=name, jurisdiction=jurisdiction)
 
-    def get_by_name(self, name: str) -> ObjectStub:
-        """A stub for the object called `name`: there is exactly one."""
-        key = self._ids.from_name(name)
-        return self._stub(key, ObjectId(key.hex(), name=name))
+    def id_from_text(self, text: str) -> ObjectId:
+        identity = self.ids.from_text(text)
+        return ObjectId(identity.hex(), jurisdiction=self.ids.jurisdiction_of(identity))
 
-    def target(self, name: str) -> ObjectTarget:
-        """What a stub for `name` points at, for callers that need no stub."""
-        return ObjectTarget(self._directory, self.key, self._ids.from_name(name), _kept_name(name))
+    def unique_id(self, jurisdiction: str | None) -> ObjectId:
+        return ObjectId(self.ids.unique(self._entropy, jurisdiction).hex(), jurisdiction=jurisdiction)
 
-    def id_from_name(self, name: str) -> ObjectId:
-        """The id that belongs to `name`."""
-        return ObjectId(self._ids.from_name(name).hex(), name=name)
+    def target(self, identity: ObjectId) -> ObjectTarget:
+        return ObjectTarget(self._directory, self.key, bytes.fromhex(identity.text), _kept_name(identity.name))
 
-    def id_from_string(self, text: str) -> ObjectId:
-        """The id that `str(id)` printed. Raises ObjectIdError."""
-        return ObjectId(self._ids.from_text(text).hex())
+    def named(self, name: str) -> ObjectTarget:
+        """The object called `name`, for callers that need no stub."""
+        return ObjectTarget(self._directory, self.key, self.ids.from_name(name), _kept_name(name))
 
-    def new_unique_id(self) -> ObjectId:
-        """An id nobody has had."""
-        return ObjectId(self._ids.unique(self._entropy).hex())
 
-    def get(self, identity: ObjectId) -> ObjectStub:
-        """A stub for the object with this id."""
-        if not isinstance(identity, ObjectId):
-            raise ObjectIdError(
-                f"get(id) takes an ObjectId, not `{type(identity).__name__}`: use get_by_name(name) or "
-                "id_from_string(text)"
-            )
-        return self._stub(self._ids.from_text(identity.text), identity)
+class ObjectNamespace(Namespace):
+    """A namespace as the host holds it: with its key, and the way to an object without a stub."""
 
-    def _stub(self, key: bytes, identity: ObjectId) -> ObjectStub:
-        return ObjectStub(ObjectTarget(self._directory, self.key, key, _kept_name(identity.name)), identity)
+    __slots__ = ("key", "target")
+
+    def __init__(self, calls: ObjectCalls, durable_object_class: DurableObjectClass) -> None:
+        super().__init__(calls, durable_object_class)
+        self.key = calls.key
+        self.target = calls.named
 
     def __repr__(self) -> str:
         return f"<Namespace {self.key}>"
@@ -78,15 +66,6 @@ def _kept_name(name: str | None) -> str | None:
     if name is None or len(name) * 4 <= OBJECT_NAME_KEPT_BYTES_MAX:
         return name
     return name if len(name.encode("utf-8", "surrogatepass")) <= OBJECT_NAME_KEPT_BYTES_MAX else None
-
-
-class ObjectStub(Stub):
-    """A handle on one object: `fetch`, RPC by attribute, and its `id` and `name`."""
-
-    def __init__(self, target: ObjectTarget, identity: ObjectId) -> None:
-        super().__init__(target)
-        self.id = identity
-        self.name = identity.name
 
 
 class ObjectTarget:

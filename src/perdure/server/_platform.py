@@ -20,7 +20,7 @@ from perdure.api import DurableObject, Env, Loader, Stub, WorkerContext, WorkerE
 from perdure.clock import Clock, Entropy, SystemClock, SystemEntropy
 from perdure.errors import ConfigurationError, PerdureError, UsageError
 from perdure.isolates import Isolates, Runner
-from perdure.objects import CURRENT, Directory, Namespace
+from perdure.objects import CURRENT, Directory, ObjectNamespace
 from perdure.server._asgi import Receive, Scope, Send, refuse_websocket, serve_http, serve_lifespan
 from perdure.server._errors import ErrorAnswers
 from perdure.server._gateway import Gateway, Misdirected, ToApp, authority_of
@@ -37,13 +37,13 @@ class Exports:
     """`ctx.exports`: a namespace for every class of the platform, by the class's name."""
 
     def __init__(self) -> None:
-        self._namespaces: dict[str, Namespace] = {}
+        self._namespaces: dict[str, ObjectNamespace] = {}
 
-    def add(self, name: str, namespace: Namespace) -> None:
+    def add(self, name: str, namespace: ObjectNamespace) -> None:
         """Export a class."""
         self._namespaces[name] = namespace
 
-    def __getattr__(self, name: str) -> Namespace:
+    def __getattr__(self, name: str) -> ObjectNamespace:
         namespace = self._namespaces.get(name)
         if namespace is None:
             there = ", ".join(f"`{known}`" for known in sorted(self._namespaces)) or "none"
@@ -271,7 +271,7 @@ class Platform:
         self._check_class(kind)
         return Stub(_FromOutside(self, kind, name))
 
-    def namespace(self, kind: type[DurableObject]) -> Namespace:
+    def namespace(self, kind: type[DurableObject]) -> ObjectNamespace:
         """The namespace of a class; the platform must have been started."""
         self._check_class(kind)
         return getattr(self._exports, kind.__name__)  # type: ignore[no-any-return]  # Exports gives namespaces

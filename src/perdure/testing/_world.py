@@ -24,7 +24,7 @@ from typing import Any, Self, TypeVar
 from perdure.api import DurableObject, Stub, WorkerEntrypoint
 from perdure.errors import PerdureError, UsageError
 from perdure.isolates import Isolates
-from perdure.objects import Namespace
+from perdure.objects import ObjectNamespace
 from perdure.server import Fetch, Platform
 from perdure.storage import Journal, StoreOptions
 from perdure.testing._clock import SeededEntropy, VirtualClock
@@ -116,12 +116,12 @@ class World:
             if kind not in self._classes:
                 self._classes.append(kind)
 
-    async def namespace(self, kind: type[DurableObject]) -> Namespace:
+    async def namespace(self, kind: type[DurableObject]) -> ObjectNamespace:
         """The namespace of a class, whose stubs are as those inside the platform; for use on the world's own loop."""
         self.add(kind)
         return await self._inside(self._namespace(kind))
 
-    async def _namespace(self, kind: type[DurableObject]) -> Namespace:
+    async def _namespace(self, kind: type[DurableObject]) -> ObjectNamespace:
         await self.platform.start()
         return self.platform.namespace(kind)
 

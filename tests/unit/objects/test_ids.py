@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perdure.api import JURISDICTIONS
 from perdure.errors import ObjectIdError
 from perdure.objects import IdFactory
 from perdure.testing import SeededEntropy
@@ -65,3 +68,23 @@ def test_unique_ids_differ_and_belong_to_their_namespace() -> None:
 def test_a_name_is_a_string_that_is_not_empty(name: object) -> None:
     with pytest.raises(ObjectIdError, match="an object's name is a string"):
         MINE.from_name(name)  # type: ignore[arg-type]  # that is the point
+
+
+@given(st.text(min_size=1), st.sampled_from(JURISDICTIONS))
+def test_an_id_tells_its_jurisdiction(name: str, jurisdiction: str) -> None:
+    identity = MINE.from_name(name, jurisdiction)
+
+    assert identity != MINE.from_name(name)
+    assert MINE.from_text(identity.hex()) == identity
+    assert MINE.jurisdiction_of(identity) == jurisdiction
+    assert MINE.jurisdiction_of(MINE.from_name(name)) is None
+    assert MINE.jurisdiction_of(MINE.unique(SeededEntropy(1), jurisdiction)) == jurisdiction
+
+
+def test_no_name_gives_away_the_key_of_a_jurisdiction() -> None:
+    key = hashlib.sha256(b"mykey").digest()
+    names = ["eu", "\0eu", "jurisdiction:eu"]
+
+    halves = {MINE.from_name(name)[:16] for name in names}
+
+    assert hashlib.sha256(key + b"\0eu").digest()[:16] not in halves
