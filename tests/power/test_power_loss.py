@@ -55,6 +55,7 @@ class World:
         self.adopt_changed_files = False
         self.losses: list[tuple[Path, list[int], list[int]]] = []
         self.losses_max = losses_max
+        self.remembered: dict[bytes, tuple[dict[tuple[int, ...], Path], list[dict[str, str]]]] = {}
         self.step_chance = Random(seed)
 
     def imagine_power_loss(self) -> None:
@@ -71,7 +72,8 @@ class World:
         for _ in range(steps):
             life = self.chance.choice(self.lives)
             root = store.root("App", life.object_id)
-            match self.chance.choices(["commit", "compact", "reopen", "delete", "rest"], [24, 4, 2, 1, 6])[0]:
+            acts = ["commit", "compact", "reopen", "delete", "rewind", "rest"]
+            match self.chance.choices(acts, [24, 4, 2, 1, 2, 6])[0]:
                 case "commit":
                     self.commit(root, life)
                 case "compact":
@@ -81,6 +83,8 @@ class World:
                     store.release(root)
                 case "delete":
                     await self.delete(root, life)
+                case "rewind":
+                    await self.rewind(root)
                 case _:
                     await root.log.wait_until_settled()
         if self.chance.random() < 0.5:
@@ -113,6 +117,27 @@ class World:
         for ended in gone:
             commit.add_callback(ended.acknowledge(len(ended.states) - 1))
         await commit
+
+    async def rewind(self, root: RootStore) -> None:
+        """Remember what an object holds, or bring it back to what was remembered."""
+        await root.log.wait_until_settled()
+        lives = [life for life in self.lives if life.object_id == root.key.object_id]
+        remembered = self.remembered.pop(root.key.object_id, None)
+        if remembered is None:
+            directory = self.directory / f"image-{next(_vfs_names)}"
+            await asyncio.to_thread(directory.mkdir)
+            image = await root.image(directory)
+            self.remembered[root.key.object_id] = image.replay.files, [life.states[-1] for life in lives]
+            return
+        files, states = remembered
+        if set(files) != set(root.log.chain.live_lineages()):
+            return  # A facet was made or deleted since: numbers are not given out twice.
+        root.close()
+        for life, state in zip(lives, states, strict=True):
+            life.states.append(state)
+        await root.rewrite(files, cause="rewound")
+        for life in lives:
+            life.acknowledged = len(life.states) - 1
 
     def number(self, root: RootStore, life: Life) -> int:
         if life.facet is None:

@@ -2,6 +2,7 @@
 
 from perdure.storage._capture import Captured as Captured
 from perdure.storage._database import Database as Database
+from perdure.storage._image import Image as Image
 from perdure.storage._journal import AlarmChange as AlarmChange
 from perdure.storage._journal import Append as Append
 from perdure.storage._journal import DueAlarm as DueAlarm

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from perdure.storage._capture import Captured
-from perdure.storage._layout import Lineage
+from perdure.storage._layout import Lineage, number_of
 from perdure.storage._record import Changed, Deleted, Record, Section
 
 Waiter = TypeVar("Waiter")
@@ -137,6 +137,18 @@ class RootChain(Generic[Waiter]):
         database = self._databases.get(number)
         return 0 if database is None else database.commits
 
+    def holds(self, number: int) -> int:
+        """Up to which record the database's file holds everything, its `-wal` left aside."""
+        database = self._databases[number]
+        return database.covered if database.is_dirty else self.known
+
+    @property
+    def is_tree_confirmed(self) -> bool:
+        """Whether no database is being made or deleted by a record that is not acknowledged."""
+        sections = self.in_flight.sections if self.in_flight is not None else ()
+        on_the_way = (*sections, *self._pending.values())
+        return not any(isinstance(section, Deleted) or section.created for section in on_the_way)
+
     def has_log(self, number: int) -> bool:
         """Whether the database's file lacks commits that lie in its `-wal`."""
         return self._databases[number].has_log
@@ -167,12 +179,35 @@ class RootChain(Generic[Waiter]):
     def delete(self, databases: Iterable[Lineage], waiter: Waiter) -> None:
         """These databases are no more: their numbers are gone for good."""
         for lineage in databases:
-            number = lineage[-1] if lineage else 0
+            number = number_of(lineage)
             database = self._databases.setdefault(number, _Database(lineage))
             if not database.is_dirty:
                 self._soil(database)
             database.has_log, database.is_deleted, database.template = False, True, None
             self._pending[number] = Deleted(lineage)
+        self._waiters.append(waiter)
+
+    def rewrite(self, sections: Iterable[Section], waiter: Waiter) -> None:
+        """These databases become what the sections say. Their files follow when the record is acknowledged:
+        `checkpointed` tells so, and until then nobody may commit to them.
+        """
+        for section in sections:
+            if isinstance(section, Deleted):
+                self.delete([section.lineage], waiter)
+                self._waiters.pop()  # It is told once, below.
+                continue
+            number = number_of(section.lineage)
+            assert self.is_acknowledged(number), f"database {number} was rewritten with unacknowledged commits"
+            database = self._databases.setdefault(number, _Database(section.lineage))
+            if not database.is_dirty:
+                self._soil(database)
+            database.has_log, database.is_deleted, database.template = True, False, None
+            database.commits += 1
+            pages = dict(section.pages)
+            self._pending[number] = _Pending(
+                section.lineage, section.created, section.page_size, section.database_pages, pages
+            )
+            self.unacknowledged_bytes += len(pages) * section.page_size
         self._waiters.append(waiter)
 
     def _soil(self, database: _Database) -> None:

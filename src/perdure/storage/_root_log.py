@@ -8,7 +8,7 @@ Effects: clock, tasks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Final
 
 from perdure.clock import Clock
@@ -17,7 +17,7 @@ from perdure.limits import ROOT_UNACKNOWLEDGED_BYTES_MAX
 from perdure.storage._capture import Captured
 from perdure.storage._journal import AlarmChange, Append, Grant, Journal, Outcome, Verdict
 from perdure.storage._layout import Lineage, number_of
-from perdure.storage._record import Record
+from perdure.storage._record import Record, Section
 from perdure.storage._root_chain import RootChain
 
 _NO_ALARM: Final = AlarmChange(None)
@@ -108,6 +108,26 @@ class RootLog:
         lineages = list(databases)
         self.chain.delete(lineages, commit)
         self._alarms.update(dict.fromkeys(map(number_of, lineages), _NO_ALARM))
+        self._go_on(cause)
+        return commit
+
+    def rewrite(
+        self,
+        sections: Iterable[Section],
+        *,
+        captured: Captured | None = None,
+        alarms: Mapping[int, AlarmChange] | None = None,
+        cause: str,
+    ) -> Commit:
+        """Put on its way, as one record, what databases become: see `RootStore.rewrite`. `captured` goes with it."""
+        commit = Commit()
+        if self.error is not None:
+            commit.settle(self.error)
+            return commit
+        if captured is not None:
+            self.chain.commit(captured, Commit())
+        self.chain.rewrite(sections, commit)
+        self._alarms.update(alarms or {})
         self._go_on(cause)
         return commit
 

@@ -7,49 +7,32 @@ an object is used. Lives on the event loop, except where a method says otherwise
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import apsw
 
-from perdure.clock import Clock
 from perdure.errors import DataDirectoryError, FacetError, InternalError, ObjectResetError, StorageFailedError
 from perdure.limits import COMPACTION_LOG_BYTES_MAX, COMPACTION_LOG_BYTES_MIN
 from perdure.storage._capture import Captured
-from perdure.storage._database import Database, open_connection
-from perdure.storage._disk import Disk, FileState
+from perdure.storage._database import Database
+from perdure.storage._disk import FileState
 from perdure.storage._facet_index import FacetIndex
-from perdure.storage._journal import Elsewhere, Journal, Lease, Snapshot
-from perdure.storage._layout import ROOT, Layout, Lineage, ObjectKey, number_of, wal_path
+from perdure.storage._image import Image, copy_files
+from perdure.storage._journal import AlarmChange, Elsewhere, Snapshot
+from perdure.storage._layout import ROOT, Lineage, ObjectKey, number_of, wal_path
+from perdure.storage._record import Deleted
 from perdure.storage._recovery import fold_history, refuse_changed_files, restore_files
+from perdure.storage._rewrite import differences, write_sections
 from perdure.storage._root_chain import KeptRecord, RootChain
+from perdure.storage._root_context import RootContext, checkpoint_closed, failures_explained, is_storable_name
 from perdure.storage._root_log import Commit, RootLog
-from perdure.storage._template import PAGE_SIZE, new_database
+from perdure.storage._template import new_database, template_pages
 
 Result = TypeVar("Result")
 HostTurn = Callable[[Database], tuple[Result, Captured | None]]
 """A turn of the host in a database, as `Database.host_turn` makes it: its result, and what it changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class RootContext:
-    """What all roots of one store share."""
-
-    layout: Layout
-    disk: Disk
-    journal: Journal
-    lease: Lease
-    clock: Clock
-    executor: Executor
-    vfs: str
-    adopt_changed_files: bool
-    alarm_set: Callable[[int], object] = lambda at_ms: None
-    """Told the time of each alarm that the journal has acknowledged."""
 
 
 class RootStore:
@@ -72,6 +55,8 @@ class RootStore:
         self._suspect: set[int] = set()
         """Databases that broke: their files may hold commits that were never handed on."""
         self._deletion: Commit | None = None
+        self._rewritten: frozenset[int] = frozenset()
+        """Databases whose files are being replaced."""
         self._durable_bytes = 0  # of the files, when they were last made durable
         self._openings = 0
 
@@ -84,7 +69,7 @@ class RootStore:
 
     def tell_name(self, name: str) -> None:
         """Keep the object's name with its next commit, so that a cold alarm or a listing has it."""
-        if _is_storable(name):
+        if is_storable_name(name):
             self._name = name
 
     def _name_to_tell(self) -> str | None:
@@ -160,17 +145,19 @@ class RootStore:
         chain = self.log.chain
         if self._deletion is not None and not self._deletion.done:
             raise ObjectResetError(f"object `{self.key.object_id.hex()}` is being deleted", retryable=True)
+        if number in self._rewritten:
+            raise ObjectResetError(f"object `{self.key.object_id.hex()}` is being rewound", retryable=True)
         lineage = self._lineage(number)
         path = self._context.layout.database(self.key, lineage)
         if number in self._suspect:
-            with _failures_explained(path):
+            with failures_explained(path):
                 self._restore(number)
         is_born = chain.is_born(number)
         if not is_born:
-            chain.attach(number, lineage, template=_template_pages())
+            chain.attach(number, lineage, template=template_pages())
 
         def open_() -> Database:
-            with _failures_explained(path):
+            with failures_explained(path):
                 if not is_born:
                     self._make_file(path)
                 return Database.open(path, number=number, vfs=self._context.vfs)
@@ -316,6 +303,86 @@ class RootStore:
         commit.add_callback(unlink)
         return commit
 
+    # ── whole databases ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def rewrite(
+        self,
+        files: Mapping[Lineage, Path | None],
+        *,
+        cause: str,
+        alarms: Mapping[int, AlarmChange] | None = None,
+        before: Callable[[], Captured | None] | None = None,
+    ) -> int:
+        """Make databases, page for page, what `files` hold; None deletes one. It is one record: all of it, or nothing.
+
+        What a rewind and a clone are made of. Returns the number of the record, the last one if nothing differs. The
+        caller has ended what ran on these databases, and closed them; whoever opens one meanwhile waits.
+        `before` is called in the step of the loop that puts the record on its way: what it commits to the root, such
+        as names of facets, is in the same record. `alarms`: those of the rewritten databases, by number.
+        Raises UsageError when more than `REWRITE_BYTES_MAX` would change, StorageFailedError when the log breaks.
+        """
+        async with self.files_aside:
+            self._check_not_broken()
+            log, chain = self.log, self.log.chain
+            changes: dict[Lineage, tuple[Path | None, Path | None]] = {}
+            for lineage, wanted in files.items():
+                number = number_of(lineage)
+                assert number not in self._databases, f"database {number} was rewritten while it was open"
+                changes[lineage] = (await self._whole_file_or_none(lineage), wanted)
+            self._rewritten = frozenset(map(number_of, files))
+            try:
+                sections = await self._on_disk(lambda: differences(changes))
+                self._check_not_broken()
+                captured = before() if before is not None else None
+                if not sections and captured is None:
+                    return chain.known
+                await log.rewrite(sections, captured=captured, alarms=alarms, cause=cause)
+                sequence = chain.known
+                paths = {lineage: self._context.layout.database(self.key, lineage) for lineage in files}
+                await self._on_disk(lambda: write_sections(self._context.disk, paths, sections))
+                for section in sections:
+                    if not isinstance(section, Deleted):
+                        chain.checkpointed(number_of(section.lineage))
+                return sequence
+            finally:
+                self._rewritten = frozenset()
+
+    async def _whole_file_or_none(self, lineage: Lineage) -> Path | None:
+        """The file of a closed database, made to hold everything that was committed. None if there is no database."""
+        number, path = number_of(lineage), self._context.layout.database(self.key, lineage)
+        if not self.log.chain.is_born(number):
+            return None
+        if number in self._suspect:
+            with failures_explained(path):
+                self._restore(number)
+        await self._checkpoint(number)
+        return path
+
+    async def image(self, directory: Path) -> Image:
+        """Copies of all databases in `directory`, which is empty: what the journal has acknowledged, and nothing else.
+
+        Nobody is stopped: what is committed meanwhile is not in it.
+        """
+        while not self.log.chain.is_tree_confirmed:
+            await self.log.wait_for_acknowledgement()
+        async with self.files_aside:
+            self._check_not_broken()
+            chain = self.log.chain
+            covered = {lineage: chain.holds(number_of(lineage)) for lineage in chain.live_lineages()}
+            until, digest = chain.known, chain.digest
+            context, key = self._context, self.key
+            replay = await self._aside(
+                lambda: copy_files(context.layout, context.journal, key, directory, covered=covered, until=until)
+            )
+            return Image(until, digest, replay)
+
+    async def _aside(self, work: Callable[[], Result]) -> Result:
+        """Run on a worker thread something that changes no file of ours."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._context.executor, work)
+        except OSError as error:
+            raise StorageFailedError(f"object `{self.key.object_id.hex()}` could not be copied: {error}") from error
+
     # ── compaction ───────────────────────────────────────────────────────────────────────────────────────────
 
     async def compact(self, numbers: Iterable[int] | None = None) -> None:
@@ -359,7 +426,7 @@ class RootStore:
         path = self._context.layout.database(self.key, chain.lineage(number))
         if number in self._suspect or (database is not None and database.is_broken):
             return  # It is restored when it is opened again; until then the journal keeps its records.
-        work = database.checkpoint if database is not None else lambda: _checkpoint(path, self._context)
+        work = database.checkpoint if database is not None else lambda: checkpoint_closed(path, self._context)
         if on_loop:
             self._now(work)
         else:
@@ -496,32 +563,3 @@ class RootStore:
         if self._facets is not None:
             self._facet_number_last = self._facets.number_last
             self._facets = None
-
-
-def _is_storable(name: str) -> bool:
-    """Whether it is proper Unicode: a lone surrogate, which JavaScript allows, has no place in a table."""
-    return not any("\ud800" <= character <= "\udfff" for character in name)
-
-
-@contextmanager
-def _failures_explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, apsw.Error) as error:
-        raise StorageFailedError(f"database `{path}` cannot be opened: {error}") from error
-
-
-@cache
-def _template_pages() -> dict[int, bytes]:
-    content = new_database()
-    return {start // PAGE_SIZE + 1: content[start : start + PAGE_SIZE] for start in range(0, len(content), PAGE_SIZE)}
-
-
-def _checkpoint(path: Path, context: RootContext) -> None:
-    """Checkpoint a database that is closed."""
-    connection = open_connection(path, vfs=context.vfs)
-    try:
-        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    finally:
-        connection.close()
-    context.disk.unlink(wal_path(path))

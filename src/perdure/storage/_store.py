@@ -17,7 +17,8 @@ from perdure.storage._directory_lock import DirectoryLock
 from perdure.storage._disk import Disk, SystemDisk
 from perdure.storage._journal import DueAlarm, Incarnation, Journal, ListedObject
 from perdure.storage._layout import Layout, ObjectKey, wal_path
-from perdure.storage._root_store import RootContext, RootStore
+from perdure.storage._root_context import RootContext
+from perdure.storage._root_store import RootStore
 from perdure.storage._sqlite_journal import SqliteJournal
 
 _COMPACTED_AT_ONCE: Final = 64  # roots; more would only wait for the same threads

@@ -37,6 +37,7 @@ def new_database() -> bytes:
     return bytes(content)
 
 
+@cache
 def template_pages() -> dict[int, bytes]:
     """The same by page number, as records hold it."""
     content = new_database()

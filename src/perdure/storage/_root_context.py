@@ -1,0 +1,57 @@
+"""What the files of all root objects share: their context, and how failures are told. Effects: disk, tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from perdure.clock import Clock
+from perdure.errors import StorageFailedError
+from perdure.storage._database import open_connection
+from perdure.storage._disk import Disk
+from perdure.storage._journal import Journal, Lease
+from perdure.storage._layout import Layout, wal_path
+
+
+@dataclass(frozen=True, slots=True)
+class RootContext:
+    """What all roots of one store share."""
+
+    layout: Layout
+    disk: Disk
+    journal: Journal
+    lease: Lease
+    clock: Clock
+    executor: Executor
+    vfs: str
+    adopt_changed_files: bool
+    alarm_set: Callable[[int], object] = lambda at_ms: None
+    """Told the time of each alarm that the journal has acknowledged."""
+
+
+def is_storable_name(name: str) -> bool:
+    """Whether it is proper Unicode: a lone surrogate, which JavaScript allows, has no place in a table."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+@contextmanager
+def failures_explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, apsw.Error) as error:
+        raise StorageFailedError(f"database `{path}` cannot be opened: {error}") from error
+
+
+def checkpoint_closed(path: Path, context: RootContext) -> None:
+    """Checkpoint a database that is closed."""
+    connection = open_connection(path, vfs=context.vfs)
+    try:
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    finally:
+        connection.close()
+    context.disk.unlink(wal_path(path))
