@@ -22,7 +22,7 @@ DOORS = ("perdure", "perdure.testing")
 HANDED = {
     "perdure.api": (
         "Context", "WorkerContext", "ObjectId", "Storage", "Kv", "Sql", "Cursor", "Facets", "FacetStub",
-        "DurableObjectClass", "Loader", "WorkerStub", "Stub", "Namespace", "ObjectStub",
+        "DurableObjectClass", "Loader", "WorkerStub", "Stub", "Namespace", "ObjectStub", "SyncTransaction",
     ),
 }  # fmt: skip
 

@@ -29,6 +29,7 @@ from perdure.api._namespaces import JURISDICTIONS as JURISDICTIONS
 from perdure.api._namespaces import Namespace as Namespace
 from perdure.api._namespaces import ObjectStub as ObjectStub
 from perdure.api._object_id import ObjectId as ObjectId
+from perdure.api._ready import Ready as Ready
 from perdure.api._rpc import RpcMethodError as RpcMethodError
 from perdure.api._rpc import public_methods as public_methods
 from perdure.api._rpc import rpc_method as rpc_method
@@ -36,4 +37,5 @@ from perdure.api._storage import Cursor as Cursor
 from perdure.api._storage import Kv as Kv
 from perdure.api._storage import Sql as Sql
 from perdure.api._storage import Storage as Storage
+from perdure.api._storage import SyncTransaction as SyncTransaction
 from perdure.api._stubs import Stub as Stub

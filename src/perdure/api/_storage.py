@@ -1,23 +1,37 @@
-"""`ctx.storage`: the synchronous face of one object's SQLite database.
+"""`ctx.storage`: one object's SQLite database.
 
-`kv` and `sql` share one file and one implicit transaction per turn. Effects: none (it asks `StorageCalls`).
+`kv` and `sql` are synchronous; `get`, `put` and the like are the reference's asynchronous face of the same table, and
+do their work at the call too. All share one file and one implicit transaction per turn.
+Effects: none (it asks `StorageCalls`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import builtins
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from perdure.errors import KvError, SqlError
+from perdure.api._ready import Ready
+from perdure.errors import KvError, SqlError, UsageError
+from perdure.limits import KV_BATCH_KEYS_MAX
 from perdure.wire import KvRange, SqlPage, SqlValue, decode, encode
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from perdure.api._host_calls import StorageCalls
+
+T = TypeVar("T")
+_MISSING: Final = object()
 
 
 class Storage:
-    """The database of this object, and of no other: `kv` for values by key, `sql` for SQLite."""
+    """The database of this object, and of no other: `kv` for values by key, `sql` for SQLite.
+
+    `allow_concurrency` and `no_cache` are accepted as the reference takes them, and change nothing here.
+    """
 
     __slots__ = ("_calls", "kv", "sql")
 
@@ -25,6 +39,134 @@ class Storage:
         self._calls = calls
         self.kv = Kv(calls)
         self.sql = Sql(calls)
+
+    def get(
+        self,
+        key: str | Sequence[str],
+        *,
+        default: Any = None,  # the caller knows what he stored
+        allow_concurrency: bool = False,
+        no_cache: bool = False,
+    ) -> Ready[Any]:
+        """The value of `key`, or `default`; of several keys a dict in their order, missing ones left out."""
+        del allow_concurrency, no_cache
+        if isinstance(key, str):
+            return Ready(self.kv.get(key, default))
+        return Ready({found: decode(text) for found, text in self._many(_keys(key))})
+
+    def _many(self, keys: Sequence[str]) -> Iterator[tuple[str, str]]:
+        while keys:
+            page, keys = self._calls.kv_get_many(keys)
+            yield from page
+
+    def put(
+        self,
+        key: str | Mapping[str, object],
+        value: object = _MISSING,
+        *,
+        allow_unconfirmed: bool = False,
+        allow_concurrency: bool = False,
+        no_cache: bool = False,
+    ) -> Ready[None]:
+        """Store a copy of `value`, or all entries of a dict, or none of them if one is refused.
+
+        With `allow_unconfirmed` no reply waits until it is durable. Raises ValueNotCloneableError and KvError.
+        """
+        del allow_concurrency, no_cache
+        if isinstance(key, Mapping):
+            if value is not _MISSING:
+                raise KvError("put() may only be called with a single key-value pair, or with one dict of them")
+            entries = [(_key(each), encode(content)) for each, content in key.items()]
+        elif value is _MISSING:
+            raise KvError("put() called with undefined value: give one, or use delete() to forget a key")
+        else:
+            entries = [(_key(key), encode(value))]
+        _check_batch(len(entries))
+        self._calls.kv_write(entries, [], is_confirmed=not allow_unconfirmed)
+        return Ready(None)
+
+    def delete(
+        self,
+        key: str | Sequence[str],
+        *,
+        allow_unconfirmed: bool = False,
+        allow_concurrency: bool = False,
+        no_cache: bool = False,
+    ) -> Ready[Any]:
+        """Forget `key`, True if there was one; or several keys, how many there were."""
+        del allow_concurrency, no_cache
+        keys = [_key(key)] if isinstance(key, str) else _keys(key)
+        deleted = self._calls.kv_write([], keys, is_confirmed=not allow_unconfirmed) if keys else 0
+        return Ready(deleted == 1 if isinstance(key, str) else deleted)
+
+    def list(
+        self,
+        *,
+        prefix: str | None = None,
+        start: str | None = None,
+        start_after: str | None = None,
+        end: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+        allow_concurrency: bool = False,
+        no_cache: bool = False,
+    ) -> Ready[dict[str, Any]]:
+        """The entries of a range, as `kv.list` has them, in a dict in the order of their keys."""
+        del allow_concurrency, no_cache
+        wanted = KvRange(start=start, start_after=start_after, end=end, prefix=prefix, reverse=reverse, limit=limit)
+        _check_range(wanted)
+        return Ready({key: decode(text) for page in _pages(self._calls, wanted) for key, text in page})
+
+    def delete_all(self, *, delete_alarm: bool = True) -> Ready[None]:
+        """Forget everything: entries, tables, facets, and the alarm unless `delete_alarm` is False.
+
+        It is part of the turn's transaction. Facets that run are reset. Raises UsageError inside a transaction.
+        """
+        self._calls.delete_all(keeps_alarm=not delete_alarm)
+        self.sql.cancel_cursors()
+        return Ready(None)
+
+    def sync(self) -> Awaitable[None]:
+        """Until everything written before the call is durable, `allow_unconfirmed` or not."""
+        return self._calls.sync()
+
+    def transaction_sync(self, callback: Callable[[], T] | None = None) -> Any:  # T, or a context manager
+        """Run `callback` inside a transaction of this turn: if it raises, what it wrote is undone.
+
+        Without one, a context manager: `with storage.transaction_sync(): …`. They nest; nothing may be awaited inside.
+        """
+        if callback is None:
+            return SyncTransaction(self._calls)
+        with SyncTransaction(self._calls):
+            result = callback()
+            if inspect.isawaitable(result):
+                if inspect.iscoroutine(result):
+                    result.close()
+                raise UsageError(
+                    "transaction_sync() takes a function that is not async: use `await storage.transaction(callback)`"
+                )
+        return result
+
+
+class SyncTransaction:
+    """`with storage.transaction_sync():` what is written inside is undone if an exception leaves it."""
+
+    __slots__ = ("_calls", "_number")
+
+    def __init__(self, calls: StorageCalls) -> None:
+        self._calls = calls
+        self._number = 0
+
+    def __enter__(self) -> None:
+        self._number = self._calls.begin(is_sync=True)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._calls.release(self._number)
+        else:
+            self._calls.roll_back(self._number)
 
 
 class Kv:
@@ -67,27 +209,18 @@ class Kv:
         With `reverse` the range stays the same and is walked from its high end. Only the newest listing of an
         object is live: an older one raises KvError at its next step. Writing while listing is allowed.
         """
-        if start is not None and start_after is not None:
-            raise KvError("kv.list() got both start and start_after: give one of them")
-        if limit is not None and limit <= 0:
-            raise KvError(f"List limit must be positive, not `{limit}`")
-        self._listing += 1
         wanted = KvRange(start=start, start_after=start_after, end=end, prefix=prefix, reverse=reverse, limit=limit)
+        _check_range(wanted)
+        self._listing += 1
         return self._walk(wanted, self._listing)
 
     def _walk(self, wanted: KvRange, listing: int) -> Iterator[tuple[str, object]]:
-        while True:
-            self._check_live(listing)
-            page = self._calls.kv_list(wanted)
+        self._check_live(listing)
+        for page in _pages(self._calls, wanted):
             for key, text in page:
                 self._check_live(listing)
                 yield key, decode(text)
-            if wanted.limit is not None:
-                wanted = replace(wanted, limit=wanted.limit - len(page))
-            if not page or wanted.limit == 0:
-                return
-            last = page[-1][0]
-            wanted = replace(wanted, end=last) if wanted.reverse else replace(wanted, start=None, start_after=last)
+            self._check_live(listing)
 
     def _check_live(self, listing: int) -> None:
         if listing != self._listing:
@@ -105,13 +238,56 @@ def _key(key: object) -> str:
     return key
 
 
+def _keys(keys: object) -> builtins.list[str]:
+    if not isinstance(keys, Iterable) or isinstance(keys, bytes | Mapping):
+        raise KvError(f"a key of storage is a string, or a list of them, not `{type(keys).__name__}`")
+    checked = [_key(key) for key in keys]
+    _check_batch(len(checked))
+    return checked
+
+
+def _check_batch(size: int) -> None:
+    if size > KV_BATCH_KEYS_MAX:
+        raise KvError(f"{size} keys in one call, the limit is {KV_BATCH_KEYS_MAX}: call it several times")
+
+
+def _check_range(wanted: KvRange) -> None:
+    if wanted.start is not None and wanted.start_after is not None:
+        raise KvError("list() got both start and start_after: give one of them")
+    if wanted.limit is not None and wanted.limit <= 0:
+        raise KvError(f"List limit must be positive, not `{wanted.limit}`")
+
+
+def _pages(calls: StorageCalls, wanted: KvRange) -> Iterator[Sequence[tuple[str, str]]]:
+    """The entries of a range, some at a time, as they are when they are reached."""
+    while True:
+        page = calls.kv_list(wanted)
+        yield page
+        if wanted.limit is not None:
+            wanted = replace(wanted, limit=wanted.limit - len(page))
+        if not page or wanted.limit == 0:
+            return
+        last = page[-1][0]
+        wanted = replace(wanted, end=last) if wanted.reverse else replace(wanted, start=None, start_after=last)
+
+
 class Sql:
     """SQLite, synchronously."""
 
-    __slots__ = ("_calls",)
+    __slots__ = ("_calls", "_deletions")
 
     def __init__(self, calls: StorageCalls) -> None:
         self._calls = calls
+        self._deletions = 0
+
+    def cancel_cursors(self) -> None:
+        """Let no cursor give more rows: what they were read from is deleted."""
+        self._deletions += 1
+
+    @property
+    def deletions(self) -> int:
+        """How often everything was deleted: a cursor from before is at its end."""
+        return self._deletions
 
     def exec(self, query: str, *bindings: object) -> Cursor:
         """Run `query` with `?` placeholders bound to None, bool, int, float, str or bytes.
@@ -121,6 +297,7 @@ class Sql:
         if not isinstance(query, str):
             raise SqlError(f"a query is a string, not `{type(query).__name__}`", sqlite_code="SQLITE_MISUSE")
         return Cursor(
+            self,
             self._calls,
             self._calls.sql_exec(query, [_binding(value, place) for place, value in enumerate(bindings, 1)]),
         )
@@ -155,9 +332,11 @@ class Cursor:
     read it before the next `await` on anything outside.
     """
 
-    __slots__ = ("_calls", "_page", "_position", "columns")
+    __slots__ = ("_calls", "_deletions", "_page", "_position", "_sql", "columns")
 
-    def __init__(self, calls: StorageCalls, page: SqlPage) -> None:
+    def __init__(self, sql: Sql, calls: StorageCalls, page: SqlPage) -> None:
+        self._sql = sql
+        self._deletions = sql.deletions
         self._calls = calls
         self._page = page
         self._position = 0
@@ -170,6 +349,8 @@ class Cursor:
     def _rows(self) -> Iterator[tuple[SqlValue, ...]]:
         while True:
             while self._position < len(self._page.rows):
+                if self._deletions != self._sql.deletions:
+                    raise SqlError("query was canceled because the database was deleted", sqlite_code="SQLITE_ABORT")
                 self._position += 1
                 yield self._page.rows[self._position - 1]
             if not self._page.cursor_id:

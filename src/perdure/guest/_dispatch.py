@@ -133,7 +133,7 @@ class Guest:
             id=ObjectId(identity.get("id") or "", name=identity.get("name")),
             props=from_expression(message.get("props", {})),
             exports=Exports(self._worker),
-            storage=GuestStorage(self._ask),
+            storage=GuestStorage(self._ask, self._operations),
             facets=self._facets,
             calls=self._life,
         )

@@ -48,8 +48,9 @@ def checked(reply: str) -> str:
 class GuestStorage:
     """`StorageCalls` over the import."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, operations: Operations) -> None:
         self._ask = ask
+        self._operations = operations
 
     def kv_get(self, key: str) -> str | None:
         return checked(self._ask(HostOp.KV_GET, key, "")) or None
@@ -59,6 +60,16 @@ class GuestStorage:
 
     def kv_delete(self, key: str) -> bool:
         return checked(self._ask(HostOp.KV_DELETE, key, "")) == "1"
+
+    def kv_get_many(self, keys: Sequence[str]) -> tuple[list[tuple[str, str]], Sequence[str]]:
+        tree = json.loads(checked(self._ask(HostOp.KV_GET_MANY, "", _COMPACT(list(keys)))))
+        return [(key, _COMPACT(value)) for key, value in tree["r"]], tree["m"]
+
+    def kv_write(self, puts: Sequence[tuple[str, str]], deletes: Sequence[str], *, is_confirmed: bool) -> int:
+        batch: dict[str, object] = {"p": [text for entry in puts for text in entry], "d": list(deletes)}
+        if not is_confirmed:
+            batch["u"] = 1
+        return int(checked(self._ask(HostOp.KV_WRITE, "", _COMPACT(batch))))
 
     def kv_list(self, wanted: KvRange) -> list[tuple[str, str]]:
         options = {
@@ -85,6 +96,21 @@ class GuestStorage:
 
     def database_size(self) -> int:
         return int(checked(self._ask(HostOp.DATABASE_SIZE, "", "")))
+
+    def begin(self, *, is_sync: bool) -> int:
+        return int(checked(self._ask(HostOp.SAVEPOINT, "begin", "sync" if is_sync else "async")))
+
+    def release(self, number: int) -> None:
+        checked(self._ask(HostOp.SAVEPOINT, "release", str(number)))
+
+    def roll_back(self, number: int) -> None:
+        checked(self._ask(HostOp.SAVEPOINT, "rollback", str(number)))
+
+    def delete_all(self, *, keeps_alarm: bool) -> None:
+        checked(self._ask(HostOp.DELETE_ALL, "keep alarm" if keeps_alarm else "", ""))
+
+    def sync(self) -> Awaitable[None]:
+        return self._operations.start("sync", {})
 
 
 def _cell(value: SqlValue) -> object:

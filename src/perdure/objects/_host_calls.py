@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from perdure.errors import GuestCrashedError, KvError, LimitExceededError, SqlError, SqlInterruptedError
-from perdure.limits import SQL_VARIABLES_MAX
+from perdure.limits import KV_BATCH_KEYS_MAX, SQL_VARIABLES_MAX
 from perdure.objects._actor import Actor
 from perdure.wire import HostOp, KvRange, SqlPage, SqlValue, read_json
 from perdure.workers import CheckedCode, WorkerHost
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _OPTIONS_MAX: Final = 100
 _BINDING_VALUES_MAX: Final = 3 * SQL_VARIABLES_MAX  # a cell with a tag counts three times
+_BATCH_VALUES_MAX: Final = 2 * KV_BATCH_KEYS_MAX + 10
 _SAFE: Final = 2**53 - 1
 _INTEGER: Final = re.compile(r"-?[0-9]{1,19}")
 _COMPACT: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
@@ -42,10 +43,14 @@ class ObjectHost(WorkerHost):
                 HostOp.KV_GET: self._kv_get,
                 HostOp.KV_PUT: self._kv_put,
                 HostOp.KV_DELETE: self._kv_delete,
+                HostOp.KV_GET_MANY: self._kv_get_many,
                 HostOp.KV_LIST: self._kv_list,
+                HostOp.KV_WRITE: self._kv_write,
                 HostOp.SQL_EXEC: self._sql_exec,
                 HostOp.SQL_NEXT: self._sql_next,
                 HostOp.SQL_CLOSE: self._sql_close,
+                HostOp.SAVEPOINT: self._savepoint,
+                HostOp.DELETE_ALL: self._delete_all,
                 HostOp.DATABASE_SIZE: lambda key, payload: str(self._database.database_size),
                 HostOp.FACET_LIST: lambda key, payload: _COMPACT(list_facets()),
             }
@@ -76,8 +81,37 @@ class ObjectHost(WorkerHost):
         return "1" if self._database.kv_delete(key) else ""
 
     def _kv_list(self, _: str, payload: str) -> str:
-        rows = self._database.kv_list(_range(payload))
-        return "[" + ",".join(f"[{json.dumps(key)},{value}]" for key, value in rows) + "]"
+        return _entries(self._database.kv_list(_range(payload)))
+
+    def _kv_get_many(self, _: str, payload: str) -> str:
+        keys = sorted(set(_texts(read_json(payload, values_max=_BATCH_VALUES_MAX))))
+        page, asked = self._database.kv_get_many(keys)
+        return f'{{"r":{_entries(page)},"m":{_COMPACT(keys[asked:])}}}'
+
+    def _kv_write(self, _: str, payload: str) -> str:
+        match read_json(payload, values_max=_BATCH_VALUES_MAX):
+            case {**batch}:
+                puts, deletes = _texts(batch.get("p", [])), _texts(batch.get("d", []))
+                pairs = list(zip(puts[::2], puts[1::2], strict=True))
+                return str(self._database.kv_write(pairs, deletes, is_confirmed=batch.get("u") != 1))
+            case _:
+                raise ValueError("a batch is an object")
+
+    def _savepoint(self, action: str, payload: str) -> str:
+        match action:
+            case "begin":
+                return str(self._database.begin(is_sync=payload != "async"))
+            case "release":
+                self._database.release(_cursor_id(payload))
+            case "rollback":
+                self._database.roll_back(_cursor_id(payload))
+            case _:
+                raise ValueError("a savepoint is begun, released or rolled back")
+        return ""
+
+    def _delete_all(self, option: str, _: str) -> str:
+        self._database.delete_all(keeps_alarm=option == "keep alarm")
+        return ""
 
     def _sql_exec(self, query: str, payload: str) -> str:
         page = self._database.sql_exec(query, _bindings(payload))
@@ -105,6 +139,16 @@ class ObjectHost(WorkerHost):
         if isinstance(value, float) and not math.isfinite(value):
             return ["inf" if value > 0 else "-inf"]
         return value
+
+
+def _entries(rows: Sequence[tuple[str, str]]) -> str:
+    return "[" + ",".join(f"[{json.dumps(key)},{value}]" for key, value in rows) + "]"
+
+
+def _texts(tree: object) -> list[str]:
+    if not isinstance(tree, list) or not all(isinstance(text, str) for text in tree):
+        raise ValueError("a list of texts was expected")
+    return tree
 
 
 def _range(payload: str) -> KvRange:

@@ -218,8 +218,14 @@ class ObjectHooks:
     def ended(self, error: PerdureError) -> None:
         self._actor.break_(error)
 
-    async def perform(self, operation: Operation) -> object:
-        """What a guest's object may ask of the outside: its own facets."""
+    async def perform(self, operation: Operation, mark: int) -> object:
+        """What a guest's object may ask of the outside: that its writes are durable, and its own facets."""
+        if operation.kind == "sync":
+            await self._actor.output.wait_for_all(mark)
+            return None
+        return await self._perform_on_facet(operation)
+
+    async def _perform_on_facet(self, operation: Operation) -> object:
         assert self.session is not None
         convert, payload = self.session.convert, operation.payload
         name = facet_name(payload.get("f"))

@@ -18,6 +18,7 @@ from perdure.api import Context, DurableObject, rpc_method
 from perdure.errors import ObjectResetError, PerdureError, UsageError
 from perdure.limits import BLOCK_CONCURRENCY_DEPTH_MAX, BLOCK_CONCURRENCY_TIMEOUT_S
 from perdure.objects._actor import CURRENT, Actor, as_perdure_error, section_overdue
+from perdure.objects._gate_drivers import OutputDriver
 from perdure.storage import Database
 from perdure.web import Request, Response
 from perdure.wire import KvRange, SqlPage, SqlValue, from_expression, to_expression
@@ -328,6 +329,14 @@ class TrustedStorage:
     def kv_delete(self, key: str) -> bool:
         return self._writing().kv_delete(key)
 
+    def kv_get_many(self, keys: Sequence[str]) -> tuple[list[tuple[str, str]], Sequence[str]]:
+        ordered = sorted(set(keys))
+        page, asked = self._actor.database.kv_get_many(ordered)
+        return page, ordered[asked:]
+
+    def kv_write(self, puts: Sequence[tuple[str, str]], deletes: Sequence[str], *, is_confirmed: bool) -> int:
+        return self._writing().kv_write(puts, deletes, is_confirmed=is_confirmed)
+
     def kv_list(self, wanted: KvRange) -> list[tuple[str, str]]:
         return self._actor.database.kv_list(wanted)
 
@@ -343,6 +352,23 @@ class TrustedStorage:
     def database_size(self) -> int:
         return self._actor.database.database_size
 
+    def begin(self, *, is_sync: bool) -> int:
+        return self._writing().begin(is_sync=is_sync)
+
+    def release(self, number: int) -> None:
+        self._actor.database.release(number)
+
+    def roll_back(self, number: int) -> None:
+        self._actor.database.roll_back(number)
+
+    def delete_all(self, *, keeps_alarm: bool) -> None:
+        self._writing().delete_all(keeps_alarm=keeps_alarm)
+
+    def sync(self) -> Awaitable[None]:
+        self._actor.end_turn()
+        output = self._actor.output
+        return Sync(output, output.gate.mark)
+
     def _writing(self) -> Database:
         database = self._actor.database
         if CURRENT.get() is not self._actor or not database.in_unit:
@@ -354,6 +380,19 @@ class TrustedStorage:
             self._actor.end_turn()
         except PerdureError:
             _LOG.warning("a commit failed; the object was reset", extra={"guest": self._actor.label})
+
+
+class Sync:
+    """Awaitable: until what was written before it was made is durable."""
+
+    __slots__ = ("_mark", "_output")
+
+    def __init__(self, output: OutputDriver, mark: int) -> None:
+        self._output = output
+        self._mark = mark
+
+    def __await__(self) -> Generator[object, object, None]:
+        yield from self._output.wait_for_all(self._mark).__await__()
 
 
 class TrustedContextCalls:

@@ -39,6 +39,10 @@ class HostOp(IntEnum):
     FACET_LIST = 13
     RANDOM = 14
     EXHAUSTED = 15
+    KV_GET_MANY = 16
+    KV_WRITE = 17
+    SAVEPOINT = 18
+    DELETE_ALL = 19
 
 
 ERROR_MARK: Final = "!"

@@ -64,8 +64,8 @@ class TurnHooks(Protocol):
         """Until everything up to `mark` is durable. Raises what broke the object."""
         ...
 
-    async def perform(self, operation: Operation) -> object:
-        """Do what the guest asked for; the result as JSON tree."""
+    async def perform(self, operation: Operation, mark: int) -> object:
+        """Do what the guest asked for in the turn that ended with `mark`; the result as JSON tree."""
         ...
 
     def section(self, change: SectionChange) -> None: ...
@@ -382,7 +382,7 @@ class GuestSession:
         try:
             if not self._hooks.is_clear(mark):
                 await self._hooks.confirmed(mark)
-            settled = [operation.operation_id, 1, await self._hooks.perform(operation)]
+            settled = [operation.operation_id, 1, await self._hooks.perform(operation, mark)]
         except Exception as error:  # noqa: BLE001  # whatever it called may have raised it: the guest is told
             settled = [operation.operation_id, 0, error_shape(error)]
         if self._isolate is isolate:

@@ -66,7 +66,7 @@ class StatelessHooks:
 
     async def confirmed(self, mark: int) -> None: ...
 
-    async def perform(self, operation: Operation) -> object:
+    async def perform(self, operation: Operation, mark: int) -> object:
         raise UsageError(f"`{operation.kind}` is not available in a stateless worker: facets belong to Durable Objects")
 
     def section(self, change: SectionChange) -> None: ...

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.api import Cursor, Kv, Sql, Storage
+from perdure.api import Cursor, Kv, Ready, Sql, Storage
 from perdure.errors import KvError, SqlError, ValueNotCloneableError
 from perdure.limits import KV_LIST_PAGE_ROWS
 from perdure.wire import KvRange, SqlPage, SqlValue
@@ -21,6 +21,9 @@ class DictCalls:
     def __init__(self, *pages: list[tuple[SqlValue, ...]], columns: tuple[str, ...] = ("a",)) -> None:
         self.data: dict[str, str] = {}
         self.listed = 0
+        self.unconfirmed = 0
+        self.before: list[dict[str, str]] = []
+        self.kept_alarm: bool | None = None
         self.asked: list[tuple[str, Sequence[SqlValue]]] = []
         self._columns = columns
         self._pages = pages or ([],)
@@ -33,6 +36,35 @@ class DictCalls:
 
     def kv_delete(self, key: str) -> bool:
         return self.data.pop(key, None) is not None
+
+    def kv_get_many(self, keys: Sequence[str]) -> tuple[list[tuple[str, str]], Sequence[str]]:
+        """Two at a time."""
+        ordered = sorted(set(keys))
+        return [(key, self.data[key]) for key in ordered[:2] if key in self.data], ordered[2:]
+
+    def kv_write(self, puts: Sequence[tuple[str, str]], deletes: Sequence[str], *, is_confirmed: bool) -> int:
+        self.unconfirmed += not is_confirmed
+        self.data.update(puts)
+        return sum(self.kv_delete(key) for key in deletes)
+
+    def begin(self, *, is_sync: bool) -> int:
+        self.before.append(dict(self.data))
+        return len(self.before)
+
+    def release(self, number: int) -> None:
+        assert number == len(self.before)
+        self.before.pop()
+
+    def roll_back(self, number: int) -> None:
+        assert number == len(self.before)
+        self.data = self.before.pop()
+
+    def delete_all(self, *, keeps_alarm: bool) -> None:
+        self.data.clear()
+        self.kept_alarm = keeps_alarm
+
+    def sync(self) -> Ready[None]:
+        return Ready(None)
 
     def kv_list(self, wanted: KvRange) -> list[tuple[str, str]]:
         self.listed += 1

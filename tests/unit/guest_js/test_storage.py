@@ -57,7 +57,7 @@ def test_any_plain_value_comes_back(guest: Driver, value: str) -> None:
         ("kv.get('')", "TypeError: a key of storage.kv must not be empty"),
         ("kv.put('k', undefined)", "TypeError: put() called with undefined value"),
         ("kv.put('k', () => 1)", "DataCloneError: functions cannot be stored"),
-        ("kv.list({ start: 'a', startAfter: 'b' })", "TypeError: kv.list() got both start and startAfter"),
+        ("kv.list({ start: 'a', startAfter: 'b' })", "TypeError: list() got both start and startAfter"),
         ("kv.list({ limit: 0 })", "TypeError: List limit must be positive"),
     ],
 )

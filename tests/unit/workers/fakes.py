@@ -152,7 +152,7 @@ class FakeHooks:
         await self.durable.wait()
         self.log.append(f"confirmed {mark}")
 
-    async def perform(self, operation: Operation) -> object:
+    async def perform(self, operation: Operation, mark: int) -> object:
         self.operations.append(operation)
         if isinstance(self.perform_result, asyncio.Future):
             return await self.perform_result

@@ -25,6 +25,10 @@ const DATABASE_SIZE = 12;
 const FACET_LIST = 13;
 const RANDOM = 14;
 const EXHAUSTED = 15;
+const KV_GET_MANY = 16;
+const KV_WRITE = 17;
+const SAVEPOINT = 18;
+const DELETE_ALL = 19;
 
 const ERROR_MARK = "!";
 
@@ -41,12 +45,20 @@ export const log = (level, line) => void ask(LOG, level, line);
 export const kvGet = (key) => ask(KV_GET, key, undefined);
 export const kvPut = (key, text) => void ask(KV_PUT, key, text);
 export const kvDelete = (key) => ask(KV_DELETE, key, undefined) === "1";
+export const kvGetMany = (keys) => parse(ask(KV_GET_MANY, undefined, stringify(keys)));
+export const kvWrite = (batch) => Number(ask(KV_WRITE, undefined, stringify(batch)));
 export const kvList = (range) => parse(ask(KV_LIST, undefined, stringify(range)));
 
 export const sqlExecute = (query, cells) => parse(ask(SQL_EXEC, query, stringify(cells)));
 export const sqlNext = (cursor) => parse(ask(SQL_NEXT, String(cursor), undefined));
 export const sqlClose = (cursor) => void ask(SQL_CLOSE, String(cursor), undefined);
 export const databaseSize = () => Number(ask(DATABASE_SIZE, undefined, undefined));
+
+/** Opens a transaction inside the unit, or inside another one: its number. One that is "sync" ends in this turn. */
+export const beginTransaction = (kind) => Number(ask(SAVEPOINT, "begin", kind));
+export const releaseTransaction = (number) => void ask(SAVEPOINT, "release", String(number));
+export const rollBackTransaction = (number) => void ask(SAVEPOINT, "rollback", String(number));
+export const deleteAll = (keepsAlarm) => void ask(DELETE_ALL, keepsAlarm ? "keep alarm" : "", undefined);
 
 export const facetList = () => parse(ask(FACET_LIST, undefined, undefined));
 

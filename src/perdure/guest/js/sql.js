@@ -2,6 +2,13 @@
 // a number cannot hold.
 import * as host from "./host.js";
 
+let deletions = 0;
+
+/** Lets no cursor give more rows: what they were read from is deleted. */
+export function cancelCursors() {
+  deletions++;
+}
+
 export class Sql {
   /** Runs `query` with `?` placeholders bound to null, boolean, number, bigint, string or bytes. */
   exec(query, ...bindings) {
@@ -20,6 +27,7 @@ class Cursor {
   #columns;
   #page;
   #position = 0;
+  #deletions = deletions;
 
   constructor(page) {
     this.#columns = page.n ?? [];
@@ -80,6 +88,7 @@ class Cursor {
       this.#page = host.sqlNext(this.#page.c);
       this.#position = 0;
     }
+    if (this.#deletions !== deletions) throw new Error("query was canceled because the database was deleted");
     return this.#page.r[this.#position++];
   }
 

@@ -1,12 +1,108 @@
-// `ctx.storage`: the synchronous face of one object's SQLite database.
+// `ctx.storage`: one object's SQLite database.
+//
+// `kv` and `sql` are synchronous; `get`, `put` and the like are the asynchronous face of the same table, and do their work
+// at the call too: what they return is settled already, so that awaiting it never ends the turn.
 import * as host from "./host.js";
-import { Sql } from "./sql.js";
+import { startOperation } from "./operations.js";
+import { cancelCursors, Sql } from "./sql.js";
 import { decode, encode, fromExpression } from "./values.js";
+
+const BATCH_KEYS_MAX = 10_000; // The same number as in perdure.limits.
 
 /** The database of this object, and of no other: `kv` for values by key, `sql` for SQLite. */
 export class Storage {
   kv = new Kv();
   sql = new Sql();
+
+  /** The value of a key, or undefined; of several keys a Map in their order, missing ones left out. */
+  async get(key, options) {
+    void options; // allowConcurrency and noCache change nothing here.
+    return Array.isArray(key) ? getMany(key) : this.kv.get(key);
+  }
+
+  /** Stores a value, or all entries of an object, or none of them if one is refused. */
+  async put(key, value, options) {
+    if (typeof key === "object" && key !== null) {
+      if (value !== undefined && (typeof value !== "object" || value === null)) {
+        throw new TypeError(
+          "put() may only be called with a single key-value pair and optional options as put(key, value, options), " +
+            "or with several entries and optional options as put(entries, options)",
+        );
+      }
+      const entries = Object.entries(key).filter(([, content]) => content !== undefined);
+      write({ p: entries.flatMap(([name, content]) => [checkedKey(name), encode(content)]) }, value);
+      return;
+    }
+    if (value === undefined) throw new TypeError("put() called with undefined value: use delete() to forget a key");
+    write({ p: [checkedKey(key), encode(value)] }, options);
+  }
+
+  /** Forgets a key, true if it was there; or several, how many were. */
+  async delete(key, options) {
+    if (Array.isArray(key)) return write({ d: key.map(checkedKey) }, options);
+    return write({ d: [checkedKey(key)] }, options) === 1;
+  }
+
+  /** The entries of a range, in a Map in the order of their keys. */
+  async list(options) {
+    const entries = new Map();
+    for (const page of pages(checkedRange(options))) {
+      for (const [key, tree] of page) entries.set(key, fromExpression(tree));
+    }
+    return entries;
+  }
+
+  /** Forgets everything: entries, tables, facets, and the alarm unless `deleteAlarm` is false. */
+  async deleteAll({ deleteAlarm = true } = {}) {
+    host.deleteAll(!deleteAlarm);
+    cancelCursors();
+  }
+
+  /** Until everything written before the call is durable. */
+  async sync() {
+    await startOperation("sync", {});
+  }
+
+  /** Runs `callback` inside a transaction of this turn: if it throws, what it wrote is undone. */
+  transactionSync(callback) {
+    const number = host.beginTransaction("sync");
+    let result;
+    try {
+      result = callback();
+      if (typeof result?.then === "function") {
+        result.then(undefined, () => {});
+        throw new TypeError("transactionSync() takes a function that is not async: use `await storage.transaction(callback)`");
+      }
+    } catch (error) {
+      host.rollBackTransaction(number);
+      throw error;
+    }
+    host.releaseTransaction(number);
+    return result;
+  }
+}
+
+function getMany(keys) {
+  checkBatch(keys.map(checkedKey), BATCH_KEYS_MAX);
+  const entries = new Map();
+  for (let rest = keys; rest.length > 0; ) {
+    const page = host.kvGetMany(rest);
+    for (const [key, tree] of page.r) entries.set(key, fromExpression(tree));
+    rest = page.m;
+  }
+  return entries;
+}
+
+/** One batch: all of it happens, or nothing. How many keys were deleted. */
+function write(batch, options) {
+  checkBatch(batch.d ?? batch.p, batch.d ? BATCH_KEYS_MAX : 2 * BATCH_KEYS_MAX);
+  return host.kvWrite(options?.allowUnconfirmed ? { ...batch, u: 1 } : batch);
+}
+
+function checkBatch(texts, textsMax) {
+  if (texts.length > textsMax) {
+    throw new TypeError(`more than ${BATCH_KEYS_MAX} keys in one call: call it several times`);
+  }
 }
 
 /** Values by string key, in the order of the keys' UTF-8 bytes. */
@@ -28,28 +124,18 @@ class Kv {
   }
 
   /** The entries of a range, lazily. Only the newest listing of an object is live. */
-  list({ start, startAfter, end, prefix, reverse = false, limit } = {}) {
-    if (start !== undefined && startAfter !== undefined) {
-      throw new TypeError("kv.list() got both start and startAfter: give one of them");
-    }
-    if (limit !== undefined && !(limit > 0)) throw new TypeError(`List limit must be positive, not \`${limit}\``);
-    const range = { start, start_after: startAfter, end, prefix, reverse: reverse || undefined, limit };
-    return this.#walk(range, ++this.#listing);
+  list(options) {
+    return this.#walk(checkedRange(options), ++this.#listing);
   }
 
   *#walk(range, listing) {
-    for (;;) {
-      this.#checkLive(listing);
-      const page = host.kvList(range);
+    this.#checkLive(listing);
+    for (const page of pages(range)) {
       for (const [key, tree] of page) {
         this.#checkLive(listing);
         yield [key, fromExpression(tree)];
       }
-      if (range.limit !== undefined) range.limit -= page.length;
-      if (page.length === 0 || range.limit === 0) return;
-      const last = page.at(-1)[0];
-      if (range.reverse) range.end = last;
-      else Object.assign(range, { start: undefined, start_after: last });
+      this.#checkLive(listing);
     }
   }
 
@@ -58,6 +144,27 @@ class Kv {
     throw new Error(
       "this kv.list() iterator was invalidated by a new call to kv.list(): read one to its end first, or spread it into an array",
     );
+  }
+}
+
+function checkedRange({ start, startAfter, end, prefix, reverse = false, limit } = {}) {
+  if (start !== undefined && startAfter !== undefined) {
+    throw new TypeError("list() got both start and startAfter: give one of them");
+  }
+  if (limit !== undefined && !(limit > 0)) throw new TypeError(`List limit must be positive, not \`${limit}\``);
+  return { start, start_after: startAfter, end, prefix, reverse: reverse || undefined, limit };
+}
+
+/** The entries of a range, some at a time, as they are when they are reached. */
+function* pages(range) {
+  for (;;) {
+    const page = host.kvList(range);
+    yield page;
+    if (range.limit !== undefined) range.limit -= page.length;
+    if (page.length === 0 || range.limit === 0) return;
+    const last = page.at(-1)[0];
+    if (range.reverse) range.end = last;
+    else Object.assign(range, { start: undefined, start_after: last });
   }
 }
 

@@ -1,0 +1,244 @@
+// What the cases of storage ask of an object, as subject_storage.py says it.
+import { DurableObject } from "cloudflare:workers";
+
+const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+export class Subject extends DurableObject {
+  constructor(ctx, env) {
+    super(ctx, env);
+    this.storage = ctx.storage;
+    this.memory = 0;
+    this.events = [];
+  }
+
+  // Plain steps
+
+  count() {
+    return this.memory++;
+  }
+
+  note(label) {
+    this.events.push(label);
+    return this.events;
+  }
+
+  read(key) {
+    return this.storage.kv.get(key);
+  }
+
+  sql(query, ...bindings) {
+    return [...this.storage.sql.exec(query, ...bindings).raw()];
+  }
+
+  columns(query, ...bindings) {
+    return this.storage.sql.exec(query, ...bindings).columnNames;
+  }
+
+  // The asynchronous face
+
+  async get(key) {
+    return await this.storage.get(key);
+  }
+
+  async getEntries(keys) {
+    return [...(await this.storage.get(keys))];
+  }
+
+  async put(key, value) {
+    await this.storage.put(key, value);
+  }
+
+  async putAll(entries) {
+    await this.storage.put(entries);
+  }
+
+  async putNothing() {
+    await this.storage.put("k", undefined);
+  }
+
+  async putEntriesAndAValue() {
+    await this.storage.put({ a: 1 }, 2);
+  }
+
+  async putOneBad() {
+    try {
+      await this.storage.put({ a: 1, b: () => 1 });
+    } catch (error) {
+      return error.message;
+    }
+  }
+
+  async putSkippingUndefined() {
+    await this.storage.put({ a: 1, b: undefined });
+  }
+
+  async forget(key) {
+    return await this.storage.delete(key);
+  }
+
+  async list(options) {
+    return [...(await this.storage.list(options))];
+  }
+
+  async writeOverAwaits() {
+    await this.storage.put("a", 1);
+    await this.storage.get("a");
+    await this.storage.put("b", 2);
+    this.ctx.abort("between");
+  }
+
+  async unconfirmed(what) {
+    const options = { allowUnconfirmed: true };
+    if (["put", "mixed", "then sql"].includes(what)) this.storage.put("u", 1, options);
+    if (what === "many") this.storage.put({ u: 1, v: 2 }, options);
+    if (what === "delete") this.storage.delete("u", options);
+    if (what === "mixed") this.storage.put("c", 1);
+    if (what === "then sql") this.storage.sql.exec("INSERT INTO t VALUES (1)");
+    if (what === "rolled back") {
+      this.storage.put("u", 1, options);
+      try {
+        this.storage.transactionSync(() => {
+          this.storage.put("c", 1);
+          throw new Error("undo it");
+        });
+      } catch {}
+    }
+    return "answered";
+  }
+
+  async unconfirmedThenSync() {
+    this.storage.put("u", 1, { allowUnconfirmed: true });
+    await this.storage.sync();
+    return "synced";
+  }
+
+  async sync() {
+    await this.storage.sync();
+    return "synced";
+  }
+
+  async syncBeforeMore() {
+    this.storage.put("u", 1, { allowUnconfirmed: true });
+    const synced = this.storage.sync();
+    this.events.push("syncing");
+    await synced;
+    this.events.push("synced");
+    return "synced";
+  }
+
+  // Transactions of one turn
+
+  syncTransaction(key, value, fails) {
+    try {
+      return this.storage.transactionSync(() => {
+        this.storage.kv.put(key, value);
+        if (fails) throw new Error("undo it");
+        return "foo";
+      });
+    } catch (error) {
+      return error.message;
+    }
+  }
+
+  nestedSyncTransactions() {
+    this.storage.transactionSync(() => {
+      this.storage.kv.put("outer", 1);
+      try {
+        this.storage.transactionSync(() => {
+          this.storage.kv.put("inner", 1);
+          this.storage.kv.put("outer", 2);
+          throw new Error("undo it");
+        });
+      } catch {}
+    });
+  }
+
+  syncTransactionWithBadSql() {
+    try {
+      this.storage.transactionSync(() => {
+        this.storage.sql.exec("CREATE TABLE made (x)");
+        this.storage.sql.exec("SELECT * FROM no_such_table");
+      });
+    } catch (error) {
+      return error.message;
+    }
+  }
+
+  asyncInASyncTransaction() {
+    this.storage.transactionSync(async () => {});
+  }
+
+  syncTransactionAfterACriticalError(query) {
+    try {
+      this.storage.transactionSync(() => {
+        try {
+          this.storage.sql.exec(query);
+        } catch {}
+      });
+    } catch (error) {
+      return error.message;
+    }
+  }
+
+  catchSql(query) {
+    try {
+      this.storage.sql.exec(query);
+    } catch (error) {
+      return error.message;
+    }
+  }
+
+  async afterACriticalError(query) {
+    const texts = [];
+    for (const operation of [
+      () => this.storage.sql.exec(query),
+      () => this.storage.kv.get("a"),
+      () => this.storage.kv.put("a", 1),
+      () => this.storage.sql.exec("SELECT 1"),
+      () => this.storage.put("a", 1),
+      () => this.storage.deleteAll(),
+    ]) {
+      try {
+        await operation();
+        texts.push("nothing");
+      } catch (error) {
+        texts.push(error.message);
+      }
+    }
+    return texts;
+  }
+
+  // The end of it all
+
+  async putAndDeleteAll() {
+    this.storage.kv.put("late", 1);
+    await this.storage.deleteAll();
+    return [this.storage.kv.get("late") ?? null, this.storage.kv.get("early") ?? null];
+  }
+
+  async deleteAll() {
+    await this.storage.deleteAll();
+  }
+
+  async deleteAllAndAbort() {
+    await this.storage.deleteAll();
+    this.ctx.abort("after all");
+  }
+
+  readBeyondTheEnd() {
+    const rows = this.storage.sql
+      .exec("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 1000) SELECT x FROM n")
+      .raw();
+    rows.next();
+    this.storage.deleteAll();
+    [...rows];
+  }
+
+  async deleteAllInASyncTransaction() {
+    let deleting;
+    this.storage.transactionSync(() => {
+      deleting = this.storage.deleteAll();
+    });
+    await deleting;
+  }
+}
