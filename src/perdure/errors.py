@@ -165,6 +165,20 @@ class SqlInterruptedError(GuestError):
         self.limit = limit
 
 
+class BudgetExceededError(GuestError):
+    """A facet has used up a budget its supervisor gave it; `limit` names it (`cpu_ms`, `requests`, `rows_read`, …).
+
+    It takes no further event until the supervisor raises the budget.
+    """
+
+    code = "budget_exceeded"
+    durable_object_reset = True
+
+    def __init__(self, message: str, *, limit: str = "") -> None:
+        super().__init__(message, type_name="BudgetExceeded")
+        self.limit = limit
+
+
 class GuestCrashedError(GuestError):
     """The guest's runtime ended itself: `os._exit`, an abort inside the interpreter, a forged call."""
 
@@ -190,6 +204,23 @@ class ObjectResetError(UnavailableError):
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+class QuotaExceededError(UnavailableError):
+    """A quota is reached: trying again does not help before something is deleted, or the quota is raised.
+
+    `quota` names it (`database_bytes`, `tree_bytes`, `facets`, `facets_ever`, `objects`, `new_objects_per_minute`),
+    `scope` whose it is; `used` and `bound` are in the quota's unit.
+    """
+
+    code = "quota_exceeded"
+
+    def __init__(self, message: str, *, quota: str = "", scope: str = "", used: int = 0, bound: int = 0) -> None:
+        super().__init__(message)
+        self.quota = quota
+        self.scope = scope
+        self.used = used
+        self.bound = bound
 
 
 class OverloadedError(UnavailableError):

@@ -15,7 +15,8 @@ MIB: Final = 1024 * KIB
 OBJECT_NAME_KEPT_BYTES_MAX: Final = 1024  # a longer name works, but `ctx.id.name` is None
 FACET_NAME_BYTES_MAX: Final = 256
 FACET_DEPTH_MAX: Final = 4  # the root counts as one
-FACETS_PER_ROOT_MAX: Final = 65_535  # numbers are never used twice
+FACETS_PER_ROOT_MAX: Final = 1_000_000  # ever made: numbers are never used twice. 65,535 are too few for many-user apps
+FACET_LIST_PAGE_NAMES: Final = 1_000  # names fetched per host call while facets are listed
 
 # ── values and messages ──────────────────────────────────────────────────────────────────────────────────────
 VALUE_DEPTH_MAX: Final = 128  # nesting of one value; each level takes three frames of Python, which allows 1,000
@@ -48,6 +49,7 @@ COMPACTION_LOG_BYTES_MAX: Final = 8 * MIB  # whatever the size of its files: one
 RECORDS_READ_BYTES: Final = 4 * MIB  # of records that are read back from the journal at once
 REWRITE_BYTES_MAX: Final = 256 * MIB  # of pages that a rewind or a clone changes: they are one record, and in memory
 DATABASE_BYTES_MAX: Final = 10 * 1024 * MIB  # of each object and each facet
+DISK_FULL_BYTES: Final = 1 * MIB  # a disk with less to spare is full, whatever quota a database has
 SQL_TEXT_BYTES_MAX: Final = 100_000
 SQL_VARIABLES_MAX: Final = 32_766  # SQLite's own
 SQL_ROW_BYTES_MAX: Final = 4 * MIB

@@ -37,7 +37,7 @@ from perdure.storage._kv import Kv
 from perdure.storage._layout import wal_path
 from perdure.storage._sql import Sql
 from perdure.storage._template import APPLICATION_ID, PAGE_SIZE
-from perdure.storage._unit import Unit, damaged
+from perdure.storage._unit import PageQuota, Unit, damaged
 from perdure.wire import KvRange, SqlPage, SqlValue
 
 Result = TypeVar("Result")
@@ -287,6 +287,25 @@ class Database:
         self._unit.check()
         self._sql.settle_writers()
         self._unit.roll_back(number)
+
+    @property
+    def rows_read(self) -> int:
+        """Rows that `kv_…` and `sql_…` have read since it was opened."""
+        return self._unit.rows_read
+
+    @property
+    def rows_written(self) -> int:
+        """Rows that `kv_…` and `sql_…` have written since it was opened."""
+        return self._unit.rows_written
+
+    @property
+    def quota(self) -> PageQuota | None:
+        """What bounds its size, beside `DATABASE_BYTES_MAX`."""
+        return self._unit.quota
+
+    @quota.setter
+    def quota(self, quota: PageQuota | None) -> None:
+        self._unit.quota = quota
 
     @property
     def is_broken(self) -> bool:

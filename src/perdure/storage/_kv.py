@@ -12,7 +12,7 @@ from typing import Final, cast
 
 import apsw
 
-from perdure.errors import KvError
+from perdure.errors import KvError, QuotaExceededError
 from perdure.limits import KV_ENTRY_BYTES_MAX, KV_LIST_PAGE_BYTES, KV_LIST_PAGE_ROWS
 from perdure.storage._text import utf8_size, well_formed
 from perdure.storage._unit import Unit
@@ -20,6 +20,8 @@ from perdure.wire import KvRange
 
 _GET: Final = "SELECT value FROM _cf_KV WHERE key = ?"
 _PUT: Final = "INSERT INTO _cf_KV VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+# Written as a query, SQLite can undo the statement alone when it finds no page left; else it undoes the whole unit.
+_PUT_UNDER_QUOTA: Final = "INSERT INTO _cf_KV SELECT ?, ? WHERE true ON CONFLICT DO UPDATE SET value = excluded.value"
 _DELETE: Final = "DELETE FROM _cf_KV WHERE key = ?"
 
 _CHARACTERS_SURELY_FIT: Final = KV_ENTRY_BYTES_MAX // 4  # no character takes more bytes
@@ -52,6 +54,7 @@ class Kv:
             raise unit.damaged_by(error) from error
         except UnicodeEncodeError:
             return self.get(well_formed(key))
+        unit.rows_read += 1
         if value is None or type(value) is str:
             return value
         raise unit.damaged_by(f"the value of `{key[:32]}` is no text")
@@ -66,7 +69,8 @@ class Kv:
         if not unit.savepoints.is_confirmed:
             unit.open()
         try:
-            self._execute(_PUT, (key, value))
+            self._execute(_PUT if unit.quota is None else _PUT_UNDER_QUOTA, (key, value))
+            unit.rows_written += 1
         except apsw.Error as error:
             raise unit.explained(error) from error
         except UnicodeEncodeError:
@@ -83,7 +87,9 @@ class Kv:
             raise unit.explained(error) from error
         except UnicodeEncodeError:
             return self.delete(well_formed(key))
-        return self._connection.changes() > 0
+        changed = self._connection.changes()
+        unit.rows_written += changed
+        return changed > 0
 
     def get_many(self, keys: Sequence[str]) -> tuple[builtins.list[tuple[str, str]], int]:
         """The entries of the first keys, in their order, missing ones left out; and how many keys that were.
@@ -109,15 +115,29 @@ class Kv:
         for key, value in puts:
             _check_entry(key, value)  # All before any, so that nothing is left half done.
         unit.open(is_confirmed=is_confirmed)
-        deleted = 0
+        if unit.quota is None:
+            return self._write(puts, deletes)
+        batch = unit.begin(is_sync=True)  # So that all of it is undone where no page is left for a part.
+        try:
+            deleted = self._write(puts, deletes)
+        except QuotaExceededError:
+            if unit.failure is None:
+                unit.roll_back(batch)
+            raise
+        unit.release(batch)
+        return deleted
+
+    def _write(self, puts: Sequence[tuple[str, str]], deletes: Sequence[str]) -> int:
+        unit, deleted = self._unit, 0
         try:
             if puts:
-                self._connection.executemany(_PUT, puts)
+                self._connection.executemany(_PUT if unit.quota is None else _PUT_UNDER_QUOTA, puts)
             for key in deletes:
                 self._execute(_DELETE, (well_formed(key),))
                 deleted += self._connection.changes()
         except apsw.Error as error:
             raise unit.explained(error) from error
+        unit.rows_written += len(puts) + deleted
         return deleted
 
     def list(self, wanted: KvRange) -> list[tuple[str, str]]:
@@ -143,6 +163,7 @@ class Kv:
             raise unit.explained(error) from error
         except UnicodeDecodeError as error:
             raise unit.damaged_by(error) from error
+        unit.rows_read += len(page)
         return page
 
 

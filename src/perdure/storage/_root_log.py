@@ -17,7 +17,8 @@ from perdure.limits import ROOT_UNACKNOWLEDGED_BYTES_MAX
 from perdure.storage._capture import Captured
 from perdure.storage._journal import AlarmChange, Append, Grant, Journal, Outcome, Verdict
 from perdure.storage._layout import Lineage, number_of
-from perdure.storage._record import Record, Section
+from perdure.storage._page_ledger import PageLedger
+from perdure.storage._record import Deleted, Record, Section
 from perdure.storage._root_chain import RootChain
 
 _NO_ALARM: Final = AlarmChange(None)
@@ -75,6 +76,8 @@ class RootLog:
         alarm_set: Callable[[int], object] = lambda at_ms: None,
     ) -> None:
         self.chain = chain
+        self.ledger: Final = PageLedger()
+        """How large the databases are."""
         self.grant = grant
         self._name_to_tell = name_to_tell
         self._alarm_set = alarm_set
@@ -94,6 +97,7 @@ class RootLog:
             commit.settle(self.error)
             return commit
         self.chain.commit(captured, commit)
+        self.ledger.record(self.chain.lineage(captured.number), captured.database_pages)
         if captured.alarm is not None:
             self._alarms[captured.number] = captured.alarm
         self._go_on(cause)
@@ -107,6 +111,8 @@ class RootLog:
             return commit
         lineages = list(databases)
         self.chain.delete(lineages, commit)
+        for lineage in lineages:
+            self.ledger.record(lineage, 0)
         self._alarms.update(dict.fromkeys(map(number_of, lineages), _NO_ALARM))
         self._go_on(cause)
         return commit
@@ -126,7 +132,11 @@ class RootLog:
             return commit
         if captured is not None:
             self.chain.commit(captured, Commit())
+            self.ledger.record(self.chain.lineage(captured.number), captured.database_pages)
+        sections = list(sections)
         self.chain.rewrite(sections, commit)
+        for section in sections:
+            self.ledger.record(section.lineage, 0 if isinstance(section, Deleted) else section.database_pages)
         self._alarms.update(alarms or {})
         self._go_on(cause)
         return commit

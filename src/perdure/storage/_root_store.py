@@ -18,7 +18,7 @@ from perdure.limits import COMPACTION_LOG_BYTES_MAX, COMPACTION_LOG_BYTES_MIN
 from perdure.storage._capture import Captured
 from perdure.storage._database import Database
 from perdure.storage._disk import FileState
-from perdure.storage._facet_index import FacetIndex
+from perdure.storage._facet_index import FacetCount, FacetIndex
 from perdure.storage._image import Image, copy_files
 from perdure.storage._journal import AlarmChange, Elsewhere, Snapshot
 from perdure.storage._layout import ROOT, Lineage, ObjectKey, number_of, wal_path
@@ -28,7 +28,7 @@ from perdure.storage._rewrite import differences, write_sections
 from perdure.storage._root_chain import KeptRecord, RootChain
 from perdure.storage._root_context import RootContext, checkpoint_closed, failures_explained, is_storable_name
 from perdure.storage._root_log import Commit, RootLog
-from perdure.storage._template import new_database, template_pages
+from perdure.storage._template import PAGE_SIZE, new_database, template_pages
 
 Result = TypeVar("Result")
 HostTurn = Callable[[Database], tuple[Result, Captured | None]]
@@ -200,11 +200,12 @@ class RootStore:
         was_open = 0 in self._databases
         try:
             for name in path:
-                names = self.facet_numbers(number)
-                if name not in names:
-                    there = ", ".join(f"`{known}`" for known in sorted(names)[:20]) or "none"
+                below = self.facet_number_or_none(number, name)
+                if below is None:
+                    names = self.facet_names(number, start_after="", limit=20)
+                    there = ", ".join(f"`{known}`" for known in names) or "none"
                     raise FacetError(f"there is no facet `{name}` here; there are: {there}")
-                number = names[name]
+                number = below
         finally:
             if path and not was_open:
                 self.close_database(0)
@@ -268,6 +269,18 @@ class RootStore:
     def facet_numbers(self, parent: int) -> dict[str, int]:
         """The live facets of database `parent`, by name."""
         return self._facet_index().numbers(parent)
+
+    def facet_number_or_none(self, parent: int, name: str) -> int | None:
+        """The number of facet `name` of database `parent`, if it exists."""
+        return self._facet_index().number_or_none(parent, name)
+
+    def facet_names(self, parent: int, *, start_after: str, limit: int) -> list[str]:
+        """The names of a database's live facets in their order, from behind `start_after`."""
+        return self._facet_index().names(parent, start_after=start_after, limit=limit)
+
+    def facet_count(self, number: int) -> FacetCount:
+        """How many facets lie below a database."""
+        return self._facet_index().count(number)
 
     def delete_facet(self, number: int) -> Commit:
         """Delete a facet and all below it. Their files go when the journal has acknowledged it.
@@ -503,7 +516,7 @@ class RootStore:
             chain.attach_replayed(number_of(lineage), lineage, is_deleted=file.is_deleted)
         self._name_in_journal = history.name
         self._name = self._name or history.name
-        return RootLog(
+        log = RootLog(
             chain,
             grant=grant,
             journal=context.journal,
@@ -511,6 +524,11 @@ class RootStore:
             alarm_set=context.alarm_set,
             name_to_tell=self._name_to_tell,
         )
+        for lineage, state in history.files.items():
+            log.ledger.record(lineage, state.size_bytes // PAGE_SIZE)
+        for lineage, file in folded.files.items():
+            log.ledger.record(lineage, file.file_pages)
+        return log
 
     def _restore(self, number: int) -> None:
         """Bring one file to what the journal acknowledged, as after a crash; its siblings go on."""

@@ -203,6 +203,7 @@ class _Execution:
         "_rows_scanned",
         "_rows_written",
         "_statement_start",
+        "_told",
         "_unit",
         "buffer_bytes",
         "is_buffered",
@@ -233,6 +234,7 @@ class _Execution:
         self._rows_scanned = 0
         self._rows_written = 0
         self._statement_start = 0
+        self._told = (0, 0)
 
     @property
     def offset(self) -> int:
@@ -344,6 +346,9 @@ class _Execution:
     def page(self, rows: list[Row], cursor_id: int) -> SqlPage:
         self._rows_given += len(rows)
         rows_read = max(self._rows_given, self._rows_scanned)
+        self._unit.rows_read += rows_read - self._told[0]
+        self._unit.rows_written += self._rows_written - self._told[1]
+        self._told = (rows_read, self._rows_written)
         return SqlPage(self._columns, rows, cursor_id, rows_read, self._rows_written)
 
     def close(self) -> None:

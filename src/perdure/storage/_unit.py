@@ -2,20 +2,29 @@
 
 The first write opens the unit, `commit` ends it; transactions of the user's code are savepoints inside. Most errors
 are a statement's own affair. Three kinds are not: after a failed disk, a damaged file or a violated deferred constraint
-the database is broken for good; after an interrupted statement the unit is lost, and nothing goes on before `rollback`.
+the database is broken for good; after an interrupted statement, or one that overstepped a quota, the unit may be lost,
+and nothing goes on before `rollback`.
 Effects: disk.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import apsw
 
-from perdure.errors import DamagedDataError, PerdureError, SqlError, SqlInterruptedError, StorageFailedError
-from perdure.limits import SQL_TEMPORARY_FREE_BYTES_MIN, SQL_TEMPORARY_LOOKS
+from perdure.errors import (
+    DamagedDataError,
+    PerdureError,
+    QuotaExceededError,
+    SqlError,
+    SqlInterruptedError,
+    StorageFailedError,
+)
+from perdure.limits import DISK_FULL_BYTES, SQL_TEMPORARY_FREE_BYTES_MIN, SQL_TEMPORARY_LOOKS
 from perdure.storage._savepoints import Savepoints
 from perdure.storage._temporary_space import free_temporary_bytes, temporary_directory
 
@@ -29,7 +38,24 @@ _DISK_FAILED: Final = frozenset(
         apsw.SQLITE_READONLY,
     }
 )
+_UNIT_LOST: Final = SqlInterruptedError, QuotaExceededError
 _FILE_DAMAGED: Final = frozenset({apsw.SQLITE_CORRUPT, apsw.SQLITE_NOTADB})
+
+
+class PageQuota(Protocol):
+    """How many pages a database may have. Asked on whichever thread uses it."""
+
+    def pages_max(self) -> int:
+        """The bound for a unit that begins now."""
+        ...
+
+    def claim(self, pages: int) -> None:
+        """A unit that leaves this many pages is about to be committed. Raises QuotaExceededError."""
+        ...
+
+    def exceeded(self) -> QuotaExceededError:
+        """The error for a statement that found no page left."""
+        ...
 
 
 class Unit:
@@ -50,6 +76,9 @@ class Unit:
         "failure",
         "is_open",
         "is_read_only",
+        "quota",
+        "rows_read",
+        "rows_written",
         "savepoints",
     )
 
@@ -66,6 +95,10 @@ class Unit:
         self.is_open = False
         self.is_read_only = False
         self.savepoints = Savepoints()
+        self.quota: PageQuota | None = None
+        self.rows_read = 0
+        """Rows that guests' calls have read since the database was opened; `rows_written` those they have written."""
+        self.rows_written = 0
 
     def check(self) -> None:
         """Raises what broke the database, if something did."""
@@ -89,6 +122,8 @@ class Unit:
                 raise SqlError("this statement writes, and only reading was asked for", sqlite_code="SQLITE_READONLY")
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
+                if self.quota is not None:
+                    self._connection.pragma("max_page_count", self.quota.pages_max())
             except apsw.Error as error:
                 raise self.explained(error) from error
             self.is_open = True
@@ -130,8 +165,10 @@ class Unit:
     def commit(self) -> bool:
         """Make what was written visible to the next connection; whether it must hold back replies.
 
-        Any failure breaks the database.
+        Any failure breaks the database, but QuotaExceededError, when a tree has become too large: roll back then.
         """
+        if self.quota is not None:
+            self.quota.claim(self._connection.pragma("page_count"))
         deadline, self.deadline = self.deadline, None  # A commit is not work of the turn: it ends, or it fails.
         try:
             self._connection.execute("COMMIT")
@@ -156,7 +193,7 @@ class Unit:
         deadline, self.deadline = self.deadline, None
         self.is_open = False
         self.savepoints.clear()
-        if isinstance(self.failure, SqlInterruptedError):
+        if isinstance(self.failure, _UNIT_LOST):
             self.failure = None
         try:
             if self._connection.in_transaction:
@@ -168,7 +205,7 @@ class Unit:
 
     def break_(self, failure: PerdureError) -> PerdureError:
         """From now on every operation raises this; returns it. What broke first stays the reason."""
-        if self.failure is None or isinstance(self.failure, SqlInterruptedError):
+        if self.failure is None or isinstance(self.failure, _UNIT_LOST):
             self.failure = failure
         return self.failure
 
@@ -185,6 +222,10 @@ class Unit:
         text = _text(error, offset=offset)
         if code == apsw.SQLITE_INTERRUPT:
             return self.break_(self._interruption())
+        if code == apsw.SQLITE_FULL and self.quota is not None and self._has_disk_room():
+            exceeded = self.quota.exceeded()
+            # SQLite undoes the statement; when it had to undo the whole unit, nothing goes on before `rollback`.
+            return exceeded if self._connection.in_transaction or not self.is_open else self.break_(exceeded)
         if code == apsw.SQLITE_FULL:
             return self.break_(StorageFailedError(f"{text}; {self._sizes()}"))
         if code in _DISK_FAILED:
@@ -205,6 +246,14 @@ class Unit:
             f"`{temporary_directory()}`, where SQLite keeps what it sorts: sort less at once, or use an index",
             limit="disk",
         )
+
+    def _has_disk_room(self) -> bool:
+        """Whether it was the quota, and not the disk, that had no page left: SQLite's code is the same."""
+        try:
+            disk = os.statvfs(self._path.parent)
+        except OSError:
+            return False
+        return disk.f_bavail * disk.f_frsize > DISK_FULL_BYTES
 
     def _sizes(self) -> str:
         """What tells a full database from a full disk."""
