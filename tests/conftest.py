@@ -10,6 +10,8 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rounds", type=int, default=1, help="how often a crash test repeats its crash (./run crash)")
+    parser.addoption("--seed", type=int, default=0, help="what random tests draw from: a failure names its own")
+    parser.addoption("--number", type=int, help="which act alone is to fail in tests/faults")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -26,10 +28,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def rounds(request: pytest.FixtureRequest) -> int:
     """How often a crash test repeats: 1 in `./run tests`, 50 in `./run crash`."""
     value = request.config.getoption("--rounds")
+    assert isinstance(value, int)
+    return value
+
+
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    """What a random test draws from. Same seed, same run, as far as real processes and threads allow."""
+    value = request.config.getoption("--seed")
     assert isinstance(value, int)
     return value
 

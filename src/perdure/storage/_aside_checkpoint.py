@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import apsw
 
 
 class AsideCheckpoint:
-    """One thread beside one writer. All methods are the writer's."""
+    """One thread beside one writer. All methods are the writer's. Raises apsw.Error when it cannot connect."""
 
     def __init__(self, connect: Callable[[], apsw.Connection], *, wal_bytes: int, page_size: int) -> None:
-        self._connect = connect
+        self._connection = connect()
+        # A connection that never read does not know that its database has a -wal.
+        self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
         self._frames_max = wal_bytes // page_size
         self._wake = threading.Semaphore(0)
         self._is_running = False
@@ -53,18 +56,16 @@ class AsideCheckpoint:
         return apsw.SQLITE_OK
 
     def _run(self) -> None:
-        connection = self._connect()
-        # A connection that never read does not know that its database has a -wal.
-        connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
         while True:
             self._wake.acquire()
             if self._is_ending:
                 break
             try:
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
                 self._is_copied = True
             except apsw.Error:
                 # The writer copies everything itself, and meets the same disk with someone to tell about it.
                 self._is_copied = True
             self._is_running = False
-        connection.close()
+        with suppress(apsw.Error):  # The last connection to close copies the rest, and may fail like any other.
+            self._connection.close()

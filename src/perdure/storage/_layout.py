@@ -4,7 +4,7 @@
     <data>/journal/0.db                                the journal
     <data>/objects/<namespace>/<hexid>.sqlite          a root object's database
     <data>/objects/<namespace>/<hexid>.1.3.sqlite      facet 3, child of facet 1: names show the tree
-Effects: disk (`files_with_wal` lists names).
+Effects: disk (`databases` lists names).
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ class Layout:
         tree = "".join(f".{number}" for number in lineage)
         return self.namespace(key.namespace) / f"{key.object_id.hex()}{tree}.sqlite"
 
-    def files_with_wal(self) -> Iterator[tuple[ObjectKey, Lineage]]:
-        """The databases beside which a `-wal` lies; walks all names there are."""
-        for path in self.objects.glob("*/*.sqlite-wal"):
-            name, *lineage = path.name.removesuffix(".sqlite-wal").split(".")
+    def databases(self) -> Iterator[tuple[ObjectKey, Lineage]]:
+        """The databases of which there is a file; walks all names there are."""
+        for path in self.objects.glob("*/*.sqlite"):
+            name, *lineage = path.name.removesuffix(".sqlite").split(".")
             yield ObjectKey(unquote(path.parent.name), bytes.fromhex(name)), tuple(map(int, lineage))
 
 

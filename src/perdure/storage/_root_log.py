@@ -96,20 +96,29 @@ class RootLog:
         if self.error is not None:
             commit.settle(self.error)
             return commit
+        self._take(captured, commit)
+        self._go_on(cause)
+        return commit
+
+    def _take(self, captured: Captured, commit: Commit) -> None:
+        """Let the next record have it, with what it says of the database's alarm."""
         self.chain.commit(captured, commit)
         self.ledger.record(self.chain.lineage(captured.number), captured.database_pages)
         if captured.alarm is not None:
             self._alarms[captured.number] = captured.alarm
-        self._go_on(cause)
-        return commit
 
-    def delete(self, databases: Iterable[Lineage], *, cause: str = "") -> Commit:
-        """Put on its way that these databases are no more, nor their alarms."""
+    def delete(self, databases: Iterable[Lineage], *, captured: Captured | None = None, cause: str = "") -> Commit:
+        """Put on its way that these databases are no more, nor their alarms.
+
+        `captured`: what another database says of that. Both come into one record, so that no crash can part them.
+        """
         commit = Commit()
         if self.error is not None:
             commit.settle(self.error)
             return commit
         lineages = list(databases)
+        if captured is not None:
+            self._take(captured, Commit())
         self.chain.delete(lineages, commit)
         for lineage in lineages:
             self.ledger.record(lineage, 0)
@@ -131,8 +140,7 @@ class RootLog:
             commit.settle(self.error)
             return commit
         if captured is not None:
-            self.chain.commit(captured, Commit())
-            self.ledger.record(self.chain.lineage(captured.number), captured.database_pages)
+            self._take(captured, Commit())
         sections = list(sections)
         self.chain.rewrite(sections, commit)
         for section in sections:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,13 +40,16 @@ class RootStore:
     """See the module. `Store.root` makes it; it makes files and asks the journal when it is first used."""
 
     def __init__(
-        self, context: RootContext, key: ObjectKey, *, name: str | None = None, files_aside: asyncio.Lock | None = None
+        self, context: RootContext, key: ObjectKey, *, name: str | None = None, after: RootStore | None = None
     ) -> None:
         self.key = key
         self._name = name
         self._name_in_journal: str | None = None
-        self.files_aside = files_aside or asyncio.Lock()
+        self.files_aside: asyncio.Lock = asyncio.Lock() if after is None else after.files_aside
         """Held while a thread works on files. A root that follows a broken one shares it: the files are the same."""
+        self.leaves_strays = False
+        """Whether a file or a `-wal` that nobody needs may lie there."""
+        self._after = after
         self._context = context
         self._log: RootLog | None = None
         self._databases: dict[int, Database] = {}
@@ -92,7 +96,14 @@ class RootStore:
     @property
     def is_idle(self) -> bool:
         """Whether no database is open, or about to be, and nothing is on its way."""
-        return not self._databases and not self._openings and (self._log is None or self._log.chain.is_settled)
+        if self._after is not None and not self._after.is_closed:
+            return False
+        return self.is_closed and not self._openings and (self._log is None or self._log.chain.is_settled)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether no database is open."""
+        return not self._databases
 
     @property
     def is_clean(self) -> bool:
@@ -179,10 +190,13 @@ class RootStore:
             self._suspect.add(number)
         database.close()
         chain = self.log.chain
-        if not chain.is_born(number):
-            self._unlink(chain.lineage(number))
-        elif not chain.has_log(number):
-            self._context.disk.unlink(wal_path(self._context.layout.database(self.key, chain.lineage(number))))
+        try:
+            if not chain.is_born(number):
+                self._unlink(chain.lineage(number))
+            elif not chain.has_log(number):
+                self._context.disk.unlink(wal_path(self._context.layout.database(self.key, chain.lineage(number))))
+        except OSError:  # Nobody reads what stays: such a file is made anew, and this `-wal` holds nothing.
+            self.leaves_strays = True
 
     # ── visits ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -238,6 +252,8 @@ class RootStore:
 
     def close(self) -> None:
         """Close all databases. Nothing is waited for: commits on their way stay on their way."""
+        if self._after is not None:
+            self._after.close()
         for number in list(self._databases):
             self.close_database(number)
 
@@ -292,11 +308,9 @@ class RootStore:
             raise InternalError(f"facet {number} was deleted while its root's unit was open: commit that first")
         tree = self._facet_index().remove(number)
         captured = root.commit()
-        if captured is not None:
-            self.log.submit(captured, cause="facet deleted")
         for lineage in tree:
             self.close_database(number_of(lineage))
-        return self._delete(tree)
+        return self._delete(tree, captured=captured)
 
     def delete(self) -> Commit:
         """Delete the object with all its facets. It may be opened anew when the journal has acknowledged it."""
@@ -305,13 +319,14 @@ class RootStore:
         self._deletion = self._delete(lineages)
         return self._deletion
 
-    def _delete(self, lineages: list[Lineage]) -> Commit:
-        commit = self.log.delete(lineages, cause="deleted")
+    def _delete(self, lineages: list[Lineage], *, captured: Captured | None = None) -> Commit:
+        commit = self.log.delete(lineages, captured=captured, cause="deleted")
 
         def unlink(commit: Commit) -> None:
             if commit.error is None:
                 for lineage in lineages:
-                    self._unlink(lineage)
+                    with suppress(OSError):  # `_sync` tries again before the journal forgets that they are deleted.
+                        self._unlink(lineage)
 
         commit.add_callback(unlink)
         return commit
@@ -404,8 +419,8 @@ class RootStore:
         The caller holds their gates, or knows that they are closed: no turn may run on them meanwhile. Commits of
         other databases go on. Default: all that need it.
         """
-        chain = self.log.chain
         async with self.files_aside:
+            chain = self.log.chain
             for number in chain.dirty_numbers() if numbers is None else list(numbers):
                 await self._checkpoint(number)
             await self._make_durable()
@@ -467,9 +482,12 @@ class RootStore:
         disk = self._context.disk
         states: dict[int, FileState | None] = {}
         for number, path in paths.items():
-            if path is not None:
+            if path is None:
+                self._unlink(self.log.chain.lineage(number))
+                states[number] = None
+            else:
                 disk.sync_file(path)
-            states[number] = None if path is None else disk.file_state_or_none(path)
+                states[number] = disk.file_state_or_none(path)
         disk.sync_directory(self._context.layout.namespace(self.key.namespace))
         return states
 
@@ -495,6 +513,9 @@ class RootStore:
 
     def _recover(self) -> RootLog:
         context = self._context
+        if self._after is not None:  # Only now, that no thread works on what it has open: see `files_aside`.
+            self._after.close()
+            self._after = None
         grant = context.journal.acquire(context.lease, self.key)
         if isinstance(grant, Elsewhere):
             raise DataDirectoryError(f"object `{self.key.object_id.hex()}` is owned by `{grant.address}`")

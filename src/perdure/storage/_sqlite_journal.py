@@ -15,7 +15,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -143,13 +143,13 @@ class SqliteJournal:
                 "ifnull(sum(length(data)) FILTER (WHERE sequence <= forgotten), 0) "
                 "FROM log JOIN object ON object.n = log.object"
             ).get
+            self._aside = AsideCheckpoint(self._connect, wal_bytes=checkpoint_bytes, page_size=JOURNAL_PAGE_SIZE)
         except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
             raise DamagedDataError(
                 f"the journal `{path}` cannot be read: {error}. Restore it from a backup together with the objects"
             ) from error
         except apsw.Error as error:
             raise StorageFailedError(f"the journal `{path}` cannot be opened: {error}") from error
-        self._aside = AsideCheckpoint(self._connect, wal_bytes=checkpoint_bytes, page_size=JOURNAL_PAGE_SIZE)
         self._aside.watch(self._writer)
         self._thread = threading.Thread(target=self._write_batches, name="perdure-journal", daemon=True)
         self._thread.start()
@@ -331,15 +331,17 @@ class SqliteJournal:
         self._run_on_writer(remove)
 
     def close(self) -> None:
-        """Finish what is queued, and leave one plain file."""
+        """Finish what is queued, and leave one plain file. On a disk that fails a `-wal` stays, for the next start."""
         self._send()
         if self._emptied and self._failure is None:
-            self._run_on_writer(self._sweep)
+            with suppress(StorageFailedError):  # Rows of objects that are gone: in nobody's way.
+                self._run_on_writer(self._sweep)
         self._queue.put(None)
         self._thread.join()
         self._aside.close()
-        self._reader.close()
-        self._writer.close()
+        for connection in (self._reader, self._writer):
+            with suppress(apsw.Error):
+                connection.close()
 
     # ── the writer thread ────────────────────────────────────────────────────────────────────────────────────
 

@@ -20,7 +20,9 @@ from perdure.storage._layout import Layout, ObjectKey, wal_path
 from perdure.storage._root_context import RootContext
 from perdure.storage._root_store import RootStore
 from perdure.storage._sqlite_journal import SqliteJournal
+from perdure.storage._template import new_database
 
+_NEW_FILE_BYTES: Final = len(new_database())
 _COMPACTED_AT_ONCE: Final = 64  # roots; more would only wait for the same threads
 
 
@@ -62,6 +64,8 @@ class Store:
         self._journal = journal
         self._lock = lock
         self._roots: dict[ObjectKey, RootStore] = {}
+        self._has_strays = not journal.was_stopped_cleanly
+        """Whether there may be files that the journal never heard of."""
 
     @classmethod
     def open(cls, directory: Path, *, clock: Clock, entropy: Entropy, options: StoreOptions | None = None) -> Store:
@@ -79,7 +83,11 @@ class Store:
         lock = DirectoryLock(layout.lock)
         try:
             journal = SqliteJournal(layout.journal, entropy=entropy, vfs=options.journal_vfs)
-            lease = journal.register(Incarnation(new_uuid(entropy)))
+            try:
+                lease = journal.register(Incarnation(new_uuid(entropy)))
+            except BaseException:
+                journal.close()
+                raise
         except BaseException:
             lock.release()
             raise
@@ -109,8 +117,8 @@ class Store:
         if root is None:
             root = self._roots[key] = RootStore(self._context, key)
         elif root.is_broken:
-            root.close()
-            root = self._roots[key] = RootStore(self._context, key, name=root.name, files_aside=root.files_aside)
+            self._has_strays = True
+            root = self._roots[key] = RootStore(self._context, key, name=root.name, after=root)
         if name is not None:
             root.tell_name(name)
         return root
@@ -180,7 +188,8 @@ class Store:
             for root in list(self._roots.values()):
                 self._forget(root)
             if not failures:
-                self._remove_orphans()
+                self._remove_strays(failures)
+            if not failures:
                 self._journal.unregister()
         finally:
             self._context.executor.shutdown()
@@ -196,18 +205,28 @@ class Store:
                 with suppress(StorageFailedError):
                     await root.log.wait_until_settled()
                     await root.compact()
+            self._has_strays |= root.is_broken or root.leaves_strays
             await root.close_in_turn()
 
-    def _remove_orphans(self) -> None:
-        """Databases made just before a crash, none of whose commits reached the journal: nobody will ask for them."""
-        if self._journal.was_stopped_cleanly:
+    def _remove_strays(self, failures: list[str]) -> None:
+        """Databases made just before a crash or a reset, none of whose commits reached the journal.
+
+        Nobody will ask for them. Such a file is as it was made, unless it has a `-wal`; by now no other has one that
+        holds anything.
+        """
+        if not self._has_strays:
             return
         layout, disk = self._context.layout, self._context.disk
-        for key, lineage in layout.files_with_wal():
-            if not self._journal.has_file(key, lineage):
+        try:
+            for key, lineage in layout.databases():
                 path = layout.database(key, lineage)
-                disk.unlink(wal_path(path))
-                disk.unlink(path)
+                has_wal = wal_path(path).exists()
+                if has_wal:
+                    disk.unlink(wal_path(path))
+                if (has_wal or path.stat().st_size == _NEW_FILE_BYTES) and not self._journal.has_file(key, lineage):
+                    disk.unlink(path)
+        except OSError as error:
+            failures.append(str(error))
 
     def _journal_keys(self, failures: list[str]) -> Iterable[ObjectKey]:
         try:
@@ -232,5 +251,6 @@ class Store:
                 tasks.create_task(compact(self.root(*key)))
 
     def _forget(self, root: RootStore) -> None:
+        self._has_strays |= root.leaves_strays
         root.release()
         self._roots.pop(root.key, None)
