@@ -113,6 +113,12 @@ class BookmarkError(UsageError):
     code = "bookmark"
 
 
+class DirectoryInUseError(DataDirectoryError):
+    """Another process has the data directory."""
+
+    code = "directory_in_use"
+
+
 # ── code that runs in a sandbox, or in another object ────────────────────────────────────────────────────────
 
 
@@ -241,6 +247,16 @@ class DamagedDataError(UnavailableError):
     """A file of ours fails its checksum, its hash chain or SQLite's own checks."""
 
     code = "damaged_data"
+
+
+class RemoteError(UnavailableError):
+    """A running server refused a command; `remote_code` is its error's code, the text is its text."""
+
+    code = "remote"
+
+    def __init__(self, message: str, *, remote_code: str) -> None:
+        super().__init__(message)
+        self.remote_code = remote_code
 
 
 class InternalError(PerdureError):

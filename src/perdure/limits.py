@@ -132,3 +132,9 @@ ALARM_CLASS_MISSING_MS: Final = 300_000  # until the next look at an alarm whose
 
 # ── the server ───────────────────────────────────────────────────────────────────────────────────────────────
 DRAIN_S: Final = 30.0  # how long a stop waits for requests under way
+ADMIN_REQUEST_BYTES_MAX: Final = 1 * MIB  # one line on the operator's socket
+ADMIN_ANSWER_BYTES_MAX: Final = 4 * MIB  # of rows or entries: they are collected while the object waits
+ADMIN_ITEMS_DEFAULT: Final = 1_000  # rows, entries or objects of one answer
+ADMIN_ITEMS_MAX: Final = 10_000
+ADMIN_CONNECTIONS_MAX: Final = 16  # operators at the same time; one more is told to wait
+ADMIN_IDLE_S: Final = 30.0  # a connection that asks nothing for so long is closed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import click
 
 from perdure import __version__
 from perdure.cli._logging import log_to_stderr
-from perdure.errors import InternalError, PerdureError, SourceError
+from perdure.errors import InternalError, PerdureError, RemoteError, SourceError
 from perdure.isolates import Isolates
 from perdure.server import Found, LiveApp, Platform, discover, listen, reload_on_save, run
 from perdure.server import serve as serve_live
@@ -24,7 +25,7 @@ _EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::", "127.0.0.1", "::1"})  # noqa
 def dev(target: str, *, host: str, port: int, data: Path | None, adopt_changed_files: bool) -> None:
     """Serve and reload on save, until interrupted."""
     log_to_stderr()
-    with _errors_for_people():
+    with errors_for_people():
         found, tree = discover(target, platform_type=Platform)
         _prepare(found, data=data, is_development=True, adopt_changed_files=adopt_changed_files)
         sockets = listen(host, port)
@@ -38,7 +39,7 @@ def dev(target: str, *, host: str, port: int, data: Path | None, adopt_changed_f
 def serve(target: str, *, host: str, port: int, data: Path | None, drain_s: float, adopt_changed_files: bool) -> None:
     """Serve until SIGTERM."""
     log_to_stderr()
-    with _errors_for_people():
+    with errors_for_people():
         found, _ = discover(target, platform_type=Platform)
         _prepare(found, data=data, is_development=False, adopt_changed_files=adopt_changed_files)
         sockets = listen(host, port)
@@ -50,7 +51,7 @@ def serve(target: str, *, host: str, port: int, data: Path | None, drain_s: floa
 
 def warmup() -> None:
     """Compile the sandboxes into the user's cache."""
-    with _errors_for_people():
+    with errors_for_people():
         isolates = Isolates(on_progress=click.echo)
         try:
             isolates.warm_up()
@@ -80,7 +81,7 @@ def _url(host: str, port: int) -> str:
 
 
 @contextmanager
-def _errors_for_people() -> Iterator[None]:
+def errors_for_people(*, as_json: bool = False) -> Iterator[None]:
     """Errors whose text says what to do are shown as that text; a bug of ours keeps its traceback."""
     try:
         yield
@@ -90,5 +91,9 @@ def _errors_for_people() -> Iterator[None]:
         click.echo(f"{error}\n\nperdure: the code does not import, see above", err=True)
         sys.exit(1)
     except PerdureError as error:
-        click.echo(f"perdure: {error}", err=True)
+        if as_json:
+            code = error.remote_code if isinstance(error, RemoteError) else error.code
+            click.echo(json.dumps({"error": {"code": code, "text": str(error)}}))
+        else:
+            click.echo(f"perdure: {error}", err=True)
         sys.exit(1)

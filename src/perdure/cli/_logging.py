@@ -39,7 +39,7 @@ class LineFormatter(logging.Formatter):
         if record.exc_info:
             text = f"{text}\n{self.formatException(record.exc_info)}"
         level = self._coloured(f"{name:<5}", colour)
-        return f"{self.formatTime(record, self.datefmt)} {level} {_plain(speaker)} | {_indented(_plain(text))}"
+        return f"{self.formatTime(record, self.datefmt)} {level} {plain(speaker)} | {_indented(plain(text))}"
 
     def _coloured(self, text: str, colour: str) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._is_coloured else text
@@ -56,7 +56,8 @@ def log_to_stderr() -> None:
         logger.propagate = False
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """`text` without what steers a terminal."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 

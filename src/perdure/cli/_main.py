@@ -9,6 +9,7 @@ from types import ModuleType
 import click
 
 from perdure import __version__
+from perdure.cli._operator import OPERATOR_COMMANDS
 from perdure.limits import DRAIN_S
 
 _target = click.argument("target", metavar="[PATH[:NAME]]", default=".")
@@ -72,6 +73,10 @@ def serve(target: str, host: str, port: int, data: Path | None, drain_s: float, 
 def warmup() -> None:
     """Compile the sandboxes now, so that the first start need not."""
     _commands().warmup()
+
+
+for _command in OPERATOR_COMMANDS:
+    main.add_command(_command)
 
 
 def _commands() -> ModuleType:

@@ -248,6 +248,10 @@ class Directory:
         self._check_open()
         await self._visits.delete_facet(key, path)
 
+    def is_live(self, key: ObjectKey, path: Sequence[str] = ()) -> bool:
+        """Whether an object, or the facet that names lead to, is in memory."""
+        return self._visits.is_live(key, path)
+
     def slot_or_none(self, key: ObjectKey) -> Actor | None:
         """The slot of a root object, if it has one."""
         return self._slots.get(key)

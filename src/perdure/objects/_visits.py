@@ -64,6 +64,11 @@ class Visits:
         """The result of `work`. What it wrote is durable. Raises UnknownObjectError, FacetError, what `work` raises."""
         return await self._to_its_end(self._visit(visit, work))
 
+    def is_live(self, key: ObjectKey, path: Sequence[str]) -> bool:
+        """Whether an instance is in memory."""
+        member = self._member_or_none(key, path)
+        return member is not None and member.state is State.RUNNING
+
     async def delete(self, key: ObjectKey) -> None:
         """Delete a root object with all its facets; its instance is reset first. Raises UnknownObjectError."""
         await self._to_its_end(self._delete(key))

@@ -21,6 +21,8 @@ from perdure.clock import Clock, Entropy, SystemClock, SystemEntropy
 from perdure.errors import ConfigurationError, PerdureError, UsageError
 from perdure.isolates import Isolates, Runner
 from perdure.objects import CURRENT, Directory, ObjectNamespace
+from perdure.server._admin import Admin
+from perdure.server._admin_socket import AdminSocket
 from perdure.server._asgi import Receive, Scope, Send, refuse_websocket, serve_http, serve_lifespan
 from perdure.server._errors import ErrorAnswers
 from perdure.server._gateway import Gateway, Misdirected, ToApp, authority_of
@@ -59,7 +61,8 @@ class Platform:
     request for such a host goes to the object of that name, of the first class. `hosts`: further host names of the
     platform itself, `"*"` for any. `env`: what all classes find in `self.env`, beside `LOADER`. `data`: the directory
     that keeps everything; one process at a time. `is_development`: show errors to whoever asks. `adopt_changed_files`:
-    take databases as they are that another program changed, or a restore gave another time.
+    take databases as they are that another program changed, or a restore gave another time. `has_admin_socket`: answer
+    commands such as `perdure ls` at a socket in the data directory, to this user only.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Platform:
         isolates: Isolates | None = None,
         make_runner: Callable[[], Runner] = Runner,
         store_options: StoreOptions | None = None,
+        has_admin_socket: bool = True,
     ) -> None:
         self.classes = list(classes)
         self.data = Path(data)
@@ -98,6 +102,8 @@ class Platform:
         self._running: AsyncGenerator[None, None] | None = None
         self._warming: threading.Thread | None = None
         self._store: Store | None = None
+        self._has_admin_socket = has_admin_socket
+        self._admin_socket: AdminSocket | None = None
         self._directory: Directory | None = None
         self._loader: LoaderCache | None = None
         self._env = Env({})
@@ -141,6 +147,10 @@ class Platform:
         self._directory = Directory(store=self._store, runtime=runtime, clock=self._clock, entropy=self._entropy)
         for kind in self.classes:
             self._define(self._directory, kind)
+        if self._has_admin_socket:
+            admin = Admin(store=self._store, directory=self._directory)
+            self._admin_socket = AdminSocket(self._store.layout.admin_socket, admin)
+            await self._admin_socket.open()
         self._running = self._until_stopped()
         await anext(self._running)
 
@@ -181,6 +191,9 @@ class Platform:
 
     async def _stop(self) -> None:
         self._starting = None
+        admin_socket, self._admin_socket = self._admin_socket, None
+        if admin_socket is not None:
+            await admin_socket.close()
         directory, self._directory = self._directory, None
         loader, self._loader = self._loader, None
         runner, self._runner = self._runner, None

@@ -4,6 +4,7 @@ from perdure.storage._capture import Captured as Captured
 from perdure.storage._database import Database as Database
 from perdure.storage._database_quota import DatabaseQuota as DatabaseQuota
 from perdure.storage._facet_index import FacetCount as FacetCount
+from perdure.storage._facet_index import facet_names as facet_names
 from perdure.storage._image import Image as Image
 from perdure.storage._journal import AlarmChange as AlarmChange
 from perdure.storage._journal import Append as Append
@@ -18,6 +19,7 @@ from perdure.storage._journal import ListedObject as ListedObject
 from perdure.storage._journal import Outcome as Outcome
 from perdure.storage._journal import Snapshot as Snapshot
 from perdure.storage._journal import Verdict as Verdict
+from perdure.storage._layout import Layout as Layout
 from perdure.storage._layout import ObjectKey as ObjectKey
 from perdure.storage._page_ledger import TreeBound as TreeBound
 from perdure.storage._root_log import Commit as Commit

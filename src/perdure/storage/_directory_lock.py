@@ -9,20 +9,23 @@ import fcntl
 import os
 from pathlib import Path
 
-from perdure.errors import DataDirectoryError
+from perdure.errors import DirectoryInUseError, StorageFailedError
 
 
 class DirectoryLock:
-    """Held from construction to `release`. Raises DataDirectoryError naming the process that holds it."""
+    """Held from construction to `release`. Raises DirectoryInUseError naming the process that holds it."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StorageFailedError(f"data directory `{path.parent}` cannot be locked: {error}") from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             holder = os.pread(self._descriptor, 64, 0).decode(errors="replace").strip()
             os.close(self._descriptor)
-            raise DataDirectoryError(
+            raise DirectoryInUseError(
                 f"data directory `{path.parent}` is in use by process {holder or 'unknown'}: "
                 "stop it first, or choose another directory"
             ) from error

@@ -164,6 +164,16 @@ class FacetIndex:
         return self._tables.host_exec(query, bindings) if has_table else []
 
 
+def facet_names(tables: HostTables) -> dict[int, dict[str, int]]:
+    """The live facets of a root's own database: by the number of their parent, by name, their numbers."""
+    found: dict[int, dict[str, int]] = {}
+    if tables.host_exec("SELECT 1 FROM sqlite_schema WHERE name = '_cf_FACETS'"):
+        rows = tables.host_exec("SELECT parent, name, number FROM _cf_FACETS WHERE name IS NOT NULL ORDER BY number")
+        for parent, name, number in rows:
+            found.setdefault(_whole(parent), {})[str(name)] = _whole(number)
+    return found
+
+
 def _whole(value: SqlValue) -> int:
     assert isinstance(value, int), f"the facet table holds {value!r} where a number belongs"
     return value

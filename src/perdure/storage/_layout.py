@@ -1,10 +1,11 @@
 """Which file is whose: the only place that builds or reads a path of the data directory.
 
     <data>/lock                                        held while a store is open
+    <data>/admin.sock                                  where a running server answers its operator
     <data>/journal/0.db                                the journal
     <data>/objects/<namespace>/<hexid>.sqlite          a root object's database
     <data>/objects/<namespace>/<hexid>.1.3.sqlite      facet 3, child of facet 1: names show the tree
-Effects: disk (`databases` lists names).
+Effects: disk (`databases` lists names, `size_bytes` looks).
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ class Layout:
         return self.directory / "lock"
 
     @property
+    def admin_socket(self) -> Path:
+        return self.directory / "admin.sock"
+
+    @property
     def journal(self) -> Path:
         return self.directory / "journal" / "0.db"
 
@@ -67,6 +72,11 @@ class Layout:
         """The file of one database."""
         tree = "".join(f".{number}" for number in lineage)
         return self.namespace(key.namespace) / f"{key.object_id.hex()}{tree}.sqlite"
+
+    def size_bytes(self, key: ObjectKey, lineage: Lineage) -> int:
+        """What one database takes, with its `-wal`; 0 when it has no file."""
+        path = self.database(key, lineage)
+        return sum(file.stat().st_size for file in (path, wal_path(path)) if file.exists())
 
     def databases(self) -> Iterator[tuple[ObjectKey, Lineage]]:
         """The databases of which there is a file; walks all names there are."""

@@ -64,11 +64,14 @@ _MOVE_HEAD: Final = (
     "UPDATE object SET head = ?1, head_digest = ?2, epoch = ?3, claim = ?4 "
     "WHERE namespace = ?5 AND object_id = ?6 AND head = ?1 - 1 AND epoch <= ?3 RETURNING n"
 )
-_LIST_OBJECTS: Final = (
+_LISTED: Final = (
     "SELECT namespace, object_id, name, head, created_ms, (SELECT min(at_ms) FROM alarm WHERE object = object.n), "
     "head = forgotten AND NOT EXISTS (SELECT 1 FROM file WHERE object = object.n) FROM object "
-    "WHERE (namespace, object_id) > (?1, ?2) AND (?3 IS NULL OR namespace = ?3) ORDER BY namespace, object_id LIMIT ?4"
+    "WHERE {} ORDER BY namespace, object_id LIMIT ?"
 )
+# One statement for both would walk to the end of all namespaces.
+_LIST_ALL: Final = _LISTED.format("(namespace, object_id) > (?, ?)")
+_LIST_NAMESPACE: Final = _LISTED.format("namespace = ? AND object_id > ?")
 _ADD_RECORD: Final = "INSERT INTO log(object, sequence, data) VALUES (?, ?, ?)"
 _SET_ALARM: Final = (
     "INSERT INTO alarm(object, number, at_ms, look_ms) VALUES (?1, ?2, ?3, ?3) "
@@ -293,7 +296,10 @@ class SqliteJournal:
         self, *, namespace: str | None = None, after: ObjectKey | None = None, limit: int
     ) -> list[ListedObject]:
         with self._reading("objects") as reader:
-            rows = reader.execute(_LIST_OBJECTS, (*(after or (namespace or "", b"")), namespace, limit))
+            if namespace is None:
+                rows = reader.execute(_LIST_ALL, (*(after or ("", b"")), limit))
+            else:
+                rows = reader.execute(_LIST_NAMESPACE, (namespace, after.object_id if after else b"", limit))
             return [
                 ListedObject(ObjectKey(namespace, object_id), name, head, created_ms, alarm_at_ms, bool(is_deleted))
                 for namespace, object_id, name, head, created_ms, alarm_at_ms, is_deleted in rows

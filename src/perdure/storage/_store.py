@@ -175,6 +175,23 @@ class Store:
         """A page of the objects that ever committed, of one namespace or all, in the order of their keys."""
         return self._journal.objects(namespace=namespace, after=after, limit=limit)
 
+    def exists(self, key: ObjectKey) -> bool:
+        """Whether something was committed to the object and it is not deleted. Makes its files whole."""
+        root = self.root(*key)
+        exists = root.exists
+        if root.is_idle:
+            self.release(root)
+        return exists
+
+    @property
+    def layout(self) -> Layout:
+        """Where the files are."""
+        return self._context.layout
+
+    def statistics(self) -> dict[str, int]:
+        """Counts for people."""
+        return {"journal_bytes": self._journal.bytes_kept, "roots_known": len(self._roots)}
+
     async def close(self) -> None:
         """A clean stop: wait for what is on its way, make every file durable, leave plain SQLite files and no `-wal`.
 

@@ -90,6 +90,7 @@ class World:
             isolates=self._isolates,
             make_runner=lambda: PatientRunner(self.loop),
             store_options=replace(self._store_options, stand_before=self._stand_before),
+            has_admin_socket=False,
         )
 
     def _stand_before(self, journal: Journal) -> HeldJournal:

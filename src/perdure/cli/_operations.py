@@ -1,0 +1,161 @@
+"""What the operator's commands do: ask, and show the answer. Effects: process, disk, network, tasks, terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from perdure.cli._commands import errors_for_people
+from perdure.cli._tables import bytes_text, cell_text, table, time_text
+from perdure.server import (
+    AdminRequest,
+    Answer,
+    DeleteObject,
+    ListKv,
+    ListObjects,
+    RunSql,
+    ShowStatistics,
+    ShowTree,
+    ask,
+)
+
+_DEFAULT_DATA: Final = Path(".perdure")
+
+
+def ls(pattern: str, *, limit: int, after: str, data: Path, as_json: bool) -> None:
+    """List objects."""
+    answer = _answer(ListObjects(pattern, after, limit), data, as_json=as_json)
+    if answer is None:
+        return
+    rows = [
+        (
+            item["object"],
+            "live" if item["is_live"] else "",
+            str(item["facets"] or ""),
+            bytes_text(item["size_bytes"]),
+            time_text(item["changed_ms"]),
+            time_text(item["alarm_ms"]),
+        )
+        for item in _items(answer)
+    ]
+    click.echo(table(("OBJECT", "STATE", "FACETS", "SIZE", "CHANGED", "ALARM"), sorted(rows)))
+    if not rows:
+        classes = ", ".join(f"`{name}`" for name in answer.summary.get("classes", []))  # type: ignore[attr-defined]
+        click.echo(f"no objects{f'; there are some of {classes}' if classes else ''}", err=True)
+    _tell_more(answer)
+
+
+def tree(object_: str, *, data: Path, as_json: bool) -> None:
+    """Show an object and its facets."""
+    answer = _answer(ShowTree(object_), data, as_json=as_json)
+    if answer is None:
+        return
+    rows = [
+        (
+            "  " * len(item["path"]) + (item["path"][-1] if item["path"] else item["object"]),
+            "live" if item["is_live"] else "",
+            bytes_text(item["size_bytes"]),
+        )
+        for item in _items(answer)
+    ]
+    click.echo(table(("OBJECT", "STATE", "SIZE"), rows))
+
+
+def sql(
+    object_: str,
+    query: str,
+    bindings: Sequence[str],
+    *,
+    may_write: bool,
+    limit: int,
+    data: Path,
+    as_json: bool,
+) -> None:
+    """Run SQL in one database."""
+    answer = _answer(RunSql(object_, query, tuple(bindings), may_write, limit), data, as_json=as_json)
+    if answer is None:
+        return
+    columns = answer.summary["columns"]
+    assert isinstance(columns, list), "an answer to SQL names its columns"
+    if columns:
+        click.echo(table(columns, [[cell_text(cell) for cell in row] for row in _rows(answer)]))
+    if not answer.summary["is_complete"]:
+        click.echo(f"… and more than these {len(answer.items)} rows: use LIMIT, or --limit", err=True)
+    if may_write:
+        click.echo(f"{answer.summary['rows_written']} rows written", err=True)
+    _tell_undo(answer, data)
+
+
+def kv(object_: str, prefix: str, *, limit: int, after: str, data: Path, as_json: bool) -> None:
+    """List key-value entries."""
+    answer = _answer(ListKv(object_, prefix, after, limit), data, as_json=as_json)
+    if answer is None:
+        return
+    rows = [(cell_text(item["key"]), cell_text(item["value"])) for item in _items(answer)]
+    click.echo(table(("KEY", "VALUE"), rows))
+    _tell_more(answer)
+
+
+def delete(object_: str, *, is_confirmed: bool, data: Path, as_json: bool) -> None:
+    """Delete an object or a facet."""
+    answer = _answer(DeleteObject(object_, is_confirmed), data, as_json=as_json)
+    if answer is not None:
+        click.echo(f"deleted {answer.summary['object']}")
+        _tell_undo(answer, data)
+
+
+def stats(*, data: Path, as_json: bool) -> None:
+    """Show counts."""
+    answer = _answer(ShowStatistics(), data, as_json=as_json)
+    if answer is not None:
+        click.echo(table(("WHAT", "COUNT"), [(name, str(count)) for name, count in answer.summary.items()]))
+
+
+# ── asking and showing ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _answer(request: AdminRequest, data: Path, *, as_json: bool) -> Answer | None:
+    """The answer, unless it was shown as JSON."""
+    with errors_for_people(as_json=as_json):
+        answer = asyncio.run(ask(data.absolute(), request))
+    for warning in _texts(answer.summary.get("warnings", [])):
+        click.echo(f"perdure: {warning}", err=True)
+    if not as_json:
+        return answer
+    if answer.summary.get("undo"):
+        answer.summary["undo"] = _undo_words(answer, data)
+    click.echo(json.dumps({**answer.summary, "items": answer.items}))
+    return None
+
+
+def _undo_words(answer: Answer, data: Path) -> list[str]:
+    words = _texts(answer.summary["undo"])
+    return words if data == _DEFAULT_DATA else [*words, "--data", str(data)]
+
+
+def _tell_undo(answer: Answer, data: Path) -> None:
+    if answer.summary.get("undo"):
+        click.echo(f"undo it with: {shlex.join(_undo_words(answer, data))}")
+
+
+def _tell_more(answer: Answer) -> None:
+    if "after" in answer.summary:
+        click.echo(f"… more: --after {shlex.quote(str(answer.summary['after']))}", err=True)
+
+
+def _items(answer: Answer) -> list[dict[str, Any]]:
+    return [item for item in answer.items if isinstance(item, dict)]
+
+
+def _rows(answer: Answer) -> list[list[object]]:
+    return [row for row in answer.items if isinstance(row, list)]
+
+
+def _texts(value: object) -> list[str]:
+    return [str(text) for text in value] if isinstance(value, list | tuple) else []

@@ -1,0 +1,178 @@
+"""An operator with the commands of `perdure`, at a real server and at what it left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.test_broken_files import post
+from tests.e2e.test_crash import DEADLINE_S, Clients, Known, Server, look, started
+
+
+def perdure(*words: str, data: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "perdure", *words, "--data", str(data)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+
+
+def told(*words: str, data: Path) -> Any:
+    """The JSON that a command prints."""
+    ended = perdure(*words, "--json", data=data)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return json.loads(ended.stdout)
+
+
+@contextmanager
+def a_server(data: Path) -> Iterator[tuple[Server, int]]:
+    with started(data) as one:
+        yield one, one.wait_for_port()
+
+
+def end(one: Server) -> None:
+    one.process.terminate()
+    assert one.process.wait(timeout=DEADLINE_S) == 0, one.log.read_text()
+
+
+def prepare(port: int) -> None:
+    for path in ("/plain/a", "/plain/b", "/python/p", "/python/p"):
+        assert post(port, path) == 200
+
+
+def look_around(data: Path) -> None:
+    """What all of it shows, whether the server runs or not."""
+    assert [item["object"] for item in told("ls", "Plain", data=data)["items"]] == ["Plain/plain-a", "Plain/plain-b"]
+    (app,) = told("ls", "Runner/py", data=data)["items"]
+    assert (app["object"], app["facets"]) == ("Runner/python-p", 1)
+    assert [item["path"] for item in told("tree", "Runner/python-p", data=data)["items"]] == [[], ["app"]]
+    rows = told("sql", "Runner/python-p:app", "SELECT id FROM hit ORDER BY id", data=data)
+    assert rows["items"] == [[1], [2]]
+    assert told("kv", "Runner/python-p:app", data=data)["items"] == [{"key": "count", "value": "2"}]
+
+
+def test_the_same_is_seen_of_a_live_server_a_killed_one_and_a_stopped_one(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with a_server(data) as (one, port):
+        prepare(port)
+        look_around(data)
+        assert (data / "admin.sock").exists()
+        one.process.send_signal(signal.SIGKILL)
+        one.process.wait(timeout=DEADLINE_S)
+    assert (data / "admin.sock").exists()
+
+    look_around(data)  # It recovers what the crash left, under the lock.
+    look_around(data)
+
+    with a_server(data) as (one, port):
+        assert look(port, "/plain/a") == {"count": 1, "rows": 1}
+        look_around(data)
+        end(one)
+    assert not (data / "admin.sock").exists()
+    look_around(data)
+
+
+def test_writing_and_deleting_go_through_a_live_server_and_into_a_stopped_one(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with a_server(data) as (one, port):
+        prepare(port)
+        refused = perdure("sql", "Plain/plain-a", "DELETE FROM hit", data=data)
+        assert (refused.returncode, "--write" in refused.stderr) == (1, True)
+        assert told("sql", "Plain/plain-a", "DELETE FROM hit", "--write", data=data)["rows_written"] == 1
+        assert look(port, "/plain/a") == {"count": 1, "rows": 0}
+        assert perdure("delete", "Plain/plain-b", "--yes", data=data).returncode == 0
+        assert look(port, "/plain/b") == {"count": 0, "rows": 0}
+        one.process.send_signal(signal.SIGKILL)
+        one.process.wait(timeout=DEADLINE_S)
+    with a_server(data) as (one, port):
+        assert look(port, "/plain/a") == {"count": 1, "rows": 0}
+        assert look(port, "/plain/b") == {"count": 0, "rows": 0}
+        end(one)
+
+    assert told("sql", "Plain/plain-a", "INSERT INTO hit VALUES (7)", "--write", data=data)["rows_written"] == 1
+    assert perdure("delete", "Runner/python-p:app", "--yes", data=data).returncode == 0
+
+    with a_server(data) as (_, port):
+        assert look(port, "/plain/a") == {"count": 1, "rows": 1}
+        assert look(port, "/python/p")["count"] == 0
+
+
+def test_looking_under_load_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    known: dict[str, Known] = {}
+    with a_server(data) as (one, port):
+        clients = Clients(port, known, wanted=300, names=iter(range(10_000)))
+        with clients.at_work():
+            while not clients.enough.is_set():
+                for item in told("ls", "--limit", "5", data=data)["items"]:
+                    perdure("tree", item["object"], data=data)
+                    perdure("sql", item["object"], "SELECT count(*) FROM hit", data=data)
+            clients.is_over = True
+            one.process.send_signal(signal.SIGKILL)
+        one.process.wait(timeout=DEADLINE_S)
+        assert clients.failures == []
+        said = one.log.read_text()
+    assert "Traceback" not in said, said
+
+    look_at_once = told("ls", "--limit", "10000", data=data)["items"]
+    with a_server(data) as (_, port):
+        for path, each in known.items():
+            each.confirm(path, look(port, path))
+    assert len(look_at_once) > 10
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sql", "Plain/none", "SELECT 1"], "there is no object `Plain/none`; there are: `Plain/plain-a`"),
+        (["sql", "Nobody/a", "SELECT 1"], "there are objects of `Plain`, `Runner`"),
+        (["sql", "Runner/python-p:ap", "SELECT 1"], "its facets are: `app`"),
+        (["sql", "Plain/plain-a", "SELEC 1"], 'near "SELEC": syntax error'),
+        (["tree", "Plain"], "names no object: write `Class/name`"),
+        (["delete", "Plain/plain-a"], "--yes"),
+    ],
+)
+def test_errors_say_what_there_is(stopped: Path, words: list[str], said: str) -> None:
+    ended = perdure(*words, data=stopped)
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("perdure: ")
+    assert said in ended.stderr
+    assert ended.stdout == ""
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("stopped") / "data"
+    with a_server(data) as (one, port):
+        prepare(port)
+        end(one)
+    return data
+
+
+def test_a_directory_that_is_none_is_not_made_one(tmp_path: Path) -> None:
+    ended = perdure("ls", data=tmp_path / "nowhere")
+
+    assert ended.returncode == 1
+    assert "is no data directory" in ended.stderr
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_directory_in_use_without_a_socket_is_named_with_its_process(stopped: Path) -> None:
+    import fcntl
+
+    with (stopped / "lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+
+        ended = perdure("ls", data=stopped)
+
+    assert ended.returncode == 1
+    assert f"in use by process {os.getpid()}" in ended.stderr
+    assert "It answers no commands" in ended.stderr
