@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from perdure.errors import PerdureError as PerdureError
     from perdure.errors import StorageFailedError as StorageFailedError
     from perdure.errors import WorkerLoadError as WorkerLoadError
+    from perdure.objects import NamespaceOptions as NamespaceOptions
     from perdure.server import Platform as Platform
+    from perdure.server import Worker as Worker
     from perdure.web import Headers as Headers
     from perdure.web import Request as Request
     from perdure.web import Response as Response
@@ -44,6 +46,8 @@ _HOMES = {
     "ObjectResetError": "perdure.errors",
     "StorageFailedError": "perdure.errors",
     "Platform": "perdure.server",
+    "Worker": "perdure.server",
+    "NamespaceOptions": "perdure.objects",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  # the names are strings

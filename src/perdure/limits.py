@@ -103,11 +103,13 @@ LOADER_MEMORY_BYTES_MAX: Final = 512 * MIB  # beside them, of isolates that answ
 GUEST_PENDING_OPERATIONS_MAX: Final = 1_024  # remote calls and timers one guest may have under way
 GUEST_TIMER_MS_MIN: Final = 4.0  # before a timer's turn, as in browsers: one that starts itself again must not spin
 GUEST_FACETS_LIVE_MAX: Final = 256  # of one root object, when sandboxed code starts another: each holds an isolate
-FACET_STUBS_MAX: Final = 4_096  # used stubs one guest may hold: each keeps the instance it reached, broken or not
+GUEST_STUBS_MAX: Final = 4_096  # used stubs one guest may hold: each keeps the instance it reached, broken or not
 GUEST_EXPORTS_MAX: Final = 1_000  # names one module may export: error texts list them
 
 # ── objects (spec 1.8, 1.10, 2) ──────────────────────────────────────────────────────────────────────────────
 IDLE_EVICTION_S: Final = 10.0
+FORGOTTEN_S: Final = 70.0  # without a call, timers alone keep no object in memory; looked for as seldom, so up to 140 s
+BACKGROUND_WORK_S: Final = 15 * 60.0  # without a call, that work given to `wait_until` keeps an object in memory
 BLOCK_CONCURRENCY_TIMEOUT_S: Final = 30.0
 BLOCK_CONCURRENCY_DEPTH_MAX: Final = 64
 OUTPUT_LOCK_TIMEOUT_S: Final = 30.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.conformance.flavours import FLAVOURS, GUESTS, TIME, Subject, Supervisor, Topic
+from tests.conformance.flavours import FLAVOURS, GUESTS, TIME, Subject, Supervised, Topic, world_of
 from tests.conformance.flavours import topic as topic_named
 
 from perdure.isolates import Isolates
@@ -21,16 +21,24 @@ def topic(request: pytest.FixtureRequest) -> Topic:
 
 @pytest.fixture
 def world(perdure_isolates: Isolates, topic: Topic) -> Iterator[World]:
-    with World([*topic.classes, Supervisor], isolates=perdure_isolates) as world:
+    with world_of(topic, isolates=perdure_isolates) as world:
         TIME.clock = world.clock
         yield world
 
 
 @pytest.fixture(params=FLAVOURS)
 def subject(request: pytest.FixtureRequest, world: World, topic: Topic) -> Subject:
+    """A root object in every flavour."""
     return Subject(world, request.param, topic)
 
 
 @pytest.fixture(params=GUESTS)
 def guest(request: pytest.FixtureRequest, world: World, topic: Topic) -> Subject:
+    """A root object in a sandbox."""
     return Subject(world, request.param, topic)
+
+
+@pytest.fixture(params=GUESTS)
+def supervised(request: pytest.FixtureRequest, world: World, topic: Topic) -> Supervised:
+    """A guest that is a facet of trusted code."""
+    return Supervised(world, request.param, topic)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from perdure import DurableObject, FacetOptions, PerdureError, Response, WorkerCode
-from perdure.api import Stub
+from perdure import DurableObject, FacetOptions, PerdureError, Response, Worker, WorkerCode
+from perdure.api import Namespace, Stub
 from perdure.clock import Clock, SystemClock
 from perdure.errors import GuestError
 from perdure.testing import World
@@ -38,12 +38,19 @@ class Topic:
     """What the tests of one module ask of an object: `subject_<name>.py`, and the same in `subject_<name>.js`.
 
     A test module says which it wants in one line, `pytestmark = pytest.mark.subject("alarms")`. The `.py` runs as
-    trusted code and as a guest. Both files export a class `Subject`.
+    trusted code and as a guest. Both files export a class `Subject`. Their Durable Object classes have namespaces, but
+    for those that the `.py` lists in `WITHOUT_NAMESPACE`; those and its entry points are exported and no more.
     """
 
     name: str
     sources: Mapping[str, str]
     classes: Sequence[type[DurableObject]]
+    exports: Sequence[type]
+
+    def worker(self, language: str) -> Worker:
+        """The guest's code as a worker of the platform, whose classes have namespaces as the trusted ones have."""
+        code = code_of(language, self.sources[language])
+        return Worker(f"{self.name}-{language}", code, classes=[kind.__name__ for kind in self.classes])
 
     @property
     def trusted(self) -> type[DurableObject]:
@@ -62,18 +69,19 @@ def topic(name: str | None) -> Topic:
     vars(module)["time"] = TIME
     own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
     sources = {"python": (HERE / f"{stem}.py").read_text(), "javascript": (HERE / f"{stem}.js").read_text()}
-    return Topic(name or "subject", sources, [kind for kind in own if issubclass(kind, DurableObject)])
-
-
-SOURCES = topic(None).sources
-TrustedSubject = topic(None).trusted
-classes = topic(None).classes
+    without = getattr(module, "WITHOUT_NAMESPACE", ())
+    classes = [kind for kind in own if issubclass(kind, DurableObject) and kind.__name__ not in without]
+    return Topic(name or "subject", sources, classes, [kind for kind in own if kind not in classes])
 
 
 def code_of(language: str, source: str, **options: Any) -> WorkerCode:
     """One module in one language."""
     make = WorkerCode.python if language == "python" else WorkerCode.javascript
     return make(source, **options)
+
+
+TrustedSubject = topic(None).trusted
+classes = topic(None).classes
 
 
 class Supervisor(DurableObject):
@@ -103,29 +111,43 @@ class Supervisor(DurableObject):
         return self.ctx.storage.kv.get(key)
 
 
+def world_of(topic: Topic, **options: Any) -> World:
+    """A world in which every flavour of a topic can be called."""
+    workers = [topic.worker(language) for language in GUESTS]
+    return World([*topic.classes, Supervisor], workers=workers, exports=topic.exports, **options)
+
+
 @dataclass
 class Subject:
-    """The object under test. A stub that was used stays the same one until `renew`."""
+    """The object under test, a root object. A stub that was used stays the same one until `renew`."""
 
     world: World
     flavour: str
     topic: Topic = field(default_factory=lambda: topic(None))
-    generation: int = 0
-    stub: Stub | None = field(default=None)
+    name: str = "it"
+    stub: Any = None
 
     @property
-    def root(self) -> tuple[type[DurableObject], str]:
-        """The root object: itself, or its supervisor."""
-        if self.flavour == "trusted":
-            return self.topic.trusted, "it"
-        return Supervisor, f"{self.topic.name}.{self.flavour}"
+    def kind(self) -> type[DurableObject] | str:
+        """Its class, or the key of the namespace of its class."""
+        return self.topic.trusted if self.flavour == "trusted" else f"{self.worker}-Subject"
+
+    @property
+    def worker(self) -> str:
+        """The name of the worker whose code a guest runs."""
+        return f"{self.topic.name}-{self.flavour}"
+
+    def other(self, name: str) -> Subject:
+        """Another object of the same class."""
+        return replace(self, name=name, stub=None)
+
+    async def namespace(self) -> Namespace:
+        """The namespace that it is an object of."""
+        return await self.world.namespace(self.kind)
 
     async def call(self, method: str, *arguments: Any) -> Any:
-        if self.flavour != "trusted":
-            supervisor = self.world.get(*self.root)
-            return await supervisor.relay(self.generation, method, list(arguments))
         if self.stub is None:
-            self.stub = (await self.world.namespace(self.topic.trusted)).get_by_name("it")
+            self.stub = (await self.namespace()).get_by_name(self.name)
         return await getattr(self.stub, method)(*arguments)
 
     def begin(self, method: str, *arguments: Any) -> asyncio.Task[Any]:
@@ -133,16 +155,15 @@ class Subject:
         return asyncio.ensure_future(self.call(method, *arguments))
 
     async def fetch(self, url: str) -> Response:
-        return await self.world.get(*self.root).fetch(url)
+        return await self.world.get(self.kind, self.name).fetch(url)
 
     def renew(self) -> None:
         """Use a fresh stub from now on."""
         self.stub = None
-        self.generation += 1
 
     async def evict(self) -> None:
         """Out of memory, as after ten quiet seconds."""
-        await self.world.evict(*self.root)
+        await self.world.evict(self.kind, self.name)
         self.renew()
 
     async def crash(self) -> None:
@@ -152,6 +173,23 @@ class Subject:
     async def restart(self) -> None:
         await self.world.restart()
         self.renew()
+
+
+@dataclass
+class Supervised(Subject):
+    """A guest that runs as a facet of trusted code, as the code of a dynamic worker."""
+
+    generation: int = 0
+
+    @property
+    def supervisor(self) -> Stub:
+        return self.world.get(Supervisor, f"{self.topic.name}.{self.flavour}")
+
+    async def call(self, method: str, *arguments: Any) -> Any:
+        return await self.supervisor.relay(self.generation, method, list(arguments))
+
+    def renew(self) -> None:
+        self.generation += 1
 
 
 async def failure(work: Any) -> Exception:

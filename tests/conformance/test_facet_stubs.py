@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.conformance.flavours import Subject, failure, type_name
 
-from perdure.limits import FACET_STUBS_MAX
+from perdure.limits import GUEST_STUBS_MAX
 
 pytestmark = pytest.mark.subject("levers")
 
@@ -46,7 +46,7 @@ async def test_a_stub_survives_the_rest_of_its_facet(subject: Subject) -> None:
 
 
 async def test_stubs_that_nobody_holds_are_let_go(guest: Subject) -> None:
-    assert await guest.call("useAndDrop", "foo", FACET_STUBS_MAX + 100) == FACET_STUBS_MAX + 100
+    assert await guest.call("useAndDrop", "foo", GUEST_STUBS_MAX + 100) == GUEST_STUBS_MAX + 100
 
 
 @pytest.mark.parametrize("how", ["sendStub", "sendStubWithin", "storeStub", "stubAsProps", "returnStub"])

@@ -6,16 +6,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.conformance.flavours import Subject, failure, is_reset, type_name
+from tests.conformance.flavours import Subject, Supervised, failure, is_reset, type_name
 
 
 def database_names(subject: Subject) -> list[str]:
     """The files of the subject's tree, relative to its own: `""`, `".1"`, `".1.2"`."""
     found = [path for path in Path(subject.world.data).rglob("*.sqlite") if "objects" in path.parts]
     stem = min((path.name for path in found), key=len).removesuffix(".sqlite")
-    prefix = "" if subject.flavour == "trusted" else ".1"
-    names = [path.name.removesuffix(".sqlite").removeprefix(stem) for path in found]
-    return sorted(name.removeprefix(prefix) for name in names if name.startswith(prefix))
+    return sorted(path.name.removesuffix(".sqlite").removeprefix(stem) for path in found)
 
 
 async def test_case_61_facets_are_objects_of_their_own(subject: Subject) -> None:
@@ -142,7 +140,7 @@ async def test_case_67_names_have_a_length(subject: Subject) -> None:
 
 
 async def test_case_68_trees_have_a_depth(subject: Subject) -> None:
-    below = ["a", "b", "c"] if subject.flavour == "trusted" else ["a", "b"]
+    below = ["a", "b", "c"]
 
     assert await subject.call("relay", below, "count") == 0
     error = await failure(subject.call("relay", [*below, "d"], "count"))
@@ -170,8 +168,8 @@ async def test_calls_wait_for_a_slow_start_in_order(subject: Subject) -> None:
     assert await subject.call("started") == 1
 
 
-async def test_case_75_supervisor_and_guest_share_no_data(guest: Subject) -> None:
-    supervisor = guest.world.get(*guest.root)
+async def test_case_75_supervisor_and_guest_share_no_data(supervised: Supervised) -> None:
+    supervisor, guest = supervised.supervisor, supervised
 
     await guest.call("put", "n", 1)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import apsw
 import pytest
-from tests.conformance.flavours import TIME, Subject, Supervisor, TrustedSubject, classes, failure, is_reset
+from tests.conformance.flavours import TIME, Subject, TrustedSubject, failure, is_reset, topic, world_of
 
 from perdure.errors import StorageFailedError
 from perdure.isolates import Isolates
@@ -65,7 +65,7 @@ def journal_disk() -> Iterator[Disk]:
 @pytest.fixture
 def world(disk: Disk, journal_disk: Disk, perdure_isolates: Isolates) -> Iterator[World]:
     options = StoreOptions(vfs=disk.name, journal_vfs=journal_disk.name)
-    with World([*classes, Supervisor], isolates=perdure_isolates, store_options=options) as world:
+    with world_of(topic(None), isolates=perdure_isolates, store_options=options) as world:
         TIME.clock = world.clock
         yield world
 

@@ -195,9 +195,9 @@ async def test_case_14_a_stopped_platform_leaves_plain_sqlite_files(subject: Sub
     await subject.world.platform.stop()
 
     files = sorted(path for path in subject.world.data.rglob("objects/**/*") if path.is_file())
-    assert len(files) == (1 if subject.flavour == "trusted" else 2)
+    assert len(files) == 1
     assert {path.suffix for path in files} == {".sqlite"}
-    with sqlite3.connect(files[0] if len(files) == 1 else min(files, key=lambda path: -len(path.name))) as database:
+    with sqlite3.connect(files[0]) as database:
         assert database.execute("SELECT n FROM t").fetchall() == [(7,)]
     database.close()
 

@@ -38,4 +38,5 @@ from perdure.api._storage import Kv as Kv
 from perdure.api._storage import Sql as Sql
 from perdure.api._storage import Storage as Storage
 from perdure.api._storage import SyncTransaction as SyncTransaction
+from perdure.api._stubs import LoopbackEntrypoint as LoopbackEntrypoint
 from perdure.api._stubs import Stub as Stub

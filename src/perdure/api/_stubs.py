@@ -6,7 +6,7 @@ Effects: none (a `Target` does the work).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from perdure.web import Request, Response
@@ -57,3 +57,17 @@ class RpcMethod:
 
     def __repr__(self) -> str:
         return f"<RPC method {self._name}>"
+
+
+class LoopbackEntrypoint(Stub):
+    """`ctx.exports.Entry`: this worker's own entry point. A stub as it is; called with props, a stub that has them."""
+
+    __slots__ = ("_with_props",)
+
+    def __init__(self, with_props: Callable[[object], Target]) -> None:
+        super().__init__(with_props({}))
+        self._with_props = with_props
+
+    def __call__(self, *, props: object = None) -> Stub:
+        """The entry point with these props, as it sees them in `ctx.props`."""
+        return Stub(self._with_props({} if props is None else props))

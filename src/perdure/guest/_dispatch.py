@@ -20,11 +20,11 @@ from perdure.api import Context, DurableObjectClass, Env, ObjectId, WorkerContex
 from perdure.errors import GuestError
 from perdure.guest._console import LogStream
 from perdure.guest._errors import error_shape, format_traceback
+from perdure.guest._exports import Exports
 from perdure.guest._host_calls import Ask, GuestFacets, GuestLife, GuestStorage, Operations
 from perdure.guest._importer import WorkerImporter
 from perdure.guest._loop import GuestLoop
 from perdure.guest._worker import (
-    Exports,
     Worker,
     as_coroutine,
     as_response,
@@ -110,7 +110,7 @@ class Guest:
             self._loop.run_ready()
         except BaseException as error:  # noqa: BLE001  # the worker's own; the host decides what it means
             return to_json({"error": self._shape(error)})
-        self._worker = Worker(module, self._importer.own_modules)
+        self._worker = Worker(module, self._importer.own_modules, message.get("namespaces", ()))
         return to_json({"ok": {"exports": self._worker.kinds()}})
 
     def _start(self, message: Message) -> None:
@@ -130,9 +130,9 @@ class Guest:
         """Make the object; what its `on_start` returned."""
         identity = message.get("id") or {}
         ctx = Context(
-            id=ObjectId(identity.get("id") or "", name=identity.get("name")),
+            id=ObjectId(identity.get("id") or "", name=identity.get("name"), jurisdiction=identity.get("j")),
             props=from_expression(message.get("props", {})),
-            exports=Exports(self._worker),
+            exports=Exports(self._worker, self._ask, self._operations),
             storage=GuestStorage(self._ask, self._operations),
             facets=self._facets,
             calls=self._life,
@@ -206,7 +206,9 @@ class Guest:
 
     def _worker_context(self, message: Message) -> WorkerContext:
         return WorkerContext(
-            props=from_expression(message.get("p", {})), exports=Exports(self._worker), wait_until=self._life.wait_until
+            props=from_expression(message.get("p", {})),
+            exports=Exports(self._worker, self._ask, self._operations),
+            wait_until=self._life.wait_until,
         )
 
     def _facet(self, answer: object) -> object:

@@ -153,6 +153,7 @@ class Operations:
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._started: list[list[object]] = []
         self._released: list[int] = []
+        self._last_stub = 0
 
     def start(self, kind: str, payload: dict[str, object]) -> asyncio.Future[Any]:
         """Note an operation; the future gets the JSON tree of its result. Raises OverloadedError."""
@@ -185,6 +186,11 @@ class Operations:
         started, self._started = self._started, []
         return started
 
+    def new_stub(self) -> int:
+        """The number of one more stub."""
+        self._last_stub += 1
+        return self._last_stub
+
     def release(self, stub: int) -> None:
         """Nobody holds this stub any more."""
         self._released.append(stub)
@@ -203,13 +209,11 @@ class GuestFacets:
         self._operations = operations
         self._numbers: dict[str, int] = {}
         self._starts: dict[int, StartFacet] = {}
-        self._last_stub = 0
 
-    def get(self, name: str, start: StartFacet) -> FacetTarget:
+    def get(self, name: str, start: StartFacet) -> Pinned:
         number = self._numbers.setdefault(name, len(self._numbers) + 1)
         self._starts[number] = start  # The latest callback of a name is the one that starts it.
-        self._last_stub += 1
-        return FacetTarget(self._operations, name, number, self._last_stub)
+        return Pinned(self._operations, "facet", {"f": name, "cb": number})
 
     def abort(self, name: str, reason: str) -> None:
         self._operations.start("facet.abort", {"f": name, "reason": reason})
@@ -226,26 +230,37 @@ class GuestFacets:
         return self._starts[number]
 
 
-class FacetTarget:
-    """`Target`: one facet, reached through the host. What it reaches first is what its number means from then on."""
+class Remote:
+    """`Target`: something beyond the host. `kind` is what its operations are called, `fields` say which it is."""
 
-    def __init__(self, operations: Operations, name: str, callback: int, stub: int) -> None:
+    def __init__(self, operations: Operations, kind: str, fields: dict[str, object]) -> None:
         self._operations = operations
-        self._facet = {"f": name, "cb": callback, "n": stub}
-        self._stub = stub
-        self._is_used = False
+        self._kind = kind
+        self._fields = fields
 
     async def fetch(self, request: Request) -> Response:
-        self._is_used = True
-        reply = await self._operations.start("facet.fetch", {**self._facet, "r": request_to_wire(request)})
+        reply = await self._ask("fetch", {"r": request_to_wire(request)})
         return response_from_host(reply)
 
     async def call(self, method: str, arguments: Sequence[object]) -> object:
         expressions = [to_expression(argument) for argument in arguments]
+        return from_expression(await self._ask("call", {"m": method, "a": expressions}))
+
+    def _ask(self, act: str, payload: dict[str, object]) -> asyncio.Future[Any]:
+        return self._operations.start(f"{self._kind}.{act}", {**self._fields, **payload})
+
+
+class Pinned(Remote):
+    """A target that means, from its first use on, what it reached then. The host is told when nobody holds it."""
+
+    def __init__(self, operations: Operations, kind: str, fields: dict[str, object]) -> None:
+        self._stub = operations.new_stub()
+        self._is_used = False
+        super().__init__(operations, kind, {**fields, "n": self._stub})
+
+    def _ask(self, act: str, payload: dict[str, object]) -> asyncio.Future[Any]:
         self._is_used = True
-        return from_expression(
-            await self._operations.start("facet.call", {**self._facet, "m": method, "a": expressions})
-        )
+        return super()._ask(act, payload)
 
     def __del__(self) -> None:
         if self._is_used:

@@ -6,11 +6,11 @@ import ast
 import inspect
 import json
 import linecache
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import CoroutineType, ModuleType
 from typing import Any, Final
 
-from perdure.api import DurableObject, DurableObjectClass, WorkerEntrypoint, rpc_method
+from perdure.api import DurableObject, WorkerEntrypoint, rpc_method
 from perdure.errors import FacetError, WorkerCodeError
 from perdure.web import Request, Response
 
@@ -22,7 +22,8 @@ _HANDLERS: Final = ("fetch", "on_fetch")
 class Worker:
     """The main module of a worker, seen as its exports."""
 
-    def __init__(self, module: ModuleType, own_modules: set[str]) -> None:
+    def __init__(self, module: ModuleType, own_modules: set[str], namespaces: Iterable[str] = ()) -> None:
+        self.namespaces = frozenset(namespaces)
         self._names: dict[str, object] = {}
         for name, value in vars(module).items():
             if not name.startswith("_") and getattr(value, "__module__", None) in own_modules:
@@ -61,22 +62,6 @@ def _kind(name: str, value: object) -> str | None:
     if inspect.isfunction(value):
         return "handler" if name == DEFAULT else "function"
     return None
-
-
-class Exports:
-    """`ctx.exports`: the worker's own classes, as handles that a facet can run."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-
-    def __getattr__(self, name: str) -> DurableObjectClass:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        try:
-            self._worker.export(name)
-        except WorkerCodeError as error:
-            raise AttributeError(str(error)) from None
-        return DurableObjectClass(name)
 
 
 def fetch_of(receiver: Any) -> Callable[[Request], object]:  # noqa: ANN401  # an instance of the worker's own class

@@ -3,5 +3,8 @@
 from perdure.objects._actor import CURRENT as CURRENT
 from perdure.objects._actor import Actor as Actor
 from perdure.objects._directory import Directory as Directory
+from perdure.objects._entrypoints import MakeContext as MakeContext
+from perdure.objects._entrypoints import TrustedEntrypoint as TrustedEntrypoint
 from perdure.objects._ids import IdFactory as IdFactory
+from perdure.objects._namespaces import NamespaceOptions as NamespaceOptions
 from perdure.objects._namespaces import ObjectNamespace as ObjectNamespace

@@ -16,7 +16,7 @@ from typing import Final, Protocol, TypeVar
 from perdure.api import ObjectId
 from perdure.clock import Clock
 from perdure.errors import InternalError, ObjectResetError, OverloadedError, PerdureError
-from perdure.limits import BLOCK_CONCURRENCY_TIMEOUT_S
+from perdure.limits import BACKGROUND_WORK_S, BLOCK_CONCURRENCY_TIMEOUT_S, FORGOTTEN_S
 from perdure.objects._gate_drivers import InputDriver, OutputDriver
 from perdure.objects._lifecycle import Event, State, after
 from perdure.storage import Captured, Commit, Database, HostTurn, RootStore
@@ -47,6 +47,11 @@ class Body(Protocol):
 
     @property
     def is_busy(self) -> bool: ...
+    @property
+    def has_only_timers(self) -> bool:
+        """True when nothing but timers of its own is under way in it."""
+        ...
+
     @property
     def is_in_turn(self) -> bool:
         """True while the body may be using the database, perhaps on another thread."""
@@ -100,10 +105,12 @@ class Actor:
         clock: Clock,
         forget: Callable[[Actor], None],
         after: Actor | None = None,
+        prevents_eviction: bool = False,
     ) -> None:
         self.identity = identity
         self.label = label
         self.parent = parent
+        self.prevents_eviction: bool = prevents_eviction if parent is None else parent.prevents_eviction
         self.depth: int = 1 if parent is None else parent.depth + 1
         self.clock = clock
         self.input = InputDriver()
@@ -113,6 +120,7 @@ class Actor:
         self.was_running = False
         self.in_flight = 0
         self.last_used_s = clock.monotonic_s()
+        self.last_active_s = self.last_used_s
         self.facets: Children | None = None
         self.number = -1
         self._root = root
@@ -214,8 +222,8 @@ class Actor:
             raise
 
     def evict(self) -> None:
-        """Go cold: memory is forgotten, data stays. Only for an actor that `is_idle`."""
-        assert self.is_idle, "an actor was evicted while it was in use"
+        """Go cold: memory is forgotten, data stays. Only for an actor that `is_idle`, or `is_forgotten`."""
+        assert self.is_idle or self.is_forgotten, "an actor was evicted while it was in use"
         body, self._body = self._body, None
         self.state = after(self.state, Event.EVICTED)
         if body is not None:
@@ -336,16 +344,33 @@ class Actor:
             await asyncio.wait([self._starting])
 
     @property
-    def is_idle(self) -> bool:
-        """True when nothing runs, waits or is unconfirmed here."""
-        return (
-            self.state is State.RUNNING
-            and not self.in_flight
-            and self.output.gate.is_open
-            and self.output.gate.is_settled
-            and not (self._body is not None and self._body.is_busy)
-            and not (self.facets is not None and self.facets.any_live())
+    def is_active(self) -> bool:
+        """True while something runs, waits or is unconfirmed here."""
+        return bool(
+            self.in_flight
+            or not self.output.gate.is_open
+            or not self.output.gate.is_settled
+            or (self._body is not None and self._body.is_busy)
         )
+
+    @property
+    def is_idle(self) -> bool:
+        """True when nothing is under way here, or in a facet."""
+        return self.state is State.RUNNING and not self.is_active and not self._has_live_facets
+
+    @property
+    def is_forgotten(self) -> bool:
+        """True when nobody has called for long, and only its own timers or background work keep it awake."""
+        if self.state is not State.RUNNING or self.prevents_eviction or self._body is None or self._body.is_in_turn:
+            return False
+        unused_s = self.clock.monotonic_s() - self.last_used_s
+        allowed_s = FORGOTTEN_S if self._body.has_only_timers else BACKGROUND_WORK_S
+        is_safe = not self.in_flight and self.output.gate.is_open and self.output.gate.is_settled
+        return is_safe and unused_s > allowed_s and not self._has_live_facets
+
+    @property
+    def _has_live_facets(self) -> bool:
+        return self.facets is not None and self.facets.any_live()
 
     @property
     def memory_bytes(self) -> int:

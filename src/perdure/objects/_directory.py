@@ -19,6 +19,7 @@ from perdure.api import DurableObjectClass, Env, ObjectId, refuse_facet_stubs
 from perdure.clock import Clock, Entropy
 from perdure.errors import FacetError, OverloadedError, PerdureError, UsageError
 from perdure.limits import (
+    FORGOTTEN_S,
     GUEST_FACETS_LIVE_MAX,
     IDLE_EVICTION_S,
     ISOLATES_LIVE_MAX,
@@ -56,6 +57,7 @@ class TrustedClass:
     env: Env
     exports: object
     ids: IdFactory
+    prevents_eviction: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class GuestClass:
 
     definition: DynamicClass
     ids: IdFactory
+    prevents_eviction: bool
 
 
 class Directory:
@@ -83,21 +86,24 @@ class Directory:
         self._compacting_idle: asyncio.Future[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._isolate_bytes = 0
+        self._looked_for_forgotten_s = clock.monotonic_s()
         self._visits = Visits(store, self, clock)
         self._is_closed = False
 
     # ── classes and slots ───────────────────────────────────────────────────────────────────────────────────
 
-    def define(self, key: str, kind: type, *, env: Env, exports: object) -> ObjectNamespace:
+    def define(
+        self, key: str, kind: type, *, env: Env, exports: object, prevents_eviction: bool = False
+    ) -> ObjectNamespace:
         """A namespace for `kind`; `key` names its objects on disk and in their ids."""
         calls = ObjectCalls(self, key, entropy=self._entropy)
-        self._classes[key] = TrustedClass(kind, env, exports, calls.ids)
+        self._classes[key] = TrustedClass(kind, env, exports, calls.ids, prevents_eviction)
         return ObjectNamespace(calls, DurableObjectClass(kind))
 
-    def define_guest(self, key: str, definition: DynamicClass) -> ObjectNamespace:
+    def define_guest(self, key: str, definition: DynamicClass, *, prevents_eviction: bool = False) -> ObjectNamespace:
         """A namespace for a class of a worker; its code is loaded when the first object is called."""
         calls = ObjectCalls(self, key, entropy=self._entropy)
-        self._classes[key] = GuestClass(definition, calls.ids)
+        self._classes[key] = GuestClass(definition, calls.ids, prevents_eviction)
         return ObjectNamespace(calls, DurableObjectClass(definition))
 
     def slot(self, namespace: str, identity: bytes, name: str | None) -> Actor:
@@ -136,6 +142,7 @@ class Directory:
             clock=self._clock,
             forget=lambda actor: self._forget(key, actor),
             after=self._closing.get(key),
+            prevents_eviction=kind.prevents_eviction,
         )
 
     def _forget(self, key: Key, actor: Actor) -> None:
@@ -296,6 +303,7 @@ class Directory:
         now_s = self._clock.monotonic_s()
         evicted = self._evict_idle(now_s)
         if evicted < _EVICTED_AT_ONCE:
+            self._evict_forgotten(now_s)
             self._reset_stuck(now_s)
             self._make_room()
             if self._store.is_compaction_due and self._compacting_idle is None:
@@ -310,12 +318,23 @@ class Directory:
         for actor in self._live:  # least recently used first
             if now_s - actor.last_used_s < IDLE_EVICTION_S or len(due) == _EVICTED_AT_ONCE:
                 break
-            if actor.is_idle:
+            if actor.is_active:
+                actor.last_active_s = now_s  # Its ten seconds begin when the last thing that it did has ended.
+            elif actor.is_idle and not actor.prevents_eviction and now_s - actor.last_active_s >= IDLE_EVICTION_S:
                 due.append(actor)
         for actor in due:
             if actor.is_idle:
                 actor.evict()
         return len(due)
+
+    def _evict_forgotten(self, now_s: float) -> None:
+        """Evict what only its own timers or background work have kept awake for too long."""
+        if now_s - self._looked_for_forgotten_s < FORGOTTEN_S:
+            return
+        self._looked_for_forgotten_s = now_s
+        for actor in [actor for actor in self._live if actor.is_forgotten]:
+            if actor.is_forgotten:
+                actor.evict()
 
     def _reset_stuck(self, now_s: float) -> None:
         """Reset objects whose writes the journal has not acknowledged for `OUTPUT_LOCK_TIMEOUT_S`."""
@@ -329,9 +348,10 @@ class Directory:
     def _make_room(self, *, wanted_bytes: int = 0) -> None:
         """Keep isolates under their ceilings: idle ones go first, then those nobody waits for, oldest use first."""
         bytes_max = ISOLATES_MEMORY_BYTES_MAX - wanted_bytes
-        holders = [actor for actor in self._live if actor.memory_bytes]
-        self._isolate_bytes = sum(actor.memory_bytes for actor in holders)
-        excess = len(holders) - ISOLATES_LIVE_MAX
+        everybody = [actor for actor in self._live if actor.memory_bytes]
+        self._isolate_bytes = sum(actor.memory_bytes for actor in everybody)
+        excess = len(everybody) - ISOLATES_LIVE_MAX
+        holders = [actor for actor in everybody if not actor.prevents_eviction]
         for may_be_busy in (False, True):
             for actor in holders:
                 if self._isolate_bytes <= bytes_max and excess <= 0:
@@ -351,12 +371,14 @@ class Directory:
             )
 
     def evict(self, namespace: str, identity: ObjectId) -> None:
-        """Evict one object with its facets now. Raises UsageError when it is not in memory, or in use."""
+        """Evict one object with its facets now. Raises UsageError when it is not in memory, in use, or kept there."""
         actor = self._slots.get((namespace, bytes.fromhex(identity.text)))
         if actor is None or actor.state is not State.RUNNING:
             raise UsageError(
                 f"cannot evict `{namespace}/{identity.name or identity}`: it is not currently running; call it first"
             )
+        if actor.prevents_eviction:
+            raise UsageError(f"cannot evict `{actor.label}`: preventEviction set for its namespace keeps it in memory")
         for member in reversed(tree_of(actor)):
             if member.state is State.RUNNING and not member.is_idle:
                 raise UsageError(f"cannot evict `{member.label}`: it is in use; await what is under way in it first")
@@ -365,7 +387,7 @@ class Directory:
 
     def _evict_oldest(self, count: int) -> None:
         for actor in list(self._live)[: count * 2]:
-            if count > 0 and actor.is_idle:
+            if count > 0 and actor.is_idle and not actor.prevents_eviction:
                 actor.evict()
                 count -= 1
 

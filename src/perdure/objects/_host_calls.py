@@ -18,7 +18,7 @@ from perdure.errors import GuestCrashedError, KvError, LimitExceededError, SqlEr
 from perdure.limits import KV_BATCH_KEYS_MAX, SQL_VARIABLES_MAX
 from perdure.objects._actor import Actor
 from perdure.wire import HostOp, KvRange, SqlPage, SqlValue, read_json
-from perdure.workers import CheckedCode, WorkerHost
+from perdure.workers import CheckedCode, ExportCalls, WorkerHost
 
 if TYPE_CHECKING:
     from perdure.storage import Database
@@ -34,8 +34,16 @@ _COMPACT: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encod
 class ObjectHost(WorkerHost):
     """Answers the host calls of the isolate that runs one object."""
 
-    def __init__(self, code: CheckedCode, actor: Actor, *, language: str, list_facets: Callable[[], list[str]]) -> None:
-        super().__init__(code, label=actor.label, clock=actor.clock)
+    def __init__(
+        self,
+        code: CheckedCode,
+        actor: Actor,
+        *,
+        language: str,
+        list_facets: Callable[[], list[str]],
+        exports: ExportCalls,
+    ) -> None:
+        super().__init__(code, label=actor.label, clock=actor.clock, exports=exports)
         self._actor = actor
         self._exact_integers = language == "python"
         self._answers.update(

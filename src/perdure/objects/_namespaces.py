@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from perdure.api import DurableObjectClass, Namespace, ObjectId
@@ -18,6 +19,18 @@ class Slots(Protocol):
     """Where objects are found: the directory."""
 
     def slot(self, namespace: str, identity: bytes, name: str | None) -> Actor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceOptions:
+    """What can be said about the objects of one class.
+
+    `key`: names them on disk and in their ids, so it must never change; by default it is made from the class's name.
+    `prevent_eviction`: once in memory they stay, with their facets, until they are reset or the platform stops.
+    """
+
+    key: str | None = None
+    prevent_eviction: bool = False
 
 
 class ObjectCalls:
@@ -50,10 +63,11 @@ class ObjectCalls:
 class ObjectNamespace(Namespace):
     """A namespace as the host holds it: with its key, and the way to an object without a stub."""
 
-    __slots__ = ("key", "target")
+    __slots__ = ("calls", "key", "target")
 
     def __init__(self, calls: ObjectCalls, durable_object_class: DurableObjectClass) -> None:
         super().__init__(calls, durable_object_class)
+        self.calls = calls
         self.key = calls.key
         self.target = calls.named
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from perdure.api import DurableObjectClass, FacetOptions, facet_name
+from perdure.api import DurableObjectClass, FacetOptions, Target, facet_name
 from perdure.errors import (
     FacetError,
     GuestCrashedError,
@@ -29,31 +29,32 @@ from perdure.limits import (
 )
 from perdure.objects._actor import Actor, section_overdue
 from perdure.objects._host_calls import ObjectHost
-from perdure.objects._pins import Pins
 from perdure.storage import Captured
 from perdure.web import Request, Response
 from perdure.wire import (
     from_expression,
-    request_from_wire,
     request_to_wire,
     response_from_wire,
-    response_to_wire,
     to_expression,
 )
 from perdure.workers import (
     CheckedCode,
     DynamicClass,
+    ExportCalls,
     GuestSession,
     KnownClass,
     ObjectStart,
     Operation,
+    Pins,
     SectionChange,
+    WorkerExports,
     WorkerRuntime,
     check_arguments,
+    send,
 )
 
 if TYPE_CHECKING:
-    from perdure.objects._facets import FacetSlots, FacetTarget
+    from perdure.objects._facets import FacetSlots
 
 
 class SandboxedBody:
@@ -72,11 +73,11 @@ class SandboxedBody:
         self._actor = actor
         self._definition = definition
         fields = {
-            "id": {"id": str(actor.identity), "name": actor.identity.name},
+            "id": {"id": str(actor.identity), "name": actor.identity.name, "j": actor.identity.jurisdiction},
             "props": to_expression(props),
             "env": json.loads(code.env),
         }
-        self._hooks = ObjectHooks(actor, code, facets)
+        self._hooks = ObjectHooks(actor, code, facets, definition.worker)
         self._session = GuestSession(
             code,
             self._hooks,
@@ -85,6 +86,7 @@ class SandboxedBody:
             history=runtime.history(code),
             clock=runtime.clock,
             start=ObjectStart(definition.export, fields),
+            namespaces=definition.worker.namespaces,
         )
         self._hooks.session = self._session
 
@@ -123,6 +125,10 @@ class SandboxedBody:
         return self._session.is_busy or self._hooks.in_turn
 
     @property
+    def has_only_timers(self) -> bool:
+        return self._session.has_only_timers and not self._hooks.in_turn
+
+    @property
     def is_in_turn(self) -> bool:
         return self._hooks.in_turn
 
@@ -134,22 +140,26 @@ class SandboxedBody:
 class ObjectHooks:
     """Around each turn of a guest's object: its input gate, its database, its output gate."""
 
-    def __init__(self, actor: Actor, code: CheckedCode, facets: FacetSlots) -> None:
+    def __init__(self, actor: Actor, code: CheckedCode, facets: FacetSlots, worker: WorkerExports) -> None:
         self.session: GuestSession | None = None
         self.in_turn = False
         self._actor = actor
         self._code = code
         self._facets = facets
+        self._worker = worker
+        self._pins: Pins[Target] = Pins()
+        self._exports = ExportCalls(worker, self._pins)
         self._host: ObjectHost | None = None
         self._sections: dict[int, asyncio.TimerHandle] = {}
-        self._pins: Pins[FacetTarget] = Pins()
 
     def get_ready(self) -> None:
         """On the event loop, before the first turn: guests ask for their facets' names on other threads."""
         self._facets.list()
 
     def host_for(self, code: CheckedCode, isolate: Isolate) -> GuestHost:
-        self._host = ObjectHost(code, self._actor, language=code.language, list_facets=self._facets.list)
+        self._host = ObjectHost(
+            code, self._actor, language=code.language, list_facets=self._facets.list, exports=self._exports
+        )
         return self._host
 
     def try_enter(self, *, inside: bool) -> bool:
@@ -219,27 +229,22 @@ class ObjectHooks:
         self._actor.break_(error)
 
     async def perform(self, operation: Operation, mark: int) -> object:
-        """What a guest's object may ask of the outside: that its writes are durable, and its own facets."""
+        """What a guest's object may ask: that its writes are durable, its own facets, and its worker's exports."""
+        assert self.session is not None
         if operation.kind == "sync":
             await self._actor.output.wait_for_all(mark)
             return None
-        return await self._perform_on_facet(operation)
+        if operation.kind.startswith("facet."):
+            return await self._perform_on_facet(operation)
+        return await self._exports.perform(operation, self.session.convert)
 
     async def _perform_on_facet(self, operation: Operation) -> object:
         assert self.session is not None
-        convert, payload = self.session.convert, operation.payload
+        payload = operation.payload
         name = facet_name(payload.get("f"))
         match operation.kind:
-            case "facet.fetch":
-                request = await convert(request_from_wire, payload.get("r"))
-                return response_to_wire(await self._target(name, payload).fetch(request))
-            case "facet.call":
-                expressions = payload.get("a")
-                if not isinstance(expressions, list):
-                    raise UsageError("a facet's method is called with a list of arguments")
-                arguments = await convert(_from_expressions, expressions)
-                result = await self._target(name, payload).call(_text(payload, "m"), arguments)
-                return await convert(to_expression, result)
+            case "facet.fetch" | "facet.call":
+                return await send(self._target(name, payload), operation, self.session.convert)
             case "facet.abort":
                 self._facets.abort(name, _text(payload, "reason")[:LOG_LINE_BYTES_MAX])
             case "facet.delete":
@@ -248,7 +253,7 @@ class ObjectHooks:
                 raise UsageError(f"a guest asked for `{operation.kind[:40]}`, which no guest may")
         return None
 
-    def _target(self, name: str, payload: Mapping[str, object]) -> FacetTarget:
+    def _target(self, name: str, payload: Mapping[str, object]) -> Target:
         callback, stub = _number(payload, "cb"), _number(payload, "n")
 
         async def start() -> FacetOptions:
@@ -266,17 +271,13 @@ class ObjectHooks:
         if identity is not None and (not isinstance(identity, str) or len(identity) > OBJECT_NAME_KEPT_BYTES_MAX):
             raise FacetError(f"the id of a facet is a text of at most {OBJECT_NAME_KEPT_BYTES_MAX} characters")
         handle = DurableObjectClass(
-            KnownClass(self._code, answer["export"]), props=from_expression(answer.get("props"))
+            KnownClass(self._code, answer["export"], self._worker), props=from_expression(answer.get("props"))
         )
         return FacetOptions(cls=handle, id=identity, inherit_id=inherit_id)
 
 
 def _to_expressions(values: Sequence[object]) -> list[object]:
     return [to_expression(value) for value in values]
-
-
-def _from_expressions(expressions: Sequence[object]) -> list[object]:
-    return [from_expression(expression) for expression in expressions]
 
 
 def _number(payload: Mapping[str, object], key: str) -> int:

@@ -147,6 +147,10 @@ class TrustedBody:
         return bool(self._suspended or self._background)
 
     @property
+    def has_only_timers(self) -> bool:
+        return False  # Its timers are the event loop's: the platform knows only what was given to `wait_until`.
+
+    @property
     def is_in_turn(self) -> bool:
         return False
 

@@ -19,3 +19,4 @@ from perdure.server._reload import reload_on_save as reload_on_save
 from perdure.server._serve import listen as listen
 from perdure.server._serve import run as run
 from perdure.server._serve import serve as serve
+from perdure.server._workers import Worker as Worker

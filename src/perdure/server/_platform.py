@@ -16,60 +16,50 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from perdure.api import DurableObject, Env, Loader, Stub, WorkerContext, WorkerEntrypoint
+from perdure.api import DurableObject, Env, Loader, NamespaceCalls, Stub, WorkerContext, WorkerEntrypoint
 from perdure.clock import Clock, Entropy, SystemClock, SystemEntropy
 from perdure.errors import ConfigurationError, PerdureError, UsageError
 from perdure.isolates import Isolates, Runner
-from perdure.objects import CURRENT, Directory, ObjectNamespace
+from perdure.objects import CURRENT, Directory, NamespaceOptions, ObjectNamespace
 from perdure.server._admin import Admin
 from perdure.server._admin_socket import AdminSocket
 from perdure.server._asgi import Receive, Scope, Send, refuse_websocket, serve_http, serve_lifespan
 from perdure.server._errors import ErrorAnswers
+from perdure.server._exports import Exports
 from perdure.server._gateway import Gateway, Misdirected, ToApp, authority_of
 from perdure.server._origins import keep_cookies_at_home, refusal_of_foreign_page
+from perdure.server._workers import Worker, check_workers
 from perdure.storage import Store, StoreOptions
 from perdure.web import Request, Response
-from perdure.workers import LoaderCache, LoaderScope, WorkerRuntime, shared_task
+from perdure.workers import DynamicClass, LoaderCache, LoaderEntry, LoaderScope, WorkerRuntime, shared_task
 
 _LOG: Final = logging.getLogger("perdure")
 Fetch = Callable[[Request, Env, WorkerContext], Awaitable[Response] | Response]
-
-
-class Exports:
-    """`ctx.exports`: a namespace for every class of the platform, by the class's name."""
-
-    def __init__(self) -> None:
-        self._namespaces: dict[str, ObjectNamespace] = {}
-
-    def add(self, name: str, namespace: ObjectNamespace) -> None:
-        """Export a class."""
-        self._namespaces[name] = namespace
-
-    def __getattr__(self, name: str) -> ObjectNamespace:
-        namespace = self._namespaces.get(name)
-        if namespace is None:
-            there = ", ".join(f"`{known}`" for known in sorted(self._namespaces)) or "none"
-            raise AttributeError(f"there is no Durable Object class `{name}` on this platform; it has: {there}")
-        return namespace
 
 
 class Platform:
     """Durable Objects, dynamic workers and facets behind one ASGI app.
 
     `classes`: the DurableObject classes that have namespaces. `fetch`: what answers requests, a function
-    `(request, env, ctx)` or a WorkerEntrypoint class. `app_host`: a host pattern such as `"{name}.localhost"`; a
-    request for such a host goes to the object of that name, of the first class. `hosts`: further host names of the
-    platform itself, `"*"` for any. `env`: what all classes find in `self.env`, beside `LOADER`. `data`: the directory
-    that keeps everything; one process at a time. `is_development`: show errors to whoever asks. `adopt_changed_files`:
-    take databases as they are that another program changed, or a restore gave another time. `has_admin_socket`: answer
-    commands such as `perdure ls` at a socket in the data directory, to this user only.
+    `(request, env, ctx)`, a WorkerEntrypoint class, or one of `workers`. `workers`: sandboxed code whose classes have
+    namespaces, too. `exports`: what `ctx.exports` of trusted code has beside the namespaces, entry points and classes
+    that only run as facets. `namespaces`: options for some of the classes. `app_host`: a host pattern such as
+    `"{name}.localhost"`; a request for such a host goes to the object of that name, of the first class. `hosts`:
+    further host names of the platform itself, `"*"` for any. `env`: what all classes find in `self.env`, beside
+    `LOADER`. `data`: the directory that keeps everything; one process at a time. `is_development`: show errors to
+    whoever asks. `adopt_changed_files`: take databases as they are that another program changed, or a restore gave
+    another time. `has_admin_socket`: answer commands such as `perdure ls` at a socket in the data directory, to this
+    user only.
     """
 
     def __init__(
         self,
         classes: Iterable[type[DurableObject]] = (),
         *,
-        fetch: Fetch | type[WorkerEntrypoint] | None = None,
+        fetch: Fetch | type[WorkerEntrypoint] | Worker | None = None,
+        workers: Iterable[Worker] = (),
+        exports: Iterable[type] = (),
+        namespaces: Mapping[type[DurableObject], NamespaceOptions] | None = None,
         app_host: str | None = None,
         hosts: Iterable[str] = (),
         env: Mapping[str, object] | None = None,
@@ -107,9 +97,21 @@ class Platform:
         self._directory: Directory | None = None
         self._loader: LoaderCache | None = None
         self._env = Env({})
-        self._exports = Exports()
+        self._exports = Exports(env=lambda: self._env, make_context=self._worker_context)
+        self._options = dict(namespaces or {})
+        self._namespaces: dict[str, ObjectNamespace] = {}
         self._background: set[asyncio.Future[object]] = set()
+        self._workers: list[Worker] = []
+        self._entries: dict[str, LoaderEntry] = {}
         _check_classes(self.classes)
+        for worker in workers:
+            self.add_worker(worker)
+        for kind in exports:
+            self._exports.add(kind)
+        if isinstance(fetch, Worker):
+            self.add_worker(fetch)
+        elif isinstance(fetch, type):
+            self._exports.add(fetch, name="default")
         if app_host and not self.classes:
             raise ConfigurationError("app_host sends requests to objects of the first class: give classes=[YourClass]")
 
@@ -147,6 +149,8 @@ class Platform:
         self._directory = Directory(store=self._store, runtime=runtime, clock=self._clock, entropy=self._entropy)
         for kind in self.classes:
             self._define(self._directory, kind)
+        for worker in self._workers:
+            self._define_worker(self._directory, self._loader, worker)
         if self._has_admin_socket:
             admin = Admin(store=self._store, directory=self._directory)
             self._admin_socket = AdminSocket(self._store.layout.admin_socket, admin)
@@ -162,17 +166,45 @@ class Platform:
             await self._stop()
 
     def _define(self, directory: Directory, kind: type[DurableObject]) -> None:
-        name = kind.__name__
-        self._exports.add(name, directory.define(name, kind, env=self._env, exports=self._exports))
+        options = self._options.get(kind, NamespaceOptions())
+        namespace = directory.define(
+            self._key(kind), kind, env=self._env, exports=self._exports, prevents_eviction=options.prevent_eviction
+        )
+        self._namespaces[namespace.key] = namespace
+        self._exports.add_namespace(kind.__name__, namespace)
 
-    def add(self, kind: type[DurableObject]) -> None:
+    def _define_worker(self, directory: Directory, loader: LoaderCache, worker: Worker) -> None:
+        calls: dict[str, NamespaceCalls] = {}
+        entry = self._entries[worker.name] = loader.keep(worker.name, worker.load(), calls)
+        for name, (key, options) in worker.keys().items():
+            namespace = self._namespaces[key] = directory.define_guest(
+                key, DynamicClass(entry, name), prevents_eviction=options.prevent_eviction
+            )
+            calls[name] = namespace.calls
+
+    def add(self, kind: type[DurableObject], options: NamespaceOptions | None = None) -> None:
         """Give one more class a namespace, before or after the start. Raises ConfigurationError."""
         if kind in self.classes:
             return
         _check_classes([*self.classes, kind])
+        if options is not None:
+            self._options[kind] = options
         self.classes.append(kind)
         if self._directory is not None:
             self._define(self._directory, kind)
+
+    def add_worker(self, worker: Worker) -> None:
+        """Add a worker, before or after the start. Raises ConfigurationError."""
+        if worker in self._workers:
+            return
+        check_workers([*self._workers, worker], map(self._key, self.classes))
+        self._workers.append(worker)
+        if self._directory is not None and self._loader is not None:
+            self._define_worker(self._directory, self._loader, worker)
+
+    def _key(self, kind: type[DurableObject]) -> str:
+        options = self._options.get(kind)
+        return kind.__name__ if options is None or options.key is None else options.key
 
     def _open_store(self) -> Store:
         options = self._store_options
@@ -250,21 +282,23 @@ class Platform:
                 "or define `class Default(WorkerEntrypoint)` with `async def fetch(self, request)`.\n",
                 404,
             )
-        background: list[Awaitable[object]] = []
-        context = WorkerContext(props={}, exports=self._exports, wait_until=background.append)
+        if isinstance(fetch, Worker):
+            return await self._entries[fetch.name].entrypoint(None, {}).fetch(request)
+        context = self._worker_context({})
         if isinstance(fetch, type):
             answer: object = fetch(context, self._env).fetch(request)
         else:
             answer = fetch(request, self._env, context)
         if inspect.isawaitable(answer):
             answer = await answer
-        for work in background:
-            self._spawn(work)
         if not isinstance(answer, Response):
             raise UsageError(
                 f"fetch returned `{type(answer).__name__}`: return a Response, such as Response.json(value)"
             )
         return answer
+
+    def _worker_context(self, props: object) -> WorkerContext:
+        return WorkerContext(props=props, exports=self._exports, wait_until=self._spawn)
 
     def _spawn(self, work: Awaitable[object]) -> None:
         task = asyncio.ensure_future(work)
@@ -276,29 +310,32 @@ class Platform:
         if not task.cancelled() and task.exception() is not None:
             _LOG.error("work given to wait_until failed", exc_info=task.exception())
 
-    def get(self, kind: type[DurableObject], name: str) -> Stub:
-        """A stub for the object of class `kind` called `name`, for the code around the platform.
+    def get(self, kind: type[DurableObject] | str, name: str) -> Stub:
+        """A stub for the object called `name` of class `kind`, or of the namespace with this key.
 
-        Its first use starts the platform if nothing has.
+        For the code around the platform. Its first use starts the platform if nothing has.
         """
         self._check_class(kind)
         return Stub(_FromOutside(self, kind, name))
 
-    def namespace(self, kind: type[DurableObject]) -> ObjectNamespace:
-        """The namespace of a class; the platform must have been started."""
+    def namespace(self, kind: type[DurableObject] | str) -> ObjectNamespace:
+        """The namespace of a class, or the one with this key; the platform must have been started."""
         self._check_class(kind)
-        return getattr(self._exports, kind.__name__)  # type: ignore[no-any-return]  # Exports gives namespaces
+        return self._namespaces[kind if isinstance(kind, str) else self._key(kind)]
 
-    def evict(self, kind: type[DurableObject], name: str) -> None:
+    def evict(self, kind: type[DurableObject] | str, name: str) -> None:
         """Drop an idle object and its facets from memory now, as ten quiet seconds would. Raises UsageError."""
         namespace = self.namespace(kind)
         assert self._directory is not None, "there is a namespace, so the platform has started"
         self._directory.evict(namespace.key, namespace.id_from_name(name))
 
-    def _check_class(self, kind: type[DurableObject]) -> None:
-        if kind not in self.classes:
-            there = ", ".join(f"`{known.__name__}`" for known in self.classes) or "none"
-            raise ConfigurationError(f"class `{kind.__name__}` is not on this platform; it has: {there}")
+    def _check_class(self, kind: type[DurableObject] | str) -> None:
+        keys = [key for worker in self._workers for key, _ in worker.keys().values()]
+        known = kind in map(self._key, self.classes) or kind in keys if isinstance(kind, str) else kind in self.classes
+        if not known:
+            there = ", ".join(f"`{name}`" for name in [*(known.__name__ for known in self.classes), *keys]) or "none"
+            named = kind if isinstance(kind, str) else kind.__name__
+            raise ConfigurationError(f"class `{named}` is not on this platform; it has: {there}")
 
     def app_host(self, name: str) -> str:
         """The host name at which the app called `name` answers. Raises UsageError when it cannot have one."""
@@ -308,7 +345,7 @@ class Platform:
 class _FromOutside:
     """The target of a stub that code around the platform holds."""
 
-    def __init__(self, platform: Platform, kind: type[DurableObject], name: str) -> None:
+    def __init__(self, platform: Platform, kind: type[DurableObject] | str, name: str) -> None:
         self._platform = platform
         self._kind = kind
         self._name = name

@@ -24,8 +24,8 @@ from typing import Any, Self, TypeVar
 from perdure.api import DurableObject, Stub, WorkerEntrypoint
 from perdure.errors import PerdureError, UsageError
 from perdure.isolates import Isolates
-from perdure.objects import ObjectNamespace
-from perdure.server import Fetch, Platform
+from perdure.objects import NamespaceOptions, ObjectNamespace
+from perdure.server import Fetch, Platform, Worker
 from perdure.storage import Journal, StoreOptions
 from perdure.testing._clock import SeededEntropy, VirtualClock
 from perdure.testing._durations import seconds as seconds_of
@@ -50,7 +50,9 @@ class World:
         self,
         classes: Iterable[type[DurableObject]] = (),
         *,
-        fetch: Fetch | type[WorkerEntrypoint] | None = None,
+        fetch: Fetch | type[WorkerEntrypoint] | Worker | None = None,
+        workers: Iterable[Worker] = (),
+        exports: Iterable[type] = (),
         app_host: str | None = None,
         env: Mapping[str, object] | None = None,
         data: Path | None = None,
@@ -64,6 +66,9 @@ class World:
         self.clock = VirtualClock(self.loop)
         self.entropy = SeededEntropy(seed)
         self._classes = list(classes)
+        self._workers = list(workers)
+        self._exports = list(exports)
+        self._options: dict[type[DurableObject], NamespaceOptions] = {}
         self._fetch = fetch
         self._app_host = app_host
         self._env = env
@@ -82,6 +87,9 @@ class World:
         return Platform(
             self._classes,
             fetch=self._fetch,
+            workers=self._workers,
+            exports=self._exports,
+            namespaces=self._options,
             app_host=self._app_host,
             env=self._env,
             data=self.data,
@@ -105,24 +113,42 @@ class World:
 
     # ── objects ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def get(self, kind: type[DurableObject], name: str) -> Stub:
-        """A stub for the object of class `kind` called `name`, made anew for each call: resets do not break it."""
-        self.add(kind)
+    def get(self, kind: type[DurableObject] | str, name: str) -> Stub:
+        """A stub for the object called `name` of class `kind`, or of the namespace with this key.
+
+        It is made anew for each call: resets do not break it.
+        """
+        self._know(kind)
         return Stub(_FromTest(self, kind, name))
 
-    def add(self, *kinds: type[DurableObject]) -> None:
-        """Let the platform know more classes."""
+    def add(self, *kinds: type[DurableObject], options: NamespaceOptions | None = None) -> None:
+        """Let the platform know more classes, with these options for the objects of each."""
         for kind in kinds:
-            self.platform.add(kind)
+            self.platform.add(kind, options)
             if kind not in self._classes:
                 self._classes.append(kind)
+                if options is not None:
+                    self._options[kind] = options
 
-    async def namespace(self, kind: type[DurableObject]) -> ObjectNamespace:
-        """The namespace of a class, whose stubs are as those inside the platform; for use on the world's own loop."""
-        self.add(kind)
+    def add_worker(self, worker: Worker) -> None:
+        """Let the platform have one more worker."""
+        self.platform.add_worker(worker)
+        if worker not in self._workers:
+            self._workers.append(worker)
+
+    def _know(self, kind: type[DurableObject] | str) -> None:
+        if not isinstance(kind, str):
+            self.add(kind)
+
+    async def namespace(self, kind: type[DurableObject] | str) -> ObjectNamespace:
+        """The namespace of a class, or the one with this key.
+
+        Its stubs are as those inside the platform, for use on the world's own loop.
+        """
+        self._know(kind)
         return await self._inside(self._namespace(kind))
 
-    async def _namespace(self, kind: type[DurableObject]) -> ObjectNamespace:
+    async def _namespace(self, kind: type[DurableObject] | str) -> ObjectNamespace:
         await self.platform.start()
         return self.platform.namespace(kind)
 
@@ -148,12 +174,12 @@ class World:
         """Until nothing more happens without time passing."""
         await self._inside(self.loop.settle())
 
-    async def evict(self, kind: type[DurableObject], name: str) -> None:
+    async def evict(self, kind: type[DurableObject] | str, name: str) -> None:
         """Drop an object and its facets from memory now. Raises UsageError when it is not in memory, or in use."""
-        self.add(kind)
+        self._know(kind)
         await self._inside(self._evict(kind, name))
 
-    async def _evict(self, kind: type[DurableObject], name: str) -> None:
+    async def _evict(self, kind: type[DurableObject] | str, name: str) -> None:
         await self.platform.start()
         self.platform.evict(kind, name)
 
@@ -268,7 +294,7 @@ class World:
 class _FromTest:
     """The target of a stub that a test holds."""
 
-    def __init__(self, world: World, kind: type[DurableObject], name: str) -> None:
+    def __init__(self, world: World, kind: type[DurableObject] | str, name: str) -> None:
         self._world = world
         self._kind = kind
         self._name = name

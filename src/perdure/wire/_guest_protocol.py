@@ -43,6 +43,7 @@ class HostOp(IntEnum):
     KV_WRITE = 17
     SAVEPOINT = 18
     DELETE_ALL = 19
+    OBJECT_ID = 26
 
 
 ERROR_MARK: Final = "!"

@@ -2,6 +2,9 @@
 
 from perdure.workers._code import CheckedCode as CheckedCode
 from perdure.workers._code import check_code as check_code
+from perdure.workers._exports import ExportCalls as ExportCalls
+from perdure.workers._exports import WorkerExports as WorkerExports
+from perdure.workers._exports import send as send
 from perdure.workers._guest_host import AbortedError as AbortedError
 from perdure.workers._guest_host import WorkerHost as WorkerHost
 from perdure.workers._loader import DynamicClass as DynamicClass
@@ -10,6 +13,7 @@ from perdure.workers._loader import LoaderCache as LoaderCache
 from perdure.workers._loader import LoaderEntry as LoaderEntry
 from perdure.workers._loader import LoaderScope as LoaderScope
 from perdure.workers._loader import WorkerRuntime as WorkerRuntime
+from perdure.workers._pins import Pins as Pins
 from perdure.workers._reports import Operation as Operation
 from perdure.workers._reports import SectionChange as SectionChange
 from perdure.workers._session import GuestSession as GuestSession

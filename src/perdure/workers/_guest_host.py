@@ -15,6 +15,7 @@ from perdure.errors import LimitExceededError, ObjectResetError, PerdureError, S
 from perdure.limits import LOG_LINE_BYTES_MAX, LOG_LINES_PER_TURN_MAX
 from perdure.wire import ERROR_MARK, HostOp
 from perdure.workers._code import CheckedCode
+from perdure.workers._exports import ExportCalls
 from perdure.workers._session import error_shape
 
 _LOG: Final = logging.getLogger("perdure.guest")
@@ -39,7 +40,7 @@ class WorkerHost:
     `label` names the guest in the log. `begin_turn` resets what is counted per turn.
     """
 
-    def __init__(self, code: CheckedCode, *, label: str, clock: Clock) -> None:
+    def __init__(self, code: CheckedCode, *, label: str, clock: Clock, exports: ExportCalls) -> None:
         self._code = code
         self._label = label
         self._clock = clock
@@ -49,6 +50,7 @@ class WorkerHost:
             HostOp.MODULE: self._module,
             HostOp.ABORT: self._abort,
             HostOp.CLOCK: lambda key, payload: str(clock.now_ms()),
+            HostOp.OBJECT_ID: exports.object_id,
         }
 
     def begin_turn(self) -> None:

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple, Protocol
 
-from perdure.api import DurableObjectClass, LoadWorker, Target, WorkerCode
+from perdure.api import DurableObjectClass, LoadWorker, NamespaceCalls, Target, WorkerCode
 from perdure.clock import Clock
 from perdure.errors import PerdureError, WorkerCodeError
 from perdure.isolates import CallHistory, Isolates, Runner
 from perdure.limits import ISOLATE_IDLE_S, LOADER_MEMORY_BYTES_MAX
 from perdure.workers._code import CheckedCode, check_code
+from perdure.workers._exports import WorkerExports
 from perdure.workers._session import GuestSession, check_object_class
 from perdure.workers._stateless import EntrypointTarget, StatelessHooks, evaluate
 from perdure.workers._tasks import shared_task
@@ -40,6 +41,11 @@ class DynamicClass:
         self.entry = entry
         self.export = export
 
+    @property
+    def worker(self) -> WorkerExports:
+        """The worker it belongs to."""
+        return self.entry
+
     async def code(self) -> CheckedCode:
         """The worker's code."""
         return await self.entry.code()
@@ -52,11 +58,12 @@ class DynamicClass:
 class KnownClass:
     """A class of code that is loaded already: what stands behind a guest's own `ctx.exports.Name`."""
 
-    __slots__ = ("_code", "export")
+    __slots__ = ("_code", "export", "worker")
 
-    def __init__(self, code: CheckedCode, export: str) -> None:
+    def __init__(self, code: CheckedCode, export: str, worker: WorkerExports) -> None:
         self._code = code
         self.export = export
+        self.worker = worker
 
     async def code(self) -> CheckedCode:
         """The worker's code."""
@@ -96,8 +103,17 @@ class EntryOwner(Protocol):
 class LoaderEntry:
     """One dynamic worker: its code once asked for, and the isolate that answers its entry points."""
 
-    def __init__(self, runtime: WorkerRuntime, *, label: str, load: LoadWorker, owner: EntryOwner) -> None:
+    def __init__(
+        self,
+        runtime: WorkerRuntime,
+        *,
+        label: str,
+        load: LoadWorker,
+        owner: EntryOwner,
+        namespaces: Mapping[str, NamespaceCalls] | None = None,
+    ) -> None:
         self.label = label
+        self.namespaces = {} if namespaces is None else namespaces
         self._runtime = runtime
         self._load = load
         self._owner = owner
@@ -177,8 +193,8 @@ class LoaderEntry:
     async def _boot(self) -> GuestSession:
         try:
             code = await self.code()
-            hooks = StatelessHooks(label=self.label, clock=self._runtime.clock)
-            session = self.new_session(code, hooks)
+            hooks = StatelessHooks(label=self.label, clock=self._runtime.clock, worker=self)
+            session = hooks.session = self.new_session(code, hooks)
             await session.boot()
             self._session, self._hooks = session, hooks
             self._owner.booted(self)
@@ -199,6 +215,7 @@ class LoaderEntry:
             runner=runtime.runner,
             history=runtime.history(code),
             clock=runtime.clock,
+            namespaces=self.namespaces,
         )
 
     @contextmanager
@@ -284,6 +301,10 @@ class LoaderCache:
         """An entry for code given directly, checked at once."""
         check_code(code)
         return LoaderEntry(self._runtime, label=self._scope().label, load=lambda: code, owner=self)
+
+    def keep(self, label: str, load: LoadWorker, namespaces: Mapping[str, NamespaceCalls]) -> LoaderEntry:
+        """An entry that belongs to the platform itself: nobody's id finds it, and its code is never forgotten."""
+        return LoaderEntry(self._runtime, label=label, load=load, owner=self, namespaces=namespaces)
 
     def booted(self, entry: LoaderEntry) -> None:
         """An entry holds an isolate now: sweep it away when it has been idle, or others to make room for it."""

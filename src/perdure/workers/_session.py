@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
@@ -116,8 +117,10 @@ class GuestSession:
         history: CallHistory,
         clock: Clock,
         start: ObjectStart | None = None,
+        namespaces: Iterable[str] = (),
     ) -> None:
         self.code = code
+        self._namespaces = namespaces
         self.exports: Mapping[str, str] = {}
         self._hooks = hooks
         self._isolates = isolates
@@ -143,7 +146,12 @@ class GuestSession:
     @property
     def is_busy(self) -> bool:
         """True while the guest has events, timers, operations or background work under way."""
-        return bool(self._events or self._is_running or self._waiting or self._tasks or self._timer or self._pending)
+        return bool(self._timer) or not self.has_only_timers
+
+    @property
+    def has_only_timers(self) -> bool:
+        """True when nothing is under way but timers, if there are any."""
+        return not (self._events or self._is_running or self._waiting or self._tasks or self._pending)
 
     @property
     def memory_bytes(self) -> int:
@@ -264,7 +272,8 @@ class GuestSession:
         isolate = self._isolates.create(self.code.language, memory_bytes=self.code.memory_bytes)
         self._isolate = isolate
         isolate.host = self._hooks.host_for(self.code, isolate)
-        self.exports = parse_loaded(isolate.call(GuestOp.LOAD, _COMPACT({"main": self.code.main}), cpu_ms=left_ms()))
+        load = {"main": self.code.main, "namespaces": sorted(self._namespaces)}
+        self.exports = parse_loaded(isolate.call(GuestOp.LOAD, _COMPACT(load), cpu_ms=left_ms()))
         if self._start is None:
             return Report()
         check_object_class(self._start.export, self.exports)
@@ -418,7 +427,8 @@ class GuestSession:
         return ",".join(taken)
 
     def _spawn(self, work: Coroutine[object, object, object]) -> None:
-        task: asyncio.Task[object] = asyncio.ensure_future(work)
+        # Of nobody's context: whoever called this guest last has nothing to do with what the guest does next.
+        task: asyncio.Task[object] = asyncio.get_running_loop().create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

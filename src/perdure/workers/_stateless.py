@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
+from perdure.api import Target
 from perdure.clock import Clock
 from perdure.errors import GuestError, PerdureError, UsageError, WorkerCodeError
 from perdure.isolates import GuestHost, Isolate
@@ -19,7 +20,9 @@ from perdure.limits import CALL_ARGUMENTS_MAX
 from perdure.web import Request, Response
 from perdure.wire import from_expression, request_to_wire, response_from_wire, to_expression
 from perdure.workers._code import CheckedCode
+from perdure.workers._exports import ExportCalls, WorkerExports
 from perdure.workers._guest_host import WorkerHost
+from perdure.workers._pins import Pins
 from perdure.workers._reports import Operation, SectionChange
 from perdure.workers._session import GuestSession
 
@@ -29,15 +32,18 @@ T = TypeVar("T")
 class StatelessHooks:
     """Turns of a worker that owns nothing: kept apart, and that is all."""
 
-    def __init__(self, *, label: str, clock: Clock) -> None:
+    def __init__(self, *, label: str, clock: Clock, worker: WorkerExports) -> None:
+        self.session: GuestSession | None = None
         self._label = label
         self._clock = clock
+        self._pins: Pins[Target] = Pins()
+        self._exports = ExportCalls(worker, self._pins)
         self._lock = asyncio.Lock()
         self._host: WorkerHost | None = None
         self.error: PerdureError | None = None
 
     def host_for(self, code: CheckedCode, isolate: Isolate) -> GuestHost:
-        self._host = WorkerHost(code, label=self._label, clock=self._clock)
+        self._host = WorkerHost(code, label=self._label, clock=self._clock, exports=self._exports)
         return self._host
 
     def try_enter(self, *, inside: bool) -> bool:
@@ -67,13 +73,21 @@ class StatelessHooks:
     async def confirmed(self, mark: int) -> None: ...
 
     async def perform(self, operation: Operation, mark: int) -> object:
-        raise UsageError(f"`{operation.kind}` is not available in a stateless worker: facets belong to Durable Objects")
+        if operation.kind.startswith("facet.") or operation.kind == "sync":
+            raise UsageError(
+                f"`{operation.kind[:40]}` is not available in a stateless worker: storage and facets belong to Durable "
+                "Objects"
+            )
+        assert self.session is not None
+        return await self._exports.perform(operation, self.session.convert)
 
     def section(self, change: SectionChange) -> None: ...
 
-    def released(self, stubs: Sequence[int]) -> None: ...
+    def released(self, stubs: Sequence[int]) -> None:
+        self._pins.release(stubs)
 
-    def forgot(self) -> None: ...
+    def forgot(self) -> None:
+        self._pins.clear()
 
     def ended(self, error: PerdureError) -> None:
         self.error = error

@@ -57,7 +57,7 @@ def test_the_boot_loads_the_code_and_starts_the_object() -> None:
         await stage.session.boot()
 
         load, start = stage.isolates.made[0].calls
-        assert load == (GuestOp.LOAD, {"main": "app.py"})
+        assert load == (GuestOp.LOAD, {"main": "app.py", "namespaces": []})
         assert start == (GuestOp.START, {"export": "App", "id": {"id": "x"}, "now": stage.clock.now_ms()})
         assert stage.session.exports["App"] == "object"
 

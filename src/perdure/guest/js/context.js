@@ -7,9 +7,10 @@ import { Storage } from "./storage.js";
 export class ObjectId {
   #text;
 
-  constructor(text, name) {
+  constructor(text, name, jurisdiction) {
     this.#text = text;
     if (name != null) this.name = name;
+    if (jurisdiction != null) this.jurisdiction = jurisdiction;
   }
 
   toString() {

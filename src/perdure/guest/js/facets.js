@@ -1,16 +1,14 @@
 // `ctx.facets`: child objects with databases of their own, under this object's supervision.
 import * as host from "./host.js";
-import { releaseStub, startOperation } from "./operations.js";
-import { fromExpression, neverCloned, toExpression } from "./values.js";
-import { Request, requestToWire, responseFromWire } from "./http.js";
+import { startOperation } from "./operations.js";
+import { pinned, remoteStub } from "./stubs.js";
+import { neverCloned } from "./values.js";
 
 const NAME_BYTES_MAX = 256;
 const DEFAULT_ABORT_REASON = "the facet was aborted by its parent";
 
 const numbers = new Map();
 const starts = new Map();
-let lastStub = 0;
-const collected = new FinalizationRegistry((number) => releaseStub(number));
 
 export class Facets {
   /** A stub for facet `name`. Nothing runs yet: `start` is called when the stub is used and the facet is cold. */
@@ -22,7 +20,7 @@ export class Facets {
     if (!numbers.has(name)) numbers.set(name, numbers.size + 1);
     const number = numbers.get(name);
     starts.set(number, start); // The latest callback of a name is the one that starts it.
-    return facetStub({ f: name, cb: number, n: ++lastStub });
+    return facetStub({ f: name, cb: number });
   }
 
   /** Stops facet `name` and its descendants: calls under way fail with `reason`, data stays. */
@@ -61,35 +59,11 @@ function checkName(name) {
   }
 }
 
-// Names that the language itself looks for: an awaited or printed stub must not make calls.
-const NEVER_REMOTE = new Set(["then", "catch", "finally", "toJSON", "constructor"]);
-
 const NOT_SERIALIZABLE =
   "Durable Object facets are not serializable: a facet's stub stays with its parent; give others a method of the parent that calls it";
 
-/** What `facet.n` reaches first is what it means from then on; the host is told when nobody holds the stub any more. */
 function facetStub(facet) {
-  let isUsed = false;
-  const start = async (kind, payload) => {
-    if (!isUsed) collected.register(facet, facet.n);
-    isUsed = true;
-    return await startOperation(kind, { ...facet, ...payload }); // What waits here holds `facet`, too.
-  };
-  const fetch = async (input, init) => {
-    const request = new Request(input, init);
-    return responseFromWire(await start("facet.fetch", { r: requestToWire(request) }));
-  };
-  const call = (method, callArguments) => {
-    const payload = { m: method, a: callArguments.map((argument) => toExpression(argument)) };
-    return start("facet.call", payload).then((tree) => fromExpression(tree));
-  };
-  const stub = new Proxy(Object.create(null), {
-    get(own, name) {
-      if (name === "fetch") return fetch;
-      if (typeof name === "symbol" || NEVER_REMOTE.has(name) || name in own) return own[name];
-      return (...callArguments) => call(name, callArguments);
-    },
-  });
+  const stub = remoteStub("facet", pinned(facet));
   neverCloned.set(stub, NOT_SERIALIZABLE);
   return stub;
 }

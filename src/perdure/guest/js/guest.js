@@ -54,7 +54,7 @@ export function enter(operation, payload) {
       start(message);
       break;
     case LOAD:
-      load(message.main);
+      load(message);
       break;
     case REHEARSE:
       rehearse();
@@ -101,12 +101,12 @@ function report() {
 
 // ── LOAD and START ───────────────────────────────────────────────────────────────────────────────────────────
 
-function load(main) {
+function load({ main, namespaces = [] }) {
   startClock();
   isLoading = true;
   import(main).then(
     (namespace) => {
-      loading = { ok: { exports: setWorker(namespace) } };
+      loading = { ok: { exports: setWorker(namespace, namespaces) } };
     },
     (error) => {
       loading = { error: shapeOfError(error) };

@@ -29,6 +29,7 @@ const KV_GET_MANY = 16;
 const KV_WRITE = 17;
 const SAVEPOINT = 18;
 const DELETE_ALL = 19;
+const OBJECT_ID = 26;
 
 const ERROR_MARK = "!";
 
@@ -61,6 +62,9 @@ export const rollBackTransaction = (number) => void ask(SAVEPOINT, "rollback", S
 export const deleteAll = (keepsAlarm) => void ask(DELETE_ALL, keepsAlarm ? "keep alarm" : "", undefined);
 
 export const facetList = () => parse(ask(FACET_LIST, undefined, undefined));
+
+/** `{ i, j }`: an id of the namespace of class `name`, and its jurisdiction. */
+export const objectId = (name, wanted) => parse(ask(OBJECT_ID, name, stringify(wanted)));
 
 /** The text of one of the worker's modules, or undefined. */
 export function moduleText(name) {

@@ -97,6 +97,7 @@ function bytesExpression(view) {
 }
 
 function notCloneable(value) {
+  if (neverCloned.has(value)) return cloneError(neverCloned.get(value));
   if (typeof value === "function") return cloneError("functions cannot be stored or sent yet: send plain data");
   if (typeof value === "symbol") return cloneError("symbols cannot be stored or sent: send plain data");
   if (typeof value.then === "function") {

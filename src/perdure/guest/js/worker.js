@@ -1,6 +1,7 @@
 // A loaded worker: what its main module exports, and how an instance of it is made and called.
 import { DurableObject, WorkerEntrypoint } from "./classes.js";
 import { ObjectId } from "./context.js";
+import { exportOf, handleOf } from "./exports.js";
 import { Response } from "./http.js";
 import { rpcMethod } from "./rpc.js";
 import { toExpression } from "./values.js";
@@ -8,18 +9,20 @@ import { toExpression } from "./values.js";
 const HANDLER_ARGUMENTS_MAX = 3;
 
 let exported = Object.create(null);
-const handles = new WeakMap();
-const classHandles = Object.create(null);
 
-/** Takes the namespace of the main module; every export and what it is. */
-export function setWorker(namespace) {
+/** `ctx.exports`: what the worker itself exports, to be called. */
+export const exportsOfWorker = Object.create(null);
+
+/** Takes the namespace of the main module; every export and what it is. `stored`: the classes that have namespaces. */
+export function setWorker(namespace, stored) {
   exported = namespace;
   const kinds = {};
   for (const name of Object.keys(namespace)) {
     const kind = kindOf(namespace[name]);
     if (kind === undefined) continue;
     kinds[name] = kind;
-    if (kind === "object" || kind === "class") classHandles[name] = classHandle(name, {});
+    const own = exportOf(name, kind, stored.includes(name));
+    if (own !== undefined) exportsOfWorker[name] = own;
   }
   return kinds;
 }
@@ -43,15 +46,6 @@ export function exportNamed(name) {
   throw new TypeError(`the worker exports no \`${name}\`; it exports ${there}`);
 }
 
-/** `ctx.exports`: the worker's own classes, as handles that a facet can run. */
-export const exportsOfWorker = classHandles;
-
-function classHandle(name, props) {
-  const handle = (options = {}) => classHandle(name, options.props ?? {});
-  handles.set(handle, { name, props });
-  return handle;
-}
-
 /** What a facet's start callback returned, as the host takes it. */
 export function facetStart(answer) {
   const isOptions = typeof answer === "object" && answer !== null;
@@ -59,7 +53,7 @@ export function facetStart(answer) {
   const id = isOptions ? answer.id : undefined;
   const inheritsId = isOptions && Boolean(answer.inheritId);
   if (inheritsId && id != null) throw new TypeError(`a facet has the id \`${String(id)}\`, or its parent's (inheritId), not both`);
-  const { name, props } = handles.get(kind) ?? { name: nameOf(kind), props: {} };
+  const { name, props } = handleOf(kind) ?? { name: nameOf(kind), props: {} };
   const chosen = { export: name, id: id == null ? null : String(id), props: toExpression(props) };
   return inheritsId ? { ...chosen, inherit: true } : chosen;
 }
@@ -104,4 +98,4 @@ export function callHandler(handler, name, callArguments, env, ctx) {
 }
 
 /** The id of an object, from START. */
-export const objectId = ({ id, name } = {}) => new ObjectId(id ?? "", name);
+export const objectId = ({ id, name, j } = {}) => new ObjectId(id ?? "", name, j);

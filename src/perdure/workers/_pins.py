@@ -1,6 +1,6 @@
-"""Pins: which stub of a guest reached which instance of a facet.
+"""Pins: which stub of a guest reached which instance of an object or a facet.
 
-A guest numbers the facet stubs that it uses. What a number first reached stays what it means, so a stub whose facet was
+A guest numbers the stubs that it uses. What a number first reached stays what it means, so a stub whose object was
 reset fails for ever, as one in trusted code does. The guest says which stubs nobody holds any more.
 Effects: none.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 from perdure.errors import OverloadedError
-from perdure.limits import FACET_STUBS_MAX
+from perdure.limits import GUEST_STUBS_MAX
 
 Target = TypeVar("Target")
 
@@ -34,9 +34,9 @@ class Pins(Generic[Target]):
         if number in self._early:  # Dropped in the very turn in which it was used.
             self._early.discard(number)
             return target
-        if len(self._targets) >= FACET_STUBS_MAX:
+        if len(self._targets) >= GUEST_STUBS_MAX:
             raise OverloadedError(
-                f"this object holds {FACET_STUBS_MAX} stubs of facets that it has used, the limit: get a stub when it "
+                f"this worker holds {GUEST_STUBS_MAX} stubs that it has used, the limit: get a stub when it "
                 "is needed, and do not keep it"
             )
         self._targets[number] = target
@@ -45,7 +45,7 @@ class Pins(Generic[Target]):
     def release(self, numbers: Iterable[int]) -> None:
         """Nobody in the guest holds these stubs any more."""
         for number in numbers:
-            if self._targets.pop(number, None) is None and len(self._early) < FACET_STUBS_MAX:
+            if self._targets.pop(number, None) is None and len(self._early) < GUEST_STUBS_MAX:
                 self._early.add(number)
 
     def clear(self) -> None:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure.errors import OverloadedError
-from perdure.limits import FACET_STUBS_MAX
-from perdure.objects._pins import Pins
+from perdure.limits import GUEST_STUBS_MAX
+from perdure.workers._pins import Pins
 
 
 def test_a_number_means_what_it_first_meant() -> None:
@@ -40,19 +40,19 @@ def test_a_stub_that_was_dropped_before_it_was_reached_is_not_kept() -> None:
 
 def test_there_are_not_too_many() -> None:
     pins: Pins[object] = Pins()
-    for number in range(FACET_STUBS_MAX):
+    for number in range(GUEST_STUBS_MAX):
         pins.target(number, object)
 
-    with pytest.raises(OverloadedError, match=f"holds {FACET_STUBS_MAX} stubs"):
-        pins.target(FACET_STUBS_MAX, object)
+    with pytest.raises(OverloadedError, match=f"holds {GUEST_STUBS_MAX} stubs"):
+        pins.target(GUEST_STUBS_MAX, object)
 
 
 def test_what_a_hostile_guest_releases_is_bounded() -> None:
     pins: Pins[object] = Pins()
 
-    pins.release(range(10 * FACET_STUBS_MAX))
+    pins.release(range(10 * GUEST_STUBS_MAX))
 
-    assert len(pins._early) == FACET_STUBS_MAX
+    assert len(pins._early) == GUEST_STUBS_MAX
 
 
 @given(st.lists(st.tuples(st.sampled_from(["use", "release"]), st.integers(1, 5))))

@@ -1,0 +1,143 @@
+"""`ctx.exports` of a worker, the host's half: its own namespaces and entry points, and nothing of anybody else's.
+
+Everything here was written by a guest. Ids are made and checked by the host: no guest knows the key of a namespace.
+Effects: none (targets do the work).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, Protocol, TypeVar
+
+from perdure.api import JURISDICTIONS, NamespaceCalls, ObjectId, Target
+from perdure.errors import ObjectIdError, UsageError
+from perdure.limits import CALL_ARGUMENTS_MAX, OBJECT_NAME_KEPT_BYTES_MAX
+from perdure.wire import (
+    from_expression,
+    read_json,
+    request_from_wire,
+    response_to_wire,
+    to_expression,
+)
+from perdure.workers._pins import Pins
+from perdure.workers._reports import Operation
+
+T = TypeVar("T")
+V = TypeVar("V")
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode
+_FIELDS_MAX: Final = 16
+
+
+class Convert(Protocol):
+    """`convert(function, value)`: `function(value)`, beside the event loop when that takes long."""
+
+    def __call__(self, convert: Callable[[V], T], value: V, /) -> Awaitable[T]: ...
+
+
+class WorkerExports(Protocol):
+    """The worker that an isolate's code belongs to."""
+
+    @property
+    def namespaces(self) -> Mapping[str, NamespaceCalls]:
+        """Those of its Durable Object classes that have one, by the class's name."""
+        ...
+
+    def entrypoint(self, name: str | None, props: object) -> Target: ...
+
+
+class ExportCalls:
+    """What one isolate asks of its worker's exports."""
+
+    def __init__(self, worker: WorkerExports, pins: Pins[Target]) -> None:
+        self._worker = worker
+        self._pins = pins
+
+    def object_id(self, export: str, payload: str) -> str:
+        """The answer to the host call OBJECT_ID. Raises ObjectIdError, UsageError."""
+        calls = self._namespace(export)
+        fields = _fields(payload)
+        jurisdiction = fields.get("j")
+        if jurisdiction is not None and jurisdiction not in JURISDICTIONS:
+            raise ObjectIdError(f"there is no jurisdiction `{str(jurisdiction)[:40]}`")
+        if "n" in fields:
+            identity = calls.id_from_name(_text(fields, "n"), jurisdiction)
+        elif "t" in fields:
+            identity = calls.id_from_text(_text(fields, "t"))
+        else:
+            identity = calls.unique_id(jurisdiction)
+        return _COMPACT({"i": identity.text, "j": identity.jurisdiction})
+
+    async def perform(self, operation: Operation, convert: Convert) -> object:
+        """Do a `stub.…` or `export.…` operation; the result as JSON tree. Raises UsageError for any other."""
+        payload = operation.payload
+        match operation.kind:
+            case "stub.fetch" | "stub.call":
+                target = self._object(payload)
+            case "export.fetch" | "export.call":
+                target = self._worker.entrypoint(_text(payload, "x"), from_expression(payload.get("p")))
+            case _:
+                raise UsageError(f"a guest asked for `{operation.kind[:40]}`, which no guest may")
+        return await send(target, operation, convert)
+
+    def _object(self, payload: Mapping[str, object]) -> Target:
+        """What a guest's stub points at."""
+        number = payload.get("n")
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise UsageError("a stub has no number")
+        return self._pins.target(number, lambda: self._reach(payload))
+
+    def _reach(self, payload: Mapping[str, object]) -> Target:
+        calls = self._namespace(_text(payload, "x"))
+        return calls.target(_named(calls, calls.id_from_text(_text(payload, "i")), payload.get("name")))
+
+    def _namespace(self, export: str) -> NamespaceCalls:
+        calls = self._worker.namespaces.get(export)
+        if calls is None:
+            there = ", ".join(f"`{name}`" for name in sorted(self._worker.namespaces)) or "none"
+            raise UsageError(f"this worker has no namespace `{export[:80]}`; it has: {there}")
+        return calls
+
+
+async def send(target: Target, operation: Operation, convert: Convert) -> object:
+    """Send a guest's request or call to `target`: `…fetch` with `r`, `…call` with `m` and `a`."""
+    payload = operation.payload
+    if operation.kind.endswith(".fetch"):
+        request = await convert(request_from_wire, payload.get("r"))
+        return response_to_wire(await target.fetch(request))
+    expressions = payload.get("a")
+    if not isinstance(expressions, list) or len(expressions) > CALL_ARGUMENTS_MAX:
+        raise UsageError(f"a method is called with a list of at most {CALL_ARGUMENTS_MAX} arguments")
+    arguments = await convert(_values, expressions)
+    return await convert(to_expression, await target.call(_text(payload, "m"), arguments))
+
+
+def _values(expressions: Sequence[object]) -> list[object]:
+    return [from_expression(expression) for expression in expressions]
+
+
+def _named(calls: NamespaceCalls, identity: ObjectId, name: object) -> ObjectId:
+    """The id with the name that the guest says it has, if that is so: an object is told who it is by its callers."""
+    if not isinstance(name, str) or len(name) > OBJECT_NAME_KEPT_BYTES_MAX:
+        return identity
+    named = calls.id_from_name(name, identity.jurisdiction)
+    if not named.equals(identity):
+        raise ObjectIdError(f"Durable Object ID `{identity}` is not the id of the name that came with it")
+    return named
+
+
+def _fields(payload: str) -> Mapping[str, object]:
+    try:
+        fields = read_json(payload, values_max=_FIELDS_MAX)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise UsageError("an id is asked for with an object: a name, a text, or neither")
+    return fields
+
+
+def _text(payload: Mapping[str, object], key: str) -> str:
+    text = payload.get(key)
+    if not isinstance(text, str):
+        raise UsageError(f"`{key}` of an operation is no text")
+    return text
