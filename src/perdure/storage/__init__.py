@@ -1,8 +1,11 @@
 """One SQLite file per object or facet, and the journal that makes them durable. Effects: disk, process, tasks."""
 
+from perdure.storage._archive import Archive as Archive
+from perdure.storage._archive import HeldFile as HeldFile
 from perdure.storage._capture import Captured as Captured
 from perdure.storage._database import Database as Database
 from perdure.storage._database_quota import DatabaseQuota as DatabaseQuota
+from perdure.storage._disk import Disk as Disk
 from perdure.storage._facet_index import FacetCount as FacetCount
 from perdure.storage._facet_index import facet_names as facet_names
 from perdure.storage._image import Image as Image
@@ -20,11 +23,27 @@ from perdure.storage._journal import Outcome as Outcome
 from perdure.storage._journal import Snapshot as Snapshot
 from perdure.storage._journal import Verdict as Verdict
 from perdure.storage._layout import Layout as Layout
+from perdure.storage._layout import Lineage as Lineage
 from perdure.storage._layout import ObjectKey as ObjectKey
+from perdure.storage._layout import number_of as number_of
 from perdure.storage._page_ledger import TreeBound as TreeBound
+from perdure.storage._record import DIGEST_BYTES as DIGEST_BYTES
+from perdure.storage._record import NO_DIGEST as NO_DIGEST
+from perdure.storage._record import RECORD_HEADER_BYTES_MAX as RECORD_HEADER_BYTES_MAX
+from perdure.storage._record import Changed as Changed
+from perdure.storage._record import Deleted as Deleted
+from perdure.storage._record import Record as Record
+from perdure.storage._record import RecordHeader as RecordHeader
+from perdure.storage._record import decode_header as decode_header
+from perdure.storage._record import decode_record as decode_record
+from perdure.storage._record import digest_of as digest_of
+from perdure.storage._record import encode_record as encode_record
+from perdure.storage._replay import Replay as Replay
 from perdure.storage._root_log import Commit as Commit
 from perdure.storage._root_log import RootLog as RootLog
 from perdure.storage._root_store import HostTurn as HostTurn
 from perdure.storage._root_store import RootStore as RootStore
 from perdure.storage._store import Store as Store
 from perdure.storage._store import StoreOptions as StoreOptions
+from perdure.storage._template import APPLICATION_ID as APPLICATION_ID
+from perdure.storage._template import PAGE_SIZE as PAGE_SIZE

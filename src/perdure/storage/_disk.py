@@ -7,7 +7,7 @@ that a test can drop everything that was not asked for. Effects: disk.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -42,6 +42,10 @@ class Disk(Protocol):
         """Make the file hold exactly `content`, whatever it held. Not durable."""
         ...
 
+    def write_chunks(self, path: Path, chunks: Iterable[bytes]) -> None:
+        """Make the file hold exactly the chunks, one after the other, whatever it held. Not durable."""
+        ...
+
     def write_pages(self, path: Path, pages: Mapping[int, bytes], *, page_size: int, file_pages: int) -> None:
         """Write pages (numbered from 1) into a file that exists, then cut it to `file_pages`. Not durable."""
         ...
@@ -72,6 +76,11 @@ class SystemDisk:
 
     def write_new_file(self, path: Path, content: bytes) -> None:
         path.write_bytes(content)
+
+    def write_chunks(self, path: Path, chunks: Iterable[bytes]) -> None:
+        with path.open("wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
 
     def write_pages(self, path: Path, pages: Mapping[int, bytes], *, page_size: int, file_pages: int) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)

@@ -5,6 +5,8 @@
     <data>/journal/0.db                                the journal
     <data>/objects/<namespace>/<hexid>.sqlite          a root object's database
     <data>/objects/<namespace>/<hexid>.1.3.sqlite      facet 3, child of facet 1: names show the tree
+    <data>/history/<namespace>/<hexid>/                older records of a root object, with its facets'
+    <data>/temporary/                                  work under way; emptied at start
 Effects: disk (`databases` lists names, `size_bytes` looks).
 """
 
@@ -63,6 +65,18 @@ class Layout:
     @property
     def objects(self) -> Path:
         return self.directory / "objects"
+
+    @property
+    def histories(self) -> Path:
+        return self.directory / "history"
+
+    @property
+    def temporary(self) -> Path:
+        return self.directory / "temporary"
+
+    def history(self, key: ObjectKey) -> Path:
+        """The directory of an object's older records."""
+        return self.histories / _file_name(key.namespace) / key.object_id.hex()
 
     def namespace(self, namespace: str) -> Path:
         """The directory of a namespace's databases."""

@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from perdure.errors import DamagedDataError
 from perdure.limits import FACET_DEPTH_MAX
@@ -148,6 +148,28 @@ def decode_record(data: bytes) -> Record:
     if reader.rest:
         raise reader.damage(f"{reader.rest} bytes follow the last section")
     return Record(sequence, previous_digest, committed_at_ms, cause, tuple(sections))
+
+
+class RecordHeader(NamedTuple):
+    """What a record says of itself, its pages left aside."""
+
+    sequence: int
+    previous_digest: bytes
+    committed_at_ms: int
+    cause: str
+
+
+RECORD_HEADER_BYTES_MAX: Final = _HEADER.size + DIGEST_BYTES + _U16.size + _CAUSE_BYTES_MAX
+"""No header is longer: so much of a record's beginning is enough for `decode_header`."""
+
+
+def decode_header(data: bytes) -> RecordHeader:
+    """The header of the record that begins with `data`. Raises DamagedDataError."""
+    reader = _Reader(data)
+    _, sequence, committed_at_ms = reader.unpack(_HEADER)
+    previous_digest = reader.take(DIGEST_BYTES)
+    (cause_bytes,) = reader.unpack(_U16)
+    return RecordHeader(sequence, previous_digest, committed_at_ms, reader.take(cause_bytes).decode(errors="replace"))
 
 
 def _decode_section(reader: _Reader) -> Section:

@@ -12,6 +12,7 @@ import apsw
 
 from perdure.clock import Clock
 from perdure.errors import StorageFailedError
+from perdure.storage._archive import Archive
 from perdure.storage._database import open_connection
 from perdure.storage._disk import Disk
 from perdure.storage._journal import Journal, Lease
@@ -30,6 +31,8 @@ class RootContext:
     executor: Executor
     vfs: str
     adopt_changed_files: bool
+    archive: Archive | None = None
+    """Where forgotten records go; None: they are dropped."""
     alarm_set: Callable[[int], object] = lambda at_ms: None
     """Told the time of each alarm that the journal has acknowledged."""
 

@@ -7,7 +7,7 @@ an object is used. Lives on the event loop, except where a method says otherwise
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -16,11 +16,12 @@ import apsw
 
 from perdure.errors import DataDirectoryError, FacetError, InternalError, ObjectResetError, StorageFailedError
 from perdure.limits import COMPACTION_LOG_BYTES_MAX, COMPACTION_LOG_BYTES_MIN
+from perdure.storage._archive import Archive, HeldFile
 from perdure.storage._capture import Captured
 from perdure.storage._database import Database
 from perdure.storage._disk import FileState
 from perdure.storage._facet_index import FacetCount, FacetIndex
-from perdure.storage._image import Image, copy_files
+from perdure.storage._image import Image, copy_files, move_to_archive, record_bytes
 from perdure.storage._journal import AlarmChange, Elsewhere, Snapshot
 from perdure.storage._layout import ROOT, Lineage, ObjectKey, number_of, wal_path
 from perdure.storage._record import Deleted
@@ -61,6 +62,7 @@ class RootStore:
         self._deletion: Commit | None = None
         self._rewritten: frozenset[int] = frozenset()
         """Databases whose files are being replaced."""
+        self._forgotten_bytes = 0  # of records that wait in the journal for the archive
         self._durable_bytes = 0  # of the files, when they were last made durable
         self._openings = 0
 
@@ -405,11 +407,23 @@ class RootStore:
             return Image(until, digest, replay)
 
     async def _aside(self, work: Callable[[], Result]) -> Result:
-        """Run on a worker thread something that changes no file of ours."""
+        """Run on a worker thread something that changes no database's file."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._context.executor, work)
         except OSError as error:
-            raise StorageFailedError(f"object `{self.key.object_id.hex()}` could not be copied: {error}") from error
+            raise StorageFailedError(
+                f"object `{self.key.object_id.hex()}` could not be copied or archived: {error}"
+            ) from error
+
+    async def aside(self, work: Callable[[], Result]) -> Result:
+        """Run on a worker thread what reads files of this object; nobody opens or moves one meanwhile."""
+        async with self.files_aside:
+            self._check_not_broken()
+            return await self._aside(work)
+
+    def record_bytes(self, after: int) -> Iterator[bytes]:
+        """The records behind `after` that the journal still holds. Blocks; for any thread."""
+        return record_bytes(self._context.journal, self.key, after=after)
 
     # ── compaction ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -474,9 +488,33 @@ class RootStore:
             chain.synced(number, covered=sequence)
         last = chain.forgettable() or KeptRecord(chain.forgotten, b"", 0)
         files = {chain.lineage(number): state for number, state in states.items()}
-        snapshot = Snapshot(self.key, files, forget_until=last.sequence, digest=last.digest)
+        keeps_history = self._context.archive is not None
+        snapshot = Snapshot(self.key, files, last.sequence, last.digest, keeps_history)
         await self._on_disk(lambda: self._context.journal.snapshot(snapshot))
+        kept_bytes = chain.log_bytes
         chain.forget(last.sequence)
+        self._forgotten_bytes += kept_bytes - chain.log_bytes
+        if self._context.archive is not None and self._forgotten_bytes >= self._context.archive.collected_bytes:
+            await self._archive(self._context.archive)
+
+    async def archive(self) -> None:
+        """Move the records that the journal has forgotten to the archive, if there is one.
+
+        Raises StorageFailedError when the archive fails: then the journal keeps them, and the object is untouched.
+        """
+        if self._context.archive is not None:
+            async with self.files_aside:
+                self._check_not_broken()
+                await self._archive(self._context.archive)
+
+    async def _archive(self, archive: Archive) -> None:
+        chain, layout, until = self.log.chain, self._context.layout, self.log.chain.forgotten
+        files = {
+            lineage: HeldFile(layout.database(self.key, lineage), chain.holds(number_of(lineage)))
+            for lineage in chain.live_lineages()
+        }
+        await self._aside(lambda: move_to_archive(self._context.journal, archive, self.key, until=until, files=files))
+        self._forgotten_bytes = 0
 
     def _sync(self, paths: dict[int, Path | None]) -> dict[int, FileState | None]:
         disk = self._context.disk

@@ -316,6 +316,16 @@ class SqliteJournal:
             )
             return [ObjectKey(namespace, object_id) for namespace, object_id in rows]
 
+    def keys_with_history(self, *, limit: int) -> list[ObjectKey]:
+        """The objects that have most forgotten records here, waiting for `archive`."""
+        with self._reading("objects") as reader:
+            rows = reader.execute(
+                "SELECT namespace, object_id FROM log JOIN object ON object.n = log.object WHERE sequence <= forgotten "
+                "GROUP BY object.n ORDER BY sum(length(data)) DESC LIMIT ?",
+                (limit,),
+            )
+            return [ObjectKey(namespace, object_id) for namespace, object_id in rows]
+
     def has_file(self, key: ObjectKey, lineage: Lineage) -> bool:
         """Whether the database was ever made durable as a file, and not deleted since."""
         with self._reading("files") as reader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -12,7 +13,8 @@ from typing import Final
 
 from perdure.clock import Clock, Entropy, new_uuid
 from perdure.errors import DataDirectoryError, StorageFailedError, UnavailableError
-from perdure.limits import ALARM_MS_MAX, JOURNAL_BYTES_SOFT_MAX, STORAGE_THREADS
+from perdure.limits import ALARM_MS_MAX, JOURNAL_BYTES_SOFT_MAX, JOURNAL_HISTORY_BYTES_SOFT_MAX, STORAGE_THREADS
+from perdure.storage._archive import Archive
 from perdure.storage._directory_lock import DirectoryLock
 from perdure.storage._disk import Disk, SystemDisk
 from perdure.storage._journal import DueAlarm, Incarnation, Journal, ListedObject
@@ -23,6 +25,7 @@ from perdure.storage._sqlite_journal import SqliteJournal
 from perdure.storage._template import new_database
 
 _NEW_FILE_BYTES: Final = len(new_database())
+_ARCHIVED_AT_ONCE: Final = 256  # roots, those with the most records; the rest at the next sweep
 _COMPACTED_AT_ONCE: Final = 64  # roots; more would only wait for the same threads
 
 
@@ -32,6 +35,7 @@ class StoreOptions:
 
     `adopt_changed_files`: take databases as they are that another program changed while we were stopped.
     `vfs` is SQLite's file system for objects: the directory's lock is ours, so files need none of their own.
+    `make_archive` makes what keeps the records that the journal forgets; without it they are dropped.
     `stand_before`: what objects use instead of the journal, for tests that decide when it answers.
     """
 
@@ -39,6 +43,7 @@ class StoreOptions:
     disk: Disk = field(default_factory=SystemDisk)
     vfs: str = "unix-none"
     journal_vfs: str | None = None
+    make_archive: Callable[[Layout, Disk, Clock], Archive] | None = None
     stand_before: Callable[[Journal], Journal] | None = None
 
 
@@ -76,12 +81,14 @@ class Store:
         options = options or StoreOptions()
         layout, disk = Layout(directory.absolute()), options.disk
         try:
-            for part in (layout.objects, layout.journal.parent):
+            for part in (layout.objects, layout.journal.parent, layout.temporary):
                 disk.make_directory(part)
         except OSError as error:
             raise StorageFailedError(f"data directory `{directory}` cannot be made: {error}") from error
         lock = DirectoryLock(layout.lock)
         try:
+            for left in layout.temporary.iterdir():
+                shutil.rmtree(left, ignore_errors=True)
             journal = SqliteJournal(layout.journal, entropy=entropy, vfs=options.journal_vfs)
             try:
                 lease = journal.register(Incarnation(new_uuid(entropy)))
@@ -102,6 +109,7 @@ class Store:
             executor=executor,
             vfs=options.vfs,
             adopt_changed_files=options.adopt_changed_files,
+            archive=None if options.make_archive is None else options.make_archive(layout, disk, clock),
             alarm_set=alarm_listener,
         )
         return cls(context, journal, lock, alarm_listener)
@@ -132,7 +140,11 @@ class Store:
     @property
     def is_compaction_due(self) -> bool:
         """Whether the journal grew so large that `compact_idle` should run."""
-        return self._journal.bytes_kept > JOURNAL_BYTES_SOFT_MAX
+        return self._journal.bytes_kept > JOURNAL_BYTES_SOFT_MAX or self._is_archiving_due
+
+    @property
+    def _is_archiving_due(self) -> bool:
+        return self._context.archive is not None and self._journal.history_bytes > JOURNAL_HISTORY_BYTES_SOFT_MAX
 
     async def compact_idle(self) -> None:
         """Make durable the files of objects that have no open database, those that waited longest first."""
@@ -144,6 +156,12 @@ class Store:
                     self.release(root)
             if not self.is_compaction_due:
                 return
+        if self._is_archiving_due:
+            for key in self._journal.keys_with_history(limit=_ARCHIVED_AT_ONCE):
+                root = self.root(*key)
+                await root.archive()
+                if root.is_idle:
+                    self.release(root)
 
     # ── alarms ───────────────────────────────────────────────────────────────────────────────────────────────
 

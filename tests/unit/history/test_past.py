@@ -1,0 +1,140 @@
+"""What an object was, at any record, is found again page for page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+from tests.unit.history.history_world import NAMESPACE, OBJECT_ID, HistoryWorld, Tree
+
+from perdure.errors import BookmarkError
+from perdure.history import Bookmark, Past, _archive
+
+
+async def found(past: Past, sequence: int) -> dict[tuple[str, ...], bytes]:
+    async with past.as_of(str(Bookmark(sequence, 0))) as then:
+        return {then.path(lineage): path.read_bytes() for lineage, path in then.files.items()}
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_every_state_is_found_again(tmp_path: Path, seed: int) -> None:
+    world = HistoryWorld(tmp_path)
+    tree = Tree(Random(seed))
+    for _ in range(3):  # Between them the process ends.
+        async with world.store() as store:
+            await tree.work(store.root(NAMESPACE, OBJECT_ID), 25)
+
+    async with world.store() as store:
+        past = world.past(store.root(NAMESPACE, OBJECT_ID))
+        for sequence in sorted(tree.states)[1:]:
+            assert await found(past, sequence) == tree.states[sequence], f"record {sequence}"
+    assert len(tree.states) > 40
+    assert any(path.suffix == ".records" for path in world.files)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_what_is_not_trimmed_is_found_after_trims(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_archive, "HISTORY_SEGMENT_BYTES", 20_000)
+    world = HistoryWorld(tmp_path, max_bytes=15_000)
+    tree = Tree(Random(seed))
+    for _ in range(3):
+        async with world.store() as store:
+            await tree.work(store.root(NAMESPACE, OBJECT_ID), 25)
+
+    async with world.store() as store:
+        root = store.root(NAMESPACE, OBJECT_ID)
+        await root.archive()
+        past = world.past(root)
+        lost = []
+        for sequence in sorted(tree.states)[1:]:
+            try:
+                assert await found(past, sequence) == tree.states[sequence], f"record {sequence}"
+            except BookmarkError:
+                lost.append(sequence)
+        assert lost == sorted(tree.states)[1 : len(lost) + 1], "only the oldest may be lost"
+        assert 0 < len(lost) < len(tree.states) - 5
+    assert sum(path.stat().st_size for path in world.files if path.suffix == ".records") <= 15_000
+    assert len([path for path in world.files if path.suffix == ".base"]) == 1
+
+
+async def test_history_that_begins_late_begins_with_an_image(tmp_path: Path) -> None:
+    world = HistoryWorld(tmp_path)
+    tree = Tree(Random(3))
+    world.keeps_history = False
+    async with world.store() as store:
+        await tree.work(store.root(NAMESPACE, OBJECT_ID), 20)
+    world.keeps_history = True
+    async with world.store() as store:
+        root = store.root(NAMESPACE, OBJECT_ID)
+        since = root.log.chain.known
+        await tree.work(root, 10)
+        await root.compact()
+        await root.archive()
+        begins = max(int(path.stem, 16) for path in world.files if path.suffix == ".base")
+        await tree.work(root, 20)
+        past = world.past(root)
+
+        for sequence in (sequence for sequence in tree.states if sequence >= begins):
+            assert await found(past, sequence) == tree.states[sequence]
+        with pytest.raises(BookmarkError, match="lacks records"):
+            await found(past, since - 1)
+
+
+async def test_without_history_only_the_present_is_known(tmp_path: Path) -> None:
+    world = HistoryWorld(tmp_path)
+    world.keeps_history = False
+    tree = Tree(Random(3))
+    async with world.store() as store:
+        root = store.root(NAMESPACE, OBJECT_ID)
+        await tree.work(root, 8)
+        past = world.past(root)
+
+        async with past.as_of() as now:
+            assert {now.path(lineage): path.read_bytes() for lineage, path in now.files.items()} == tree.states[
+                root.log.chain.known
+            ]
+        with pytest.raises(BookmarkError, match="no history is kept"):
+            await found(past, root.log.chain.known - 1)
+
+
+@pytest.mark.parametrize("text", ["", "x", "1-2", "0" * 16 + "-" + "0" * 15, None, "0" * 16 + "_" + "0" * 16])
+async def test_text_that_is_no_bookmark(tmp_path: Path, text: object) -> None:
+    world = HistoryWorld(tmp_path)
+    async with world.store() as store:
+        past = world.past(store.root(NAMESPACE, OBJECT_ID))
+        with pytest.raises(BookmarkError, match="no bookmark"):
+            await past.sequence(text or "")  # type: ignore[arg-type]
+        with pytest.raises(BookmarkError, match="record 5 of an object that has 0"):
+            await past.sequence(str(Bookmark(5, 0)))
+
+
+async def test_times(tmp_path: Path) -> None:
+    world = HistoryWorld(tmp_path)
+    async with world.store() as store:
+        root = store.root(NAMESPACE, OBJECT_ID)
+        past = world.past(root)
+        at: list[int] = []
+        for value in range(4):
+            at.append(world.clock.now_ms())
+            database = root.open_database()
+            database.kv_put("a", str(value))
+            captured = database.commit()
+            assert captured is not None
+            await root.log.submit(captured, cause=f"turn {value}")
+            world.clock.ms += 1000
+            if value == 1:
+                await root.compact()
+                await root.archive()
+
+        assert [(await past.bookmark_at(moment)).sequence for moment in at[1:]] == [1, 2, 3]
+        commits = await past.commits(limit=3)
+        assert [commit.cause for commit in commits] == ["turn 3", "turn 2", "turn 1"]
+        assert [commit.bookmark for commit in commits] == sorted((commit.bookmark for commit in commits), reverse=True)
+        assert str(past.bookmark()) > commits[0].bookmark
+        with pytest.raises(BookmarkError, match="before that"):
+            await past.bookmark_at(at[0] - 1)
+        with pytest.raises(BookmarkError, match="still to come"):
+            await past.bookmark_at(world.clock.ms + 10_000)
