@@ -147,7 +147,8 @@ def signature(value: object) -> str:
         for each in whole.parameters.values()
         if each.name not in {"self", "cls"}
     ]
-    return str(whole.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
+    text = str(whole.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
+    return re.sub(r"<object object at 0x[0-9a-f]+>", "…", text)  # a default that only says that nothing was given
 
 
 class AsWritten:

@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from perdure.web import Headers as Headers
     from perdure.web import Request as Request
     from perdure.web import Response as Response
+    from perdure.wire import BigInt as BigInt
+    from perdure.wire import DateNumber as DateNumber
+    from perdure.wire import MapDict as MapDict
+    from perdure.wire import MapItems as MapItems
+    from perdure.wire import RegExp as RegExp
+    from perdure.wire import SetItems as SetItems
+    from perdure.wire import TypedBytes as TypedBytes
 
 _HOMES = {
     "DurableObject": "perdure.api",
@@ -48,6 +55,13 @@ _HOMES = {
     "Platform": "perdure.server",
     "Worker": "perdure.server",
     "NamespaceOptions": "perdure.objects",
+    "BigInt": "perdure.wire",
+    "DateNumber": "perdure.wire",
+    "MapDict": "perdure.wire",
+    "MapItems": "perdure.wire",
+    "RegExp": "perdure.wire",
+    "SetItems": "perdure.wire",
+    "TypedBytes": "perdure.wire",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  # the names are strings

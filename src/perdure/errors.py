@@ -126,7 +126,7 @@ class GuestError(PerdureError):
     """Code in a sandbox threw.
 
     `type_name` is the guest's own exception class, `guest_traceback` its traceback with the guest's files and
-    lines (empty when there is none).
+    lines (empty when there is none), `properties` what its code hung on it.
     """
 
     code = "guest"
@@ -136,6 +136,7 @@ class GuestError(PerdureError):
         super().__init__(message)
         self.type_name = type_name
         self.guest_traceback = guest_traceback
+        self.properties: dict[str, object] = {}
 
 
 class WorkerLoadError(GuestError):

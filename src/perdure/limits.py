@@ -19,7 +19,8 @@ FACETS_PER_ROOT_MAX: Final = 1_000_000  # ever made: numbers are never used twic
 FACET_LIST_PAGE_NAMES: Final = 1_000  # names fetched per host call while facets are listed
 
 # ── values and messages ──────────────────────────────────────────────────────────────────────────────────────
-VALUE_DEPTH_MAX: Final = 128  # nesting of one value; each level takes three frames of Python, which allows 1,000
+VALUE_DEPTH_MAX: Final = 128  # nesting of one value; each level takes four frames of Python, which allows 1,000
+VALUE_SHARED_DEPTH_MAX: Final = 64  # of one some part of which stands in several places: that takes more frames
 RPC_MESSAGE_BYTES_MAX: Final = 32 * MIB
 BODY_BYTES_MAX: Final = 8 * MIB  # buffered, and larger ones would hold the event loop for too long
 URL_BYTES_MAX: Final = 16 * KIB
@@ -30,6 +31,8 @@ BIGINT_DIGITS_MAX: Final = 4_300  # what Python itself converts; reading decimal
 CALL_ARGUMENTS_MAX: Final = 255
 JSON_VALUES_MAX: Final = 250_000  # in one message of a guest: while it is parsed, 30 ms, no other thread goes on
 INLINE_VALUES_MAX: Final = 2_000  # what holds more, or 128 KiB of text, is converted beside the event loop
+VALUE_COPIES_MAX: Final = 250_000  # what the shared parts of one value become where each place gets a copy: 0.1 s
+SPARSE_ITEMS_MAX: Final = 250_000  # of the arrays with holes in one value: in Python each hole is an item
 COLLISIONS_MAX: Final = 64  # keys of one map whose hashes are equal: looking among them is quadratic
 
 # ── storage (spec 3.3, 3.7) ──────────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,12 @@
 """What may cross a boundary: values, HTTP messages, the numbers of the guest protocol. Effects: none."""
 
+from perdure.wire._foreign import BigInt as BigInt
+from perdure.wire._foreign import DateNumber as DateNumber
+from perdure.wire._foreign import MapDict as MapDict
+from perdure.wire._foreign import MapItems as MapItems
+from perdure.wire._foreign import RegExp as RegExp
+from perdure.wire._foreign import SetItems as SetItems
+from perdure.wire._foreign import TypedBytes as TypedBytes
 from perdure.wire._guest_protocol import ERROR_MARK as ERROR_MARK
 from perdure.wire._guest_protocol import NETWORK_DENIED as NETWORK_DENIED
 from perdure.wire._guest_protocol import GuestOp as GuestOp
@@ -17,9 +24,8 @@ from perdure.wire._json import read_json as read_json
 from perdure.wire._storage_shapes import KvRange as KvRange
 from perdure.wire._storage_shapes import SqlPage as SqlPage
 from perdure.wire._storage_shapes import SqlValue as SqlValue
-from perdure.wire._values import RegExp as RegExp
+from perdure.wire._value_reader import from_expression as from_expression
+from perdure.wire._value_writer import to_expression as to_expression
 from perdure.wire._values import decode as decode
 from perdure.wire._values import encode as encode
-from perdure.wire._values import from_expression as from_expression
 from perdure.wire._values import is_large as is_large
-from perdure.wire._values import to_expression as to_expression
