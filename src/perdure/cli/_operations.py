@@ -12,14 +12,19 @@ from typing import Any, Final
 import click
 
 from perdure.cli._commands import errors_for_people
+from perdure.cli._moments import milliseconds
 from perdure.cli._tables import bytes_text, cell_text, table, time_text
+from perdure.clock import SystemClock
 from perdure.server import (
     AdminRequest,
     Answer,
+    CancelAlarm,
     DeleteObject,
+    ListAlarms,
     ListKv,
     ListObjects,
     RunSql,
+    SetAlarm,
     ShowStatistics,
     ShowTree,
     ask,
@@ -107,6 +112,34 @@ def delete(object_: str, *, is_confirmed: bool, data: Path, as_json: bool) -> No
     answer = _answer(DeleteObject(object_, is_confirmed), data, as_json=as_json)
     if answer is not None:
         click.echo(f"deleted {answer.summary['object']}")
+        _tell_undo(answer, data)
+
+
+def list_alarms(object_: str, *, limit: int, after: str, data: Path, as_json: bool) -> None:
+    """List pending alarms."""
+    answer = _answer(ListAlarms(object_, after, limit), data, as_json=as_json)
+    if answer is None:
+        return
+    rows = [(time_text(item["at_ms"]), item["object"]) for item in _items(answer)]
+    click.echo(table(("TIME", "OBJECT"), rows))
+    _tell_more(answer)
+
+
+def cancel_alarm(object_: str, *, data: Path, as_json: bool) -> None:
+    """Cancel an alarm."""
+    answer = _answer(CancelAlarm(object_), data, as_json=as_json)
+    if answer is not None:
+        click.echo(f"cancelled {answer.summary['object']}, which was for {time_text(answer.summary['at_ms'])}")
+        _tell_undo(answer, data)
+
+
+def set_alarm(object_: str, time: str, *, data: Path, as_json: bool) -> None:
+    """Set an alarm."""
+    with errors_for_people(as_json=as_json):
+        at_ms = milliseconds(time, now_ms=SystemClock().now_ms())
+    answer = _answer(SetAlarm(object_, at_ms), data, as_json=as_json)
+    if answer is not None:
+        click.echo(f"{answer.summary['object']} has an alarm at {time_text(answer.summary['at_ms'])}")
         _tell_undo(answer, data)
 
 

@@ -100,6 +100,41 @@ def delete(object_: str, data: Path, *, is_confirmed: bool, as_json: bool) -> No
     _operations().delete(object_, is_confirmed=is_confirmed, data=data, as_json=as_json)
 
 
+@click.group(epilog=_OBJECT_HELP)
+def alarms() -> None:
+    """List, cancel and set alarms."""
+
+
+@alarms.command("list", epilog=_OBJECT_HELP)
+@click.argument("object_", metavar="[OBJECT]", default="")
+@_limit
+@_after
+@_data
+@_json
+def list_alarms(object_: str, limit: int, after: str, data: Path, *, as_json: bool) -> None:
+    """List pending alarms, the earliest first; with OBJECT, those of it and its facets."""
+    _operations().list_alarms(object_, limit=limit, after=after, data=data, as_json=as_json)
+
+
+@alarms.command("cancel", epilog=_OBJECT_HELP)
+@_object
+@_data
+@_json
+def cancel_alarm(object_: str, data: Path, *, as_json: bool) -> None:
+    """Cancel the alarm of OBJECT."""
+    _operations().cancel_alarm(object_, data=data, as_json=as_json)
+
+
+@alarms.command("set", epilog=_OBJECT_HELP)
+@_object
+@click.argument("time")
+@_data
+@_json
+def set_alarm(object_: str, time: str, data: Path, *, as_json: bool) -> None:
+    """Set the alarm of OBJECT to TIME: ISO 8601 (UTC unless it says otherwise), or `+10m`, `+2h` from now."""
+    _operations().set_alarm(object_, time, data=data, as_json=as_json)
+
+
 @click.command()
 @_data
 @_json
@@ -112,4 +147,4 @@ def _operations() -> ModuleType:
     return import_module("perdure.cli._operations")
 
 
-OPERATOR_COMMANDS: Final = (ls, tree, sql, kv, delete, stats)
+OPERATOR_COMMANDS: Final = (ls, tree, sql, kv, alarms, delete, stats)

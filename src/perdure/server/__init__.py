@@ -2,10 +2,13 @@
 
 from perdure.server._admin_requests import AdminRequest as AdminRequest
 from perdure.server._admin_requests import Answer as Answer
+from perdure.server._admin_requests import CancelAlarm as CancelAlarm
 from perdure.server._admin_requests import DeleteObject as DeleteObject
+from perdure.server._admin_requests import ListAlarms as ListAlarms
 from perdure.server._admin_requests import ListKv as ListKv
 from perdure.server._admin_requests import ListObjects as ListObjects
 from perdure.server._admin_requests import RunSql as RunSql
+from perdure.server._admin_requests import SetAlarm as SetAlarm
 from perdure.server._admin_requests import ShowStatistics as ShowStatistics
 from perdure.server._admin_requests import ShowTree as ShowTree
 from perdure.server._discover import Found as Found

@@ -17,56 +17,40 @@ from functools import partial
 from itertools import islice
 from typing import Final, assert_never
 
-from perdure.errors import (
-    DataDirectoryError,
-    SqlInterruptedError,
-    UnavailableError,
-    UnknownObjectError,
-    UsageError,
-)
+from perdure.clock import Clock
+from perdure.errors import DataDirectoryError, SqlInterruptedError, UnavailableError, UsageError
 from perdure.limits import ADMIN_ANSWER_BYTES_MAX, ADMIN_ITEMS_MAX, VISIT_ASIDE_S, VISIT_ON_LOOP_S
 from perdure.objects import Directory
 from perdure.server._admin_requests import (
     AdminRequest,
     Answer,
+    CancelAlarm,
     DeleteObject,
+    ListAlarms,
     ListKv,
     ListObjects,
     RunSql,
+    SetAlarm,
     ShowStatistics,
     ShowTree,
 )
-from perdure.server._references import FacetNames, candidates, facet_path, reference
-from perdure.storage import Database, Layout, ListedObject, ObjectKey, Store, facet_names
+from perdure.server._alarm_desk import AlarmDesk
+from perdure.server._finder import Finder
+from perdure.server._references import FacetNames, reference
+from perdure.storage import Database, Layout, ListedObject, ObjectKey, Store
 from perdure.wire import KvRange, SqlPage, SqlValue
 
 _PAGE: Final = 1_000  # objects looked at in one step of the loop
-_AFTER_ALL_IDS: Final = b"\xff" * 33
-_NAMED_MAX: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a reference names: an object, and the facet below it if `path` says so."""
-
-    listed: ListedObject
-    path: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> ObjectKey:
-        return self.listed.key
-
-    @property
-    def text(self) -> str:
-        return reference(self.key, self.listed.name, self.path)
 
 
 class Admin:
     """Answers requests. Errors are PerdureErrors whose text is for people."""
 
-    def __init__(self, *, store: Store, directory: Directory) -> None:
+    def __init__(self, *, store: Store, directory: Directory, clock: Clock) -> None:
         self._store = store
         self._directory = directory
+        self._finder = Finder(store, directory)
+        self._alarms = AlarmDesk(store, directory, self._finder, clock)
 
     async def answer(self, request: AdminRequest) -> Answer:
         """Do what is asked."""
@@ -81,6 +65,12 @@ class Admin:
                 return await self._list_kv(request)
             case DeleteObject():
                 return await self._delete(request)
+            case ListAlarms():
+                return await self._alarms.list(request)
+            case CancelAlarm():
+                return await self._alarms.cancel(request)
+            case SetAlarm():
+                return await self._alarms.set(request)
             case ShowStatistics():
                 return Answer(summary={**self._directory.statistics(), **self._store.statistics()})
             case _:
@@ -106,7 +96,7 @@ class Admin:
         if last is not None:
             summary["after"] = _key_text(last)
         if not found and namespace:
-            summary["classes"] = list(self._namespaces())
+            summary["classes"] = list(self._finder.namespaces())
         return Answer([self._listed(listed, sizes.get(listed.key)) for listed in shown], summary)
 
     def _is_there(self, key: ObjectKey) -> bool:
@@ -125,13 +115,6 @@ class Admin:
             after = page[-1].key
             await asyncio.sleep(0)
 
-    def _namespaces(self) -> Iterator[str]:
-        """The classes that have objects, or had some."""
-        after: ObjectKey | None = None
-        while page := self._store.objects(after=after, limit=1):
-            yield page[0].key.namespace
-            after = ObjectKey(page[0].key.namespace, _AFTER_ALL_IDS)
-
     def _listed(self, listed: ListedObject, sizes: _Sizes | None) -> dict[str, object]:
         return {
             "object": reference(listed.key, listed.name),
@@ -148,8 +131,8 @@ class Admin:
         }
 
     async def _show_tree(self, request: ShowTree) -> Answer:
-        target = await self._find(request.object)
-        names = await self._facets(target.key)
+        target = await self._finder.find(request.object)
+        names = await self._finder.facets(target.key)
         sizes = await asyncio.to_thread(_tree_sizes, self._store.layout, target.key, names)
         items: list[object] = [
             {
@@ -163,7 +146,7 @@ class Admin:
         return Answer(items, {"object": target.text, "id": target.key.object_id.hex(), "count": len(items)})
 
     async def _run_sql(self, request: RunSql) -> Answer:
-        target = await self._find(request.object)
+        target = await self._finder.find(request.object)
         work = partial(_query, request=request)
         try:
             result = await self._directory.visit(
@@ -186,7 +169,7 @@ class Admin:
         return Answer(items, summary)
 
     async def _list_kv(self, request: ListKv) -> Answer:
-        target = await self._find(request.object)
+        target = await self._finder.find(request.object)
         wanted = KvRange(prefix=request.prefix or None, start_after=request.after or None)
         work = partial(_entries, wanted=wanted, limit=request.limit)
         entries = await self._directory.visit(target.key, target.path, work, cause="perdure kv")
@@ -199,7 +182,7 @@ class Admin:
     # ── doing ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _delete(self, request: DeleteObject) -> Answer:
-        target = await self._find(request.object)
+        target = await self._finder.find(request.object)
         if not request.is_confirmed:
             raise UsageError(f"deleting `{target.text}` cannot be undone, since nothing keeps its history: add --yes")
         if target.path:
@@ -207,45 +190,6 @@ class Admin:
         else:
             await self._directory.delete(target.key)
         return Answer(summary={"object": target.text, "undo": None})
-
-    # ── finding ──────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _find(self, text: str) -> Target:
-        """What `text` names. Raises UsageError, UnknownObjectError that lists what there is."""
-        ways = candidates(text)
-        found = [
-            (listed, way.facets)
-            for way in ways
-            for namespace in ([way.namespace] if way.namespace is not None else list(self._namespaces()))
-            for listed in self._between(namespace, way.first, way.last)
-        ]
-        if len(found) == 1:
-            listed, facets = found[0]
-            names = await self._facets(listed.key) if facets else {}
-            return Target(listed, facet_path(facets, names))
-        if found:
-            known = ", ".join(f"`{_unmistakable(listed, facets)}`" for listed, facets in found[:_NAMED_MAX])
-            raise UnknownObjectError(f"`{text[:80]}` can be read in more than one way: {known}")
-        raise UnknownObjectError(f"there is no object `{text[:80]}`; {self._what_there_is(ways[0].namespace)}")
-
-    def _between(self, namespace: str, first: bytes, last: bytes) -> list[ListedObject]:
-        """The first objects whose ids lie between two, both included."""
-        before = int.from_bytes(first) - 1
-        after = ObjectKey(namespace, before.to_bytes(len(first)) if before >= 0 else b"")
-        page = self._store.objects(namespace=namespace, after=after, limit=_NAMED_MAX)
-        return [listed for listed in page if listed.key.object_id <= last and not listed.is_deleted]
-
-    def _what_there_is(self, namespace: str | None) -> str:
-        classes = list(self._namespaces())
-        if namespace not in classes:
-            return f"there are objects of {', '.join(f'`{known}`' for known in classes) or 'no class'}"
-        page = self._store.objects(namespace=namespace, limit=_NAMED_MAX)
-        known = [reference(listed.key, listed.name) for listed in page if not listed.is_deleted]
-        more = ", …" if len(page) == _NAMED_MAX else ""
-        return f"there are: {', '.join(f'`{one}`' for one in known) or 'none'}{more}"
-
-    async def _facets(self, key: ObjectKey) -> FacetNames:
-        return await self._directory.visit(key, (), facet_names, cause="perdure ls")
 
 
 # ── work inside a visit ──────────────────────────────────────────────────────────────────────────────────────
@@ -388,8 +332,3 @@ def _key_or_none(text: str) -> ObjectKey | None:
         return ObjectKey(namespace, bytes.fromhex(digits))
     except ValueError:
         raise UsageError(f"`{text[:80]}` is no place to go on after: give what the former answer said") from None
-
-
-def _unmistakable(listed: ListedObject, facets: str) -> str:
-    text = reference(listed.key, None)
-    return f"{text}:{facets}" if facets else f"{text} ({listed.name})" if listed.name else text

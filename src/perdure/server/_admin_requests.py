@@ -13,7 +13,13 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Final
 
 from perdure.errors import UsageError
-from perdure.limits import ADMIN_ITEMS_DEFAULT, ADMIN_ITEMS_MAX, ADMIN_REQUEST_BYTES_MAX, SQL_VARIABLES_MAX
+from perdure.limits import (
+    ADMIN_ITEMS_DEFAULT,
+    ADMIN_ITEMS_MAX,
+    ADMIN_REQUEST_BYTES_MAX,
+    ALARM_MS_MAX,
+    SQL_VARIABLES_MAX,
+)
 from perdure.wire import read_json
 
 
@@ -63,11 +69,37 @@ class DeleteObject:
 
 
 @dataclass(frozen=True, slots=True)
+class ListAlarms:
+    """Pending alarms of all objects, the earliest first; or those of one object and its facets."""
+
+    object: str = ""
+    after: str = ""
+    limit: int = ADMIN_ITEMS_DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAlarm:
+    """The alarm of one database."""
+
+    object: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetAlarm:
+    """An alarm of one database, instead of what it had."""
+
+    object: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class ShowStatistics:
     """Counts of what is in memory and of what the journal holds."""
 
 
-AdminRequest = ListObjects | ShowTree | RunSql | ListKv | DeleteObject | ShowStatistics
+AdminRequest = (
+    ListObjects | ShowTree | RunSql | ListKv | DeleteObject | ListAlarms | CancelAlarm | SetAlarm | ShowStatistics
+)
 
 _REQUESTS: Final[dict[str, type[AdminRequest]]] = {
     "ls": ListObjects,
@@ -75,6 +107,9 @@ _REQUESTS: Final[dict[str, type[AdminRequest]]] = {
     "sql": RunSql,
     "kv": ListKv,
     "delete": DeleteObject,
+    "alarms": ListAlarms,
+    "alarms-cancel": CancelAlarm,
+    "alarms-set": SetAlarm,
     "statistics": ShowStatistics,
 }
 _NAMES: Final = {kind: name for name, kind in _REQUESTS.items()}
@@ -133,6 +168,8 @@ def _checked(name: str, wanted: str, value: object) -> object:
         case (("int" | "int | None"), int()) if not isinstance(value, bool):
             if name == "limit" and not 0 < value <= ADMIN_ITEMS_MAX:
                 raise UsageError(f"`limit` is from 1 to {ADMIN_ITEMS_MAX}, not `{value}`")
+            if name == "at_ms" and not 0 <= value <= ALARM_MS_MAX:
+                raise UsageError(f"`at_ms` is from 0 to {ALARM_MS_MAX}, not `{value}`")
             return value
         case (("str" | "str | None"), str()):
             return value

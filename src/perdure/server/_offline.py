@@ -68,7 +68,7 @@ async def _opened(data: Path, warnings: list[str]) -> AsyncIterator[Admin]:
     runtime = WorkerRuntime(isolates=Isolates(), runner=Runner(), clock=clock)
     directory = Directory(store=store, runtime=runtime, clock=clock, entropy=SystemEntropy())
     try:
-        yield Admin(store=store, directory=directory)
+        yield Admin(store=store, directory=directory, clock=clock)
     finally:
         await directory.close()
         try:

@@ -152,7 +152,7 @@ class Platform:
         for worker in self._workers:
             self._define_worker(self._directory, self._loader, worker)
         if self._has_admin_socket:
-            admin = Admin(store=self._store, directory=self._directory)
+            admin = Admin(store=self._store, directory=self._directory, clock=self._clock)
             self._admin_socket = AdminSocket(self._store.layout.admin_socket, admin)
             await self._admin_socket.open()
         self._running = self._until_stopped()

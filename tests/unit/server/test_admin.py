@@ -8,15 +8,19 @@ from typing import Any
 import pytest
 
 from perdure import DurableObject, FacetOptions
+from perdure.cli._moments import milliseconds
 from perdure.errors import UnknownObjectError, UsageError
 from perdure.isolates import Isolates
 from perdure.server import (
     AdminRequest,
     Answer,
+    CancelAlarm,
     DeleteObject,
+    ListAlarms,
     ListKv,
     ListObjects,
     RunSql,
+    SetAlarm,
     ShowStatistics,
     ShowTree,
 )
@@ -41,6 +45,8 @@ class Room(Notes):
     def facets(self) -> list[str]:
         return self.ctx.facets.list()
 
+    def alarm(self) -> None: ...
+
 
 class Desk(Notes):
     pass
@@ -56,7 +62,7 @@ def world(perdure_isolates: Isolates) -> Iterator[World]:
 def asked(world: World, request: AdminRequest) -> Answer:
     assert world.platform._store is not None
     assert world.platform._directory is not None
-    admin = Admin(store=world.platform._store, directory=world.platform._directory)
+    admin = Admin(store=world.platform._store, directory=world.platform._directory, clock=world.clock)
     return world.run(admin.answer(request))
 
 
@@ -228,3 +234,62 @@ def test_statistics_count_what_is_in_memory(world: World) -> None:
 
     assert summary["live"] == 1
     assert int(str(summary["journal_bytes"])) > 0
+
+
+FAR_MS = 1_900_000_000_123  # in March 2030
+
+
+def alarms(world: World, of: str = "", **options: Any) -> list[tuple[str, int]]:
+    return [(item["object"], item["at_ms"]) for item in asked(world, ListAlarms(of, **options)).items]  # type: ignore[index]
+
+
+def test_alarms_are_listed_the_earliest_first(world: World) -> None:
+    world.run(world.get(Room, "a").write_facet("b"))
+    world.run(world.get(Room, "c").write("x"))
+    for place, later_ms in (("Room/a:b", 1), ("Room/c", 2), ("Room/a", 3)):
+        asked(world, SetAlarm(place, FAR_MS + later_ms))
+
+    first = asked(world, ListAlarms(limit=2))
+    rest = alarms(world, after=str(first.summary["after"]))
+
+    assert [(item["object"], item["at_ms"] - FAR_MS) for item in first.items] == [("Room/a:b", 1), ("Room/c", 2)]  # type: ignore[index]
+    assert rest == [("Room/a", FAR_MS + 3)]
+    assert alarms(world, "Room/a") == [("Room/a", FAR_MS + 3), ("Room/a:b", FAR_MS + 1)]
+    assert alarms(world, "Room/a:b") == [("Room/a:b", FAR_MS + 1)]
+
+
+def undone(world: World, answer: Answer) -> Answer:
+    """Run what an answer says takes it back."""
+    words = answer.summary["undo"]
+    assert isinstance(words, list)
+    program, command, act, place, *rest = map(str, words)
+    assert (program, command) == ("perdure", "alarms")
+    if act == "cancel":
+        return asked(world, CancelAlarm(place))
+    return asked(world, SetAlarm(place, milliseconds(rest[0], now_ms=0)))
+
+
+def test_what_is_done_to_alarms_can_be_undone(world: World) -> None:
+    world.run(world.get(Room, "a").write("x"))
+
+    first = asked(world, SetAlarm("Room/a", FAR_MS))
+    second = asked(world, SetAlarm("Room/a", FAR_MS + 5))
+    undone(world, second)
+    assert alarms(world) == [("Room/a", FAR_MS)]
+    cancelled = asked(world, CancelAlarm("Room/a"))
+    assert alarms(world) == []
+    undone(world, cancelled)
+    assert alarms(world) == [("Room/a", FAR_MS)]
+    undone(world, first)
+    assert alarms(world) == []
+
+    with pytest.raises(UnknownObjectError, match="`Room/a` has no alarm"):
+        asked(world, CancelAlarm("Room/a"))
+
+
+@pytest.mark.parametrize("place", ["", "nonsense", "[1, 2]", '[1, "Room", "zz", 0]', "[" * 10_000])
+def test_a_place_of_a_stranger_is_refused(world: World, place: str) -> None:
+    if place:
+        with pytest.raises(UsageError, match="no place to go on after"):
+            asked(world, ListAlarms(after=place))
+    assert asked(world, ListAlarms()).items == []

@@ -9,13 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure.errors import UsageError
-from perdure.limits import ADMIN_ITEMS_MAX, ADMIN_REQUEST_BYTES_MAX
+from perdure.limits import ADMIN_ITEMS_MAX, ADMIN_REQUEST_BYTES_MAX, ALARM_MS_MAX
 from perdure.server._admin_requests import (
     AdminRequest,
+    CancelAlarm,
     DeleteObject,
+    ListAlarms,
     ListKv,
     ListObjects,
     RunSql,
+    SetAlarm,
     ShowStatistics,
     ShowTree,
     request_from_line,
@@ -31,6 +34,9 @@ REQUESTS: st.SearchStrategy[AdminRequest] = st.one_of(
     st.builds(RunSql, TEXT, TEXT, st.lists(CELL, max_size=4).map(tuple), st.booleans(), LIMIT),
     st.builds(ListKv, TEXT, TEXT, TEXT, LIMIT),
     st.builds(DeleteObject, TEXT, st.booleans()),
+    st.builds(ListAlarms, TEXT, TEXT, LIMIT),
+    st.builds(CancelAlarm, TEXT),
+    st.builds(SetAlarm, TEXT, st.integers(0, ALARM_MS_MAX)),
     st.builds(ShowStatistics),
 )
 JSON = st.recursive(
@@ -70,6 +76,7 @@ def test_json_of_a_stranger_is_a_request_or_refused_in_words(do: str, rest: dict
         (b'{"do": "tree", "object": "A/b", "also": 1}', "`tree` has no `also`"),
         (b'{"do": "tree", "object": 7}', "`object` is no str"),
         (b'{"do": "ls", "limit": true}', "`limit` is no int"),
+        (b'{"do": "alarms-set", "object": "A/b", "at_ms": -1}', "`at_ms` is from 0 to"),
         (b'{"do": "ls", "limit": 0}', "`limit` is from 1 to"),
         (b'{"do": "sql", "object": "A/b", "query": "q", "bindings": [[]]}', "`bindings` is no tuple"),
         (b'{"do": ["ls"]}', "`do` must be one of ls, "),
