@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from perdure.api import Budget as Budget
     from perdure.api import DurableObject as DurableObject
+    from perdure.api import FacetEvent as FacetEvent
+    from perdure.api import FacetLimits as FacetLimits
     from perdure.api import FacetOptions as FacetOptions
+    from perdure.api import FacetUsage as FacetUsage
     from perdure.api import Limits as Limits
     from perdure.api import WorkerCode as WorkerCode
     from perdure.api import WorkerEntrypoint as WorkerEntrypoint
+    from perdure.errors import BudgetExceededError as BudgetExceededError
     from perdure.errors import GuestError as GuestError
     from perdure.errors import LimitExceededError as LimitExceededError
     from perdure.errors import ObjectResetError as ObjectResetError
     from perdure.errors import PerdureError as PerdureError
+    from perdure.errors import QuotaExceededError as QuotaExceededError
     from perdure.errors import StorageFailedError as StorageFailedError
     from perdure.errors import WorkerLoadError as WorkerLoadError
     from perdure.objects import NamespaceOptions as NamespaceOptions
@@ -40,7 +46,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "DurableObject": "perdure.api",
     "WorkerEntrypoint": "perdure.api",
+    "Budget": "perdure.api",
+    "FacetEvent": "perdure.api",
+    "FacetLimits": "perdure.api",
     "FacetOptions": "perdure.api",
+    "FacetUsage": "perdure.api",
     "Limits": "perdure.api",
     "WorkerCode": "perdure.api",
     "Request": "perdure.web",
@@ -51,6 +61,8 @@ _HOMES = {
     "WorkerLoadError": "perdure.errors",
     "LimitExceededError": "perdure.errors",
     "ObjectResetError": "perdure.errors",
+    "BudgetExceededError": "perdure.errors",
+    "QuotaExceededError": "perdure.errors",
     "StorageFailedError": "perdure.errors",
     "Platform": "perdure.server",
     "Worker": "perdure.server",

@@ -1,14 +1,15 @@
 """Clock and Entropy: the only sources of wall time, passing time, randomness and fresh ids.
 
-Everything else takes one of these, so that a test can own time. Effects: clock, randomness.
+Everything else takes one of these, so that a test can own time. Effects: clock, randomness, threads (a value of each).
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 import uuid
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Clock(Protocol):
@@ -44,6 +45,27 @@ class SystemEntropy:
 
     def random_bytes(self, size: int) -> bytes:
         return os.urandom(size)
+
+
+class CpuStopwatch(threading.local):
+    """CPU time of the thread that uses it. What is measured inside a measurement counts for the inner one alone."""
+
+    def __init__(self) -> None:
+        self._inside_ns = 0
+
+    def start(self) -> int:
+        """A mark for `stop`."""
+        return time.thread_time_ns() - self._inside_ns
+
+    def stop(self, mark: int) -> int:
+        """Nanoseconds of CPU time since `start` gave `mark`, on the same thread."""
+        own_ns = time.thread_time_ns() - self._inside_ns - mark
+        self._inside_ns += own_ns
+        return own_ns
+
+
+CPU: Final = CpuStopwatch()
+"""Computing takes real time, also where a test owns the clock."""
 
 
 def new_uuid(entropy: Entropy) -> str:

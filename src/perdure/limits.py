@@ -111,6 +111,7 @@ LOADER_MEMORY_BYTES_MAX: Final = 512 * MIB  # beside them, of isolates that answ
 GUEST_PENDING_OPERATIONS_MAX: Final = 1_024  # remote calls and timers one guest may have under way
 GUEST_TIMER_MS_MIN: Final = 4.0  # before a timer's turn, as in browsers: one that starts itself again must not spin
 GUEST_FACETS_LIVE_MAX: Final = 256  # of one root object, when sandboxed code starts another: each holds an isolate
+FACET_EVENTS_WAITING_MAX: Final = 1_000  # that a supervisor has not read yet; older ones are lost
 GUEST_STUBS_MAX: Final = 4_096  # used stubs one guest may hold: each keeps the instance it reached, broken or not
 GUEST_EXPORTS_MAX: Final = 1_000  # names one module may export: error texts list them
 

@@ -97,4 +97,60 @@ export class Subject extends DurableObject {
   async bothIds(name) {
     return await this.ctx.facets.get(name, () => ({ class: this.ctx.exports.Subject, id: "x", inheritId: true })).identity();
   }
+
+  // Levers
+
+  under(name, limits, budget) {
+    return this.ctx.facets.get(name, () => ({ class: this.ctx.exports.Subject, limits, budget }));
+  }
+
+  async relayUnder(name, limits, budget, method, ...args) {
+    return await this.under(name, limits, budget)[method](...args);
+  }
+
+  async usage(name) {
+    return await this.ctx.facets.usage(name ?? undefined);
+  }
+
+  raiseBudget(name, budget) {
+    this.ctx.facets.setBudget(name, budget);
+  }
+
+  fill(size) {
+    try {
+      this.ctx.storage.kv.put("large", "x".repeat(size));
+    } catch (error) {
+      this.ctx.storage.kv.put("told", error.name);
+      throw error;
+    }
+  }
+
+  scribble(count) {
+    for (let number = 0; number < count; number++) this.ctx.storage.kv.put(`row ${number}`, number);
+  }
+
+  forget(name) {
+    this.ctx.facets.delete(name);
+  }
+
+  burn(rounds) {
+    let total = 0;
+    for (let number = 0; number < rounds; number++) total += number % 7;
+    return total;
+  }
+
+  fail(text) {
+    console.log("about to fail");
+    const error = new Error(text);
+    error.name = "ValueError";
+    throw error;
+  }
+
+  someNames(startAfter, limit) {
+    return this.ctx.facets.list({ startAfter, limit });
+  }
+
+  async listen() {
+    return this.ctx.facets.events();
+  }
 }

@@ -1,7 +1,7 @@
 """What the cases of stubs, clones, ids and levers ask of an object: trusted code and, word for word, a guest."""
 
 # mypy: ignore-errors
-# ruff: noqa: ANN001, ANN002, ANN201, ANN204
+# ruff: noqa: ANN001, ANN002, ANN201, ANN204, T201
 from perdure import DurableObject, FacetOptions
 
 
@@ -88,3 +88,53 @@ class Subject(DurableObject):
     async def both_ids(self, name):
         options = {"class": self.ctx.exports.Subject, "id": "x", "inherit_id": True}
         return await self.ctx.facets.get(name, lambda: options).identity()
+
+    # Levers
+
+    def under(self, name, limits=None, budget=None):
+        options = {"class": self.ctx.exports.Subject, "limits": limits, "budget": budget}
+        return self.ctx.facets.get(name, lambda: options)
+
+    async def relay_under(self, name, limits, budget, method, *arguments):
+        return await getattr(self.under(name, limits, budget), method)(*arguments)
+
+    async def usage(self, name=None):
+        usage = await self.ctx.facets.usage(name)
+        return {
+            "pages": usage.pages, "databaseBytes": usage.database_bytes, "facets": usage.facets,
+            "requests": usage.requests, "cpuMs": usage.cpu_ms, "rowsRead": usage.rows_read,
+            "rowsWritten": usage.rows_written, "memoryBytes": usage.memory_bytes, "lastUsed": usage.last_used,
+        }  # fmt: skip
+
+    def raise_budget(self, name, budget):
+        self.ctx.facets.set_budget(name, budget)
+
+    def fill(self, size):
+        try:
+            self.ctx.storage.kv.put("large", "x" * size)
+        except Exception as error:
+            self.ctx.storage.kv.put("told", type(error).__name__)
+            raise
+
+    def scribble(self, count):
+        for number in range(count):
+            self.ctx.storage.kv.put(f"row {number}", number)
+
+    def forget(self, name):
+        self.ctx.facets.delete(name)
+
+    def burn(self, rounds):
+        total = 0
+        for number in range(rounds):
+            total += number % 7
+        return total
+
+    def fail(self, text):
+        print("about to fail")
+        raise ValueError(text)
+
+    def some_names(self, start_after, limit):
+        return self.ctx.facets.list(start_after=start_after, limit=limit)
+
+    async def listen(self):
+        return self.ctx.facets.events()

@@ -40,3 +40,9 @@ from perdure.api._storage import Storage as Storage
 from perdure.api._storage import SyncTransaction as SyncTransaction
 from perdure.api._stubs import LoopbackEntrypoint as LoopbackEntrypoint
 from perdure.api._stubs import Stub as Stub
+from perdure.api._supervision import Budget as Budget
+from perdure.api._supervision import EventKind as EventKind
+from perdure.api._supervision import FacetEvent as FacetEvent
+from perdure.api._supervision import FacetLimits as FacetLimits
+from perdure.api._supervision import FacetUsage as FacetUsage
+from perdure.api._supervision import numbers_of as numbers_of

@@ -5,13 +5,14 @@ Effects: none (it asks `FacetCalls`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from perdure.api._stubs import Stub
+from perdure.api._supervision import Budget, FacetEvent, FacetLimits, FacetUsage, numbers_of
 from perdure.errors import FacetError, ValueNotCloneableError
-from perdure.limits import FACET_NAME_BYTES_MAX
+from perdure.limits import FACET_LIST_PAGE_NAMES, FACET_NAME_BYTES_MAX
 
 if TYPE_CHECKING:
     from perdure.api._host_calls import FacetCalls, StartFacet
@@ -36,15 +37,18 @@ class DurableObjectClass:
 
 @dataclass(frozen=True, slots=True)
 class FacetOptions:
-    """What a facet's start callback returns: the class to run and, if wanted, which id it has.
+    """What a facet's start callback returns: the class to run and, if wanted, its id and what bounds it.
 
     `id`: the facet's `ctx.id` as plain text; by default a facet has an id and the name of its own, not its parent's.
     `inherit_id`: it has its parent's id and name, as the reference system gives it.
+    `limits`, `budget`: see FacetLimits and Budget.
     """
 
     cls: object
     id: str | None = None
     inherit_id: bool = False
+    limits: FacetLimits | None = None
+    budget: Budget | None = None
 
 
 class FacetStub(Stub):
@@ -62,7 +66,13 @@ def facet_options(answer: object) -> FacetOptions:
         options = answer
     elif isinstance(answer, Mapping):
         inherit_id = answer.get("inherit_id", answer.get("inheritId", False))
-        options = FacetOptions(answer.get("class", answer.get("cls")), answer.get("id"), inherit_id=bool(inherit_id))
+        options = FacetOptions(
+            answer.get("class", answer.get("cls")),
+            answer.get("id"),
+            inherit_id=bool(inherit_id),
+            limits=answer.get("limits"),
+            budget=answer.get("budget"),
+        )
     else:
         options = FacetOptions(answer)
     # A namespace of ctx.exports may stand for its class.
@@ -74,7 +84,13 @@ def facet_options(answer: object) -> FacetOptions:
         )
     if options.inherit_id and options.id is not None:
         raise FacetError(f"a facet has the id `{options.id}`, or its parent's (inherit_id), not both")
-    return replace(options, cls=kind, id=None if options.id is None else str(options.id))
+    return replace(
+        options,
+        cls=kind,
+        id=None if options.id is None else str(options.id),
+        limits=numbers_of(FacetLimits, options.limits, "limits"),
+        budget=None if options.budget is None else numbers_of(Budget, options.budget, "the budget"),
+    )
 
 
 class Facets:
@@ -105,9 +121,38 @@ class Facets:
         """Stop facet `name` and forget its data and that of its descendants. Its number is never used again."""
         self._calls.delete(facet_name(name))
 
-    def list(self) -> list[str]:
-        """The names of the facets that have data, sorted."""
-        return self._calls.list()
+    def list(self, *, start_after: str = "", limit: int | None = None) -> list[str]:
+        """The names of the facets that exist, sorted: those behind `start_after`, `limit` of them at most."""
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+            raise FacetError(f"facets.list(limit=…) takes a whole number from 0 on, not `{limit!r}`")
+        names: list[str] = []
+        while limit is None or len(names) < limit:
+            wanted = FACET_LIST_PAGE_NAMES if limit is None else min(limit - len(names), FACET_LIST_PAGE_NAMES)
+            page = self._calls.list(names[-1] if names else start_after, wanted)
+            names += page
+            if len(page) < wanted:
+                break
+        return names
+
+    def usage(self, name: str | None = None) -> Awaitable[FacetUsage]:
+        """What facet `name` and all facets below it hold and have used. Raises FacetError when it does not exist.
+
+        Without a name: all facets of this object together; storage then includes its own database.
+        """
+        return self._calls.usage(None if name is None else facet_name(name))
+
+    def set_budget(self, name: str, budget: Budget | None) -> None:
+        """Give facet `name`, which is in memory, another budget. When it starts anew its start callback says again."""
+        checked = None if budget is None else numbers_of(Budget, budget, "the budget")
+        self._calls.set_budget(facet_name(name), checked)
+
+    def events(self) -> AsyncIterator[FacetEvent]:
+        """What happens in the facets of this object and below, from now on; for trusted supervisors.
+
+        Ends when this object is evicted or reset. Whoever reads too slowly loses the oldest events, and is told how
+        many. Read it in a task (`asyncio.create_task`): work given to `wait_until` would keep the object in memory.
+        """
+        return self._calls.events()
 
 
 def refuse_facet_stubs(value: object) -> None:

@@ -7,11 +7,12 @@ Effects: none.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from perdure.api._object_id import ObjectId
+    from perdure.api._supervision import Budget, FacetEvent, FacetUsage
     from perdure.web import Request, Response
     from perdure.wire import KvRange, SqlPage, SqlValue
 
@@ -94,7 +95,13 @@ class FacetCalls(Protocol):
 
     def abort(self, name: str, reason: str) -> None: ...
     def delete(self, name: str) -> None: ...
-    def list(self) -> list[str]: ...
+    def list(self, start_after: str, limit: int) -> list[str]:
+        """A page of names in their order."""
+        ...
+
+    def usage(self, name: str | None) -> Awaitable[FacetUsage]: ...
+    def set_budget(self, name: str, budget: Budget | None) -> None: ...
+    def events(self) -> AsyncIterator[FacetEvent]: ...
 
 
 class ContextCalls(Protocol):

@@ -9,6 +9,7 @@ Effects: host calls, tasks.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import json
 import sys
@@ -16,7 +17,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from perdure.api import Context, DurableObjectClass, Env, ObjectId, WorkerContext, facet_options
+from perdure.api import Context, DurableObjectClass, Env, FacetLimits, ObjectId, WorkerContext, facet_options
 from perdure.errors import GuestError
 from perdure.guest._console import LogStream
 from perdure.guest._errors import error_shape, format_traceback
@@ -217,6 +218,10 @@ class Guest:
         chosen: dict[str, object] = {"id": options.id}
         if options.inherit_id:
             chosen["inherit"] = True
+        if options.limits is not None and options.limits != FacetLimits():
+            chosen["limits"] = dataclasses.asdict(options.limits)
+        if options.budget is not None:
+            chosen["budget"] = dataclasses.asdict(options.budget)
         if isinstance(kind, DurableObjectClass):
             return {"export": str(kind.definition), "props": to_expression(kind.props), **chosen}
         return {"export": self._worker.name_of(kind), "props": {}, **chosen}

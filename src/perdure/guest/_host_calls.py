@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import json
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TypeVar
 
-from perdure.api import StartFacet
-from perdure.errors import OverloadedError
+from perdure.api import Budget, FacetEvent, FacetUsage, StartFacet
+from perdure.errors import FacetError, OverloadedError
 from perdure.guest._errors import error_shape, raise_reply
 from perdure.guest._importer import WorkerImporter
 from perdure.limits import GUEST_PENDING_OPERATIONS_MAX
@@ -221,9 +223,22 @@ class GuestFacets:
     def delete(self, name: str) -> None:
         self._operations.start("facet.delete", {"f": name})
 
-    def list(self) -> list[str]:
-        names: list[str] = json.loads(checked(self._ask(HostOp.FACET_LIST, "", "")))
+    def list(self, start_after: str, limit: int) -> list[str]:
+        names: list[str] = json.loads(checked(self._ask(HostOp.FACET_LIST, start_after, str(limit))))
         return names
+
+    async def usage(self, name: str | None) -> FacetUsage:
+        shape = await self._operations.start("facet.usage", {"f": name})
+        last_used_ms = shape.pop("last_used")
+        last_used = None if last_used_ms is None else datetime.fromtimestamp(last_used_ms / 1000, UTC)
+        return FacetUsage(**shape, last_used=last_used)
+
+    def set_budget(self, name: str, budget: Budget | None) -> None:
+        numbers = None if budget is None else dataclasses.asdict(budget)
+        self._operations.start("facet.budget", {"f": name, "budget": numbers})
+
+    def events(self) -> AsyncIterator[FacetEvent]:
+        raise FacetError("facets.events() is for trusted supervisors: ask facets.usage(name) instead")
 
     def start_callback(self, number: int) -> StartFacet:
         """The callback the host asks to be run."""

@@ -8,23 +8,29 @@ what was written earlier is acknowledged by the journal; a broken slot stays bro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from typing import Final, Protocol, TypeVar
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any, Final, Protocol, TypeVar
+from weakref import WeakSet
 
-from perdure.api import ObjectId
+from perdure.api import EventKind, FacetEvent, ObjectId
 from perdure.clock import Clock
 from perdure.errors import InternalError, ObjectResetError, OverloadedError, PerdureError
 from perdure.limits import BACKGROUND_WORK_S, BLOCK_CONCURRENCY_TIMEOUT_S, FORGOTTEN_S
+from perdure.objects._account import Account, Served
+from perdure.objects._facet_events import EventStream, outcome_of, told_of_error
 from perdure.objects._gate_drivers import InputDriver, OutputDriver
 from perdure.objects._lifecycle import Event, State, after
-from perdure.storage import Captured, Commit, Database, HostTurn, RootStore
+from perdure.storage import PAGE_SIZE, Captured, Commit, Database, DatabaseQuota, HostTurn, RootStore, TreeBound
 from perdure.web import Request, Response
 from perdure.workers import shared_task
 
 Result = TypeVar("Result")
 _STEPS_OF_A_UNIT: Final = 10
+_REQUEST_IDS: Final = count(1)
 
 CURRENT: Final[ContextVar[Actor | None]] = ContextVar("perdure_current_actor", default=None)
 """The actor whose trusted code is running: what it sends waits for its own output gate."""
@@ -34,8 +40,8 @@ class Body(Protocol):
     """What runs in an actor."""
 
     async def start(self) -> None: ...
-    async def fetch(self, request: Request) -> Response: ...
-    async def call(self, method: str, arguments: Sequence[object]) -> object: ...
+    async def fetch(self, request: Request, served: Served | None) -> Response: ...
+    async def call(self, method: str, arguments: Sequence[object], served: Served | None) -> object: ...
     def discard(self, error: PerdureError) -> None:
         """Never run again; whatever is under way fails with `error`."""
         ...
@@ -106,8 +112,10 @@ class Actor:
         forget: Callable[[Actor], None],
         after: Actor | None = None,
         prevents_eviction: bool = False,
+        name: str = "",
     ) -> None:
         self.identity = identity
+        self.name = name
         self.label = label
         self.parent = parent
         self.prevents_eviction: bool = prevents_eviction if parent is None else parent.prevents_eviction
@@ -122,6 +130,8 @@ class Actor:
         self.last_used_s = clock.monotonic_s()
         self.last_active_s = self.last_used_s
         self.facets: Children | None = None
+        self.listeners: WeakSet[EventStream] | None = None
+        self.account: Account = Account(label, above=None if parent is None else parent.account, stop=self.break_)
         self.number = -1
         self._root = root
         self._number = number
@@ -132,6 +142,7 @@ class Actor:
         self._body: Body | None = None
         self._database: Database | None = None
         self._root_store: RootStore | None = None
+        self._rows_paid = (0, 0)
         self._is_held_by_host = False
         self._starting: asyncio.Task[Body] | None = None
         self._on_closed: list[Callable[[], None]] = []
@@ -142,21 +153,112 @@ class Actor:
 
     async def fetch(self, request: Request) -> Response:
         """Deliver an HTTP request; starts the object when it is cold."""
-        self.in_flight += 1
-        try:
-            return await (await self._ready_body()).fetch(request)
-        finally:
-            self.in_flight -= 1
-            self._keeper.used(self)
+        if self.parent is None:
+            self.in_flight += 1
+            try:
+                return await (await self._ready_body()).fetch(request, None)
+            finally:
+                self.in_flight -= 1
+                self._keeper.used(self)
+        with self._serving(f"{request.method} {request.url}") as served:
+            body = await self._ready_body()
+            self.account.admit(now_ms=self.clock.now_ms())
+            return await body.fetch(request, served)
 
     async def call(self, method: str, arguments: Sequence[object]) -> object:
         """Deliver a call; starts the object when it is cold."""
+        if self.parent is None:
+            self.in_flight += 1
+            try:
+                return await (await self._ready_body()).call(method, arguments, None)
+            finally:
+                self.in_flight -= 1
+                self._keeper.used(self)
+        with self._serving(method) as served:
+            body = await self._ready_body()
+            self.account.admit(now_ms=self.clock.now_ms())
+            return await body.call(method, arguments, served)
+
+    @contextmanager
+    def _serving(self, method: str) -> Iterator[Served]:
+        """One request to a facet, counted and told of."""
+        served = Served(next(_REQUEST_IDS), method, self.clock.monotonic_s())
         self.in_flight += 1
+        error: BaseException | None = None
         try:
-            return await (await self._ready_body()).call(method, arguments)
+            self.account.requests.add(served)
+            if self.is_heard:
+                self.tell("request_started", request_id=served.request_id, method=method)
+            yield served
+        except BaseException as caught:
+            error = caught
+            raise
         finally:
             self.in_flight -= 1
+            self.account.requests.discard(served)
             self._keeper.used(self)
+            if self.is_heard:
+                self._tell_end(served, error)
+
+    def _tell_end(self, served: Served, error: BaseException | None) -> None:
+        for told in told_of_error(error):
+            self.tell(request_id=served.request_id, method=served.method, **told)
+        self.tell(
+            "request_ended",
+            request_id=served.request_id,
+            method=served.method,
+            outcome=outcome_of(error),
+            duration_ms=(self.clock.monotonic_s() - served.started_s) * 1000,
+            cpu_ms=served.cpu_ns / 1_000_000,
+            rows_read=round(served.rows_read),
+            rows_written=round(served.rows_written),
+        )
+
+    def charge(self, cpu_ns: int, *, served: Served | None) -> None:
+        """A turn has ended that used so much. A facet pays for it, and what has overdrawn its budget is stopped."""
+        if self.parent is None:
+            return
+        rows_read = rows_written = 0
+        if self._database is not None:
+            paid, self._rows_paid = self._rows_paid, (self._database.rows_read, self._database.rows_written)
+            rows_read, rows_written = self._rows_paid[0] - paid[0], self._rows_paid[1] - paid[1]
+        self.account.charge(cpu_ns=cpu_ns, rows_read=rows_read, rows_written=rows_written, served=served)
+
+    # ── being heard ─────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether an object above this one listens to its events."""
+        above = self.parent
+        while above is not None:
+            if above.listeners:
+                return True
+            above = above.parent
+        return False
+
+    def tell(self, kind: EventKind, **fields: Any) -> None:  # noqa: ANN401  # those of FacetEvent
+        """Tell whoever listens above what happened here."""
+        path: tuple[str, ...] = ()
+        at = datetime.fromtimestamp(self.clock.now_ms() / 1000, UTC)
+        below, above = self, self.parent
+        while above is not None:
+            path = (below.name, *path)
+            for stream in list(above.listeners or ()):
+                stream.put(FacetEvent(kind, path, at, **fields))
+            below, above = above, above.parent
+
+    def listen(self) -> EventStream:
+        """What happens in the facets below this object, until it is evicted or reset."""
+        if self.listeners is None:
+            self.listeners = WeakSet()
+        stream = EventStream()
+        self.listeners.add(stream)
+        return stream
+
+    def _end_listening(self) -> None:
+        for stream in list(self.listeners or ()):
+            stream.close()
+        self.listeners = None
 
     async def _ready_body(self) -> Body:
         """The running body, once the journal has room for what it may write."""
@@ -203,6 +305,8 @@ class Actor:
         self.state = after(self.state, Event.STARTED)
         self.was_running = True
         self._keeper.started(self)
+        if self.is_heard:
+            self.tell("started")
         return body
 
     def _check_not_broken(self) -> None:
@@ -217,13 +321,41 @@ class Actor:
         opening = root.open_database_aside(self.number)
         try:
             self._database = await asyncio.shield(opening)
+            self._rows_paid = (0, 0)
+            self._database.quota = self._database_quota_or_none(root)
         except BaseException:  # It was reset meanwhile, or the file cannot be opened.
             opening.add_done_callback(lambda _: self._close_database())
             raise
 
+    def _database_quota_or_none(self, root: RootStore) -> DatabaseQuota | None:
+        line: list[Actor] = [self]
+        while (above := line[-1].parent) is not None:
+            line.append(above)
+        limits = self.account.limits
+        if limits.database_bytes is None and all(actor.account.limits.tree_bytes is None for actor in line):
+            return None
+
+        def tree_bounds() -> list[TreeBound]:
+            return [
+                TreeBound(actor.number, actor.account.limits.tree_bytes // PAGE_SIZE, actor.label)
+                for actor in line
+                if actor.account.limits.tree_bytes is not None
+            ]
+
+        return DatabaseQuota(
+            root.log.ledger,
+            tuple(actor.number for actor in reversed(line[:-1])),
+            scope=self.label,
+            own_bytes_max=lambda: self.account.limits.database_bytes,
+            tree_bounds=tree_bounds,
+        )
+
     def evict(self) -> None:
         """Go cold: memory is forgotten, data stays. Only for an actor that `is_idle`, or `is_forgotten`."""
         assert self.is_idle or self.is_forgotten, "an actor was evicted while it was in use"
+        if self.is_heard:
+            self.tell("stopped", outcome="idle")
+        self._end_listening()
         body, self._body = self._body, None
         self.state = after(self.state, Event.EVICTED)
         if body is not None:
@@ -237,6 +369,9 @@ class Actor:
             return
         self.state = after(self.state, Event.FAILED)
         self.error = error
+        if self.was_running and self.is_heard:
+            self.tell("stopped", outcome="reset", text=str(error), type_name=type(error).__name__)
+        self._end_listening()
         self.input.break_(error)
         self.output.break_(error)
         if self.facets is not None:

@@ -11,7 +11,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
@@ -25,6 +25,7 @@ from perdure.limits import (
     ISOLATES_LIVE_MAX,
     ISOLATES_MEMORY_BYTES_MAX,
     LIVE_OBJECTS_MAX,
+    MEMORY_BYTES_MIN,
     MIB,
     OUTPUT_LOCK_TIMEOUT_S,
 )
@@ -178,6 +179,10 @@ class Directory:
         code = await definition.code()
         self._check_room(actor)
         actor.facets = FacetSlots(actor, self)
+        memory_mb = actor.account.memory_mb()
+        if memory_mb is not None:
+            memory_bytes = max(MEMORY_BYTES_MIN, min(code.memory_bytes, memory_mb * MIB))
+            code = replace(code, memory_bytes=memory_bytes)
         return SandboxedBody(actor, code, definition, props=props, runtime=self._runtime, facets=actor.facets)
 
     def _check_room(self, actor: Actor) -> None:

@@ -6,17 +6,31 @@ Effects: disk, tasks.
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 from weakref import WeakValueDictionary
 
-from perdure.api import DurableObjectClass, FacetOptions, ObjectId, StartFacet, facet_options
-from perdure.errors import FacetError, ObjectResetError, PerdureError
+from perdure.api import (
+    Budget,
+    DurableObjectClass,
+    FacetLimits,
+    FacetOptions,
+    FacetUsage,
+    ObjectId,
+    StartFacet,
+    facet_options,
+)
+from perdure.errors import FacetError, ObjectResetError, PerdureError, QuotaExceededError
 from perdure.limits import FACET_DEPTH_MAX
+from perdure.objects._account import Meter
 from perdure.objects._actor import Actor, Body, Keeper, leave_caller
+from perdure.objects._facet_events import EventStream
 from perdure.objects._lifecycle import State
+from perdure.storage import PAGE_SIZE
 from perdure.web import Request, Response
 
 
@@ -34,7 +48,7 @@ class FacetSlots:
         self._keeper = keeper
         self._slots: dict[str, Actor] = {}
         self._starts: dict[str, StartFacet] = {}
-        self._names: frozenset[str] | None = None
+        self._names: set[str] | None = None
         self._closing: WeakValueDictionary[str, Actor] = WeakValueDictionary()
 
     def get(self, name: str, start: StartFacet) -> FacetTarget:
@@ -71,6 +85,13 @@ class FacetSlots:
 
         async def make_body(actor: Actor) -> Body:
             options = await _ask(self._starts[name])
+            account = actor.account
+            account.limits = options.limits or FacetLimits()
+            account.budget = options.budget
+            known = parent.root.facet_number_or_none(parent.number, name)
+            if known is not None:
+                account.meter = self._meter(known)
+            account.check()
             if options.inherit_id:
                 actor.identity = parent.identity
             elif options.id is not None:
@@ -84,6 +105,7 @@ class FacetSlots:
             root=lambda: parent.root,
             number=lambda: self._number(name),
             parent=parent,
+            name=name,
             make_body=make_body,
             keeper=self._keeper,
             clock=parent.clock,
@@ -92,11 +114,22 @@ class FacetSlots:
         )
 
     def _number(self, name: str) -> int:
-        number = self._actor.root.facet_number(self._actor.number, name)
+        root = self._actor.root
+        known = root.facet_number_or_none(self._actor.number, name)
+        if known is not None:
+            return known
+        check_facet_count(self._actor, name)
+        number = root.facet_number(self._actor.number, name)
         root_of(self._actor).end_turn()  # A new number is a row in the root's own database.
         if self._names is not None:
-            self._names |= {name}
+            self._names.add(name)
+        slot = self._slots.get(name)
+        if slot is not None:
+            slot.account.meter = self._meter(number)
         return number
+
+    def _meter(self, number: int) -> Meter:
+        return root_of(self._actor).account.meters.setdefault(number, Meter())
 
     def _forget(self, name: str, actor: Actor) -> None:
         if self._slots.get(name) is actor:
@@ -112,12 +145,13 @@ class FacetSlots:
 
     def delete(self, name: str) -> None:
         """Reset facet `name` and forget its data, and that of its descendants."""
-        number = self._actor.root.facet_numbers(self._actor.number).get(name)
+        number = self._actor.root.facet_number_or_none(self._actor.number, name)
         running = tree_of(self._slots[name]) if name in self._slots else []
         self.abort(name, "Facet was deleted.")
         if number is None:
             return
-        self._names = None if self._names is None else self._names - {name}
+        if self._names is not None:
+            self._names.discard(name)
         # A turn may still run on a thread: its file is deleted when it has ended.
         still_open = len(running)
 
@@ -137,12 +171,53 @@ class FacetSlots:
         root.end_turn()
         commit = self._actor.root.delete_facet(number)
         self._actor.hold_until(commit)
+        root.account.meters.pop(number, None)
 
-    def list(self) -> list[str]:
-        """Names of the facets that have data. After the first time on any thread: they are in memory then."""
-        if self._names is None:
-            self._names = frozenset(self._actor.root.facet_numbers(self._actor.number))
-        return sorted(self._names)
+    def list(self, start_after: str, limit: int) -> list[str]:
+        """A page of names of the facets that exist."""
+        return self._actor.root.facet_names(self._actor.number, start_after=start_after, limit=limit)
+
+    def remember_names(self) -> None:
+        """Keep the names in memory, for `known_names`: a guest asks on its own thread, and the index is the root's."""
+        self._names = set(self._actor.root.facet_numbers(self._actor.number))
+
+    def known_names(self, start_after: str, limit: int) -> builtins.list[str]:
+        """The same page, on any thread."""
+        assert self._names is not None, "the names are remembered before a guest runs"
+        return sorted(name for name in self._names.copy() if name > start_after)[:limit]
+
+    async def usage(self, name: str | None) -> FacetUsage:
+        """What facet `name` and all below it hold and have used; None: all facets of this object."""
+        actor, root = self._actor, self._actor.root
+        number = actor.number if name is None else root.facet_number_or_none(actor.number, name)
+        if number is None:
+            raise FacetError(f"there is no facet `{name}` here: facets.list() tells which there are")
+        meter = actor.account.meter if name is None else self._meter(number)
+        slot = actor if name is None else self._slots.get(name)
+        live = [] if slot is None else tree_of(slot)
+        pages = root.log.ledger.total(number)
+        last_used = datetime.fromtimestamp(meter.last_used_ms / 1000, UTC) if meter.last_used_ms else None
+        return FacetUsage(
+            database_bytes=pages * PAGE_SIZE,
+            pages=pages,
+            facets=root.facet_count(number).live,
+            requests=meter.requests,
+            cpu_ms=meter.cpu_ns / 1_000_000,
+            rows_read=meter.rows_read,
+            rows_written=meter.rows_written,
+            memory_bytes=sum(member.memory_bytes for member in live),
+            last_used=last_used,
+        )
+
+    def set_budget(self, name: str, budget: Budget | None) -> None:
+        """Another budget for facet `name`, if it is in memory."""
+        slot = self._slots.get(name)
+        if slot is not None:
+            slot.account.budget = budget
+
+    def events(self) -> EventStream:
+        """What happens in the facets below, from now on."""
+        return self._actor.listen()
 
     def slots(self) -> Sequence[Actor]:
         """The slots there are."""
@@ -188,6 +263,30 @@ class FacetTarget:
         if actor.state is State.COLD:
             self._slots.offer(self._name, self._start)
         return actor
+
+
+def check_facet_count(parent: Actor, name: str) -> None:
+    """Raise QuotaExceededError when one more facet of `parent` is more than it, or something above it, may have."""
+    above: Actor | None = parent
+    while above is not None:
+        limits = above.account.limits
+        if limits.facets is not None or limits.facets_ever is not None:
+            count = above.root.facet_count(above.number)
+            for quota, used, bound in (
+                ("facets", count.live, limits.facets),
+                ("facets_ever", count.ever, limits.facets_ever),
+            ):
+                if bound is not None and used >= bound:
+                    what = "at once" if quota == "facets" else "ever made"
+                    raise QuotaExceededError(
+                        f"facet `{name[:32]}` cannot be made: `{above.label}` may have {bound} facets {what} "
+                        f"(`{quota}`), it has {used}: use one that exists, or raise the quota",
+                        quota=quota,
+                        scope=above.label,
+                        used=used,
+                        bound=bound,
+                    )
+        above = above.parent
 
 
 def root_of(actor: Actor) -> Actor:

@@ -14,8 +14,16 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from perdure.errors import GuestCrashedError, KvError, LimitExceededError, SqlError, SqlInterruptedError
-from perdure.limits import KV_BATCH_KEYS_MAX, SQL_VARIABLES_MAX
+from perdure.errors import (
+    GuestCrashedError,
+    KvError,
+    LimitExceededError,
+    PerdureError,
+    QuotaExceededError,
+    SqlError,
+    SqlInterruptedError,
+)
+from perdure.limits import FACET_LIST_PAGE_NAMES, KV_BATCH_KEYS_MAX, SQL_VARIABLES_MAX
 from perdure.objects._actor import Actor
 from perdure.wire import HostOp, KvRange, SqlPage, SqlValue, read_json
 from perdure.workers import CheckedCode, ExportCalls, WorkerHost
@@ -40,11 +48,15 @@ class ObjectHost(WorkerHost):
         actor: Actor,
         *,
         language: str,
-        list_facets: Callable[[], list[str]],
+        facet_names: Callable[[str, int], list[str]],
+        tell: Callable[..., object],
         exports: ExportCalls,
     ) -> None:
         super().__init__(code, label=actor.label, clock=actor.clock, exports=exports)
+        self.request_id = 0
         self._actor = actor
+        self._facet_names = facet_names
+        self._tell = tell
         self._exact_integers = language == "python"
         self._answers.update(
             {
@@ -60,7 +72,7 @@ class ObjectHost(WorkerHost):
                 HostOp.SAVEPOINT: self._savepoint,
                 HostOp.DELETE_ALL: self._delete_all,
                 HostOp.DATABASE_SIZE: lambda key, payload: str(self._database.database_size),
-                HostOp.FACET_LIST: lambda key, payload: _COMPACT(list_facets()),
+                HostOp.FACET_LIST: self._facet_list,
             }
         )
 
@@ -73,6 +85,25 @@ class ObjectHost(WorkerHost):
             raise LimitExceededError(f"{prefix}{error}", limit=error.limit) from None
         except (ValueError, RecursionError) as error:  # The guest's half of the API writes none of these.
             raise GuestCrashedError(f"the guest's runtime made a malformed host call ({op}): {error}") from None
+
+    def heard(self, level: str, line: str) -> None:
+        """A line of the guest's log, as it was logged."""
+        if self._actor.is_heard:
+            self._tell("log", request_id=self.request_id, level=level, text=line)
+
+    def refused(self, error: PerdureError) -> None:
+        """The guest is told that it cannot have something: it may go on."""
+        if isinstance(error, QuotaExceededError) and self._actor.is_heard:
+            self._tell(
+                "limit",
+                request_id=self.request_id,
+                limit=error.quota,
+                text=str(error),
+                type_name=type(error).__name__,
+            )
+
+    def _facet_list(self, start_after: str, limit: str) -> str:
+        return _COMPACT(self._facet_names(start_after, min(int(limit), FACET_LIST_PAGE_NAMES)))
 
     @property
     def _database(self) -> Database:

@@ -6,11 +6,23 @@ Effects: tasks.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from perdure.api import DurableObjectClass, FacetOptions, Target, facet_name
+from perdure.api import (
+    Budget,
+    DurableObjectClass,
+    EventKind,
+    FacetLimits,
+    FacetOptions,
+    FacetUsage,
+    Target,
+    facet_name,
+    numbers_of,
+)
 from perdure.errors import (
     FacetError,
     GuestCrashedError,
@@ -27,6 +39,7 @@ from perdure.limits import (
     LOG_LINE_BYTES_MAX,
     OBJECT_NAME_KEPT_BYTES_MAX,
 )
+from perdure.objects._account import Served
 from perdure.objects._actor import Actor, section_overdue
 from perdure.objects._host_calls import ObjectHost
 from perdure.storage import Captured
@@ -55,6 +68,9 @@ from perdure.workers import (
 
 if TYPE_CHECKING:
     from perdure.objects._facets import FacetSlots
+
+
+Numbers = TypeVar("Numbers", FacetLimits, Budget)
 
 
 class SandboxedBody:
@@ -99,16 +115,16 @@ class SandboxedBody:
             self._definition.failed()
             raise
 
-    async def fetch(self, request: Request) -> Response:
+    async def fetch(self, request: Request, served: Served | None) -> Response:
         """Deliver an HTTP request to the guest."""
-        answer = await self._session.event({"k": "fetch", "r": request_to_wire(request)})
+        answer = await self._session.event({"k": "fetch", "r": request_to_wire(request)}, payer=served)
         return await self._session.convert(response_from_wire, answer)
 
-    async def call(self, method: str, arguments: Sequence[object]) -> object:
+    async def call(self, method: str, arguments: Sequence[object], served: Served | None) -> object:
         """Deliver a call to the guest."""
         check_arguments(method, arguments)
         expressions = await self._session.convert(_to_expressions, arguments)
-        answer = await self._session.event({"k": "call", "m": method, "a": expressions})
+        answer = await self._session.event({"k": "call", "m": method, "a": expressions}, payer=served)
         return await self._session.convert(from_expression, answer)
 
     def discard(self, error: PerdureError) -> None:
@@ -151,16 +167,30 @@ class ObjectHooks:
         self._exports = ExportCalls(worker, self._pins)
         self._host: ObjectHost | None = None
         self._sections: dict[int, asyncio.TimerHandle] = {}
+        self._served: Served | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def get_ready(self) -> None:
         """On the event loop, before the first turn: guests ask for their facets' names on other threads."""
-        self._facets.list()
+        self._facets.remember_names()
+        self._loop = asyncio.get_running_loop()
 
     def host_for(self, code: CheckedCode, isolate: Isolate) -> GuestHost:
         self._host = ObjectHost(
-            code, self._actor, language=code.language, list_facets=self._facets.list, exports=self._exports
+            code,
+            self._actor,
+            language=code.language,
+            facet_names=self._facets.known_names,
+            tell=self._tell_soon,
+            exports=self._exports,
         )
+        self._host.request_id = self._served.request_id if self._served is not None else 0
         return self._host
+
+    def _tell_soon(self, kind: EventKind, **fields: Any) -> None:  # noqa: ANN401  # those of FacetEvent
+        """From the thread that runs the guest."""
+        assert self._loop is not None, "a guest runs after `get_ready`"
+        self._loop.call_soon_threadsafe(functools.partial(self._actor.tell, kind, **fields))
 
     def try_enter(self, *, inside: bool) -> bool:
         entered = self._actor.input.try_enter(inside=inside)
@@ -182,6 +212,17 @@ class ObjectHooks:
         self._actor.database.deadline = is_overdue
         if self._host is not None:
             self._host.begin_turn()
+
+    def cpu_ms(self, cpu_ms: int) -> int:
+        return self._actor.account.cpu_ms_left(cpu_ms)
+
+    def serving(self, payer: object) -> None:
+        self._served = payer if isinstance(payer, Served) else None
+        if self._host is not None:
+            self._host.request_id = self._served.request_id if self._served is not None else 0
+
+    def spent(self, cpu_ns: int) -> None:
+        self._actor.charge(cpu_ns, served=self._served)
 
     def commit(self) -> object:
         return self._actor.database.commit()
@@ -241,10 +282,16 @@ class ObjectHooks:
     async def _perform_on_facet(self, operation: Operation) -> object:
         assert self.session is not None
         payload = operation.payload
+        if operation.kind == "facet.usage" and payload.get("f") is None:
+            return _usage_shape(await self._facets.usage(None))
         name = facet_name(payload.get("f"))
         match operation.kind:
             case "facet.fetch" | "facet.call":
                 return await send(self._target(name, payload), operation, self.session.convert)
+            case "facet.usage":
+                return _usage_shape(await self._facets.usage(name))
+            case "facet.budget":
+                self._facets.set_budget(name, _numbers(Budget, payload.get("budget")))
             case "facet.abort":
                 self._facets.abort(name, _text(payload, "reason")[:LOG_LINE_BYTES_MAX])
             case "facet.delete":
@@ -273,7 +320,23 @@ class ObjectHooks:
         handle = DurableObjectClass(
             KnownClass(self._code, answer["export"], self._worker), props=from_expression(answer.get("props"))
         )
-        return FacetOptions(cls=handle, id=identity, inherit_id=inherit_id)
+        return FacetOptions(
+            cls=handle,
+            id=identity,
+            inherit_id=inherit_id,
+            limits=_numbers(FacetLimits, answer.get("limits")),
+            budget=_numbers(Budget, answer.get("budget")),
+        )
+
+
+def _numbers(kind: type[Numbers], tree: object) -> Numbers | None:
+    return None if tree is None else numbers_of(kind, tree, "limits and budget")
+
+
+def _usage_shape(usage: FacetUsage) -> dict[str, object]:
+    shape = dataclasses.asdict(usage)
+    shape["last_used"] = None if usage.last_used is None else round(usage.last_used.timestamp() * 1000)
+    return shape
 
 
 def _to_expressions(values: Sequence[object]) -> list[object]:

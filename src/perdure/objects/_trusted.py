@@ -15,8 +15,10 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from perdure.api import Context, DurableObject, rpc_method
+from perdure.clock import CPU
 from perdure.errors import ObjectResetError, PerdureError, UsageError
 from perdure.limits import BLOCK_CONCURRENCY_DEPTH_MAX, BLOCK_CONCURRENCY_TIMEOUT_S
+from perdure.objects._account import Served
 from perdure.objects._actor import CURRENT, Actor, as_perdure_error, section_overdue
 from perdure.objects._gate_drivers import OutputDriver
 from perdure.storage import Database
@@ -87,14 +89,14 @@ class TrustedBody:
             _SECTION.reset(section)
             self._actor.input.close_section()
 
-    async def fetch(self, request: Request) -> Response:
+    async def fetch(self, request: Request, served: Served | None) -> Response:
         """Call the instance's `fetch`."""
         handler = getattr(self._instance, "fetch", None)
         if handler is None:
             raise UsageError(
                 f"`{self._kind.__name__}` does not export a fetch() function: define `async def fetch(self, request)`"
             )
-        answer = await self._deliver(handler, (request,), finish=_as_it_is)
+        answer = await self._deliver(handler, (request,), served, finish=_as_it_is)
         if not isinstance(answer, Response):
             raise UsageError(
                 f"`{self._kind.__name__}.fetch` returned `{type(answer).__name__}`: return a Response, such as "
@@ -102,14 +104,19 @@ class TrustedBody:
             )
         return answer
 
-    async def call(self, method: str, arguments: Sequence[object]) -> object:
+    async def call(self, method: str, arguments: Sequence[object], served: Served | None) -> object:
         """Call a public method with copies of `arguments`; the result is a copy."""
         function = rpc_method(self._instance, method, base=DurableObject)
         copies = [_copy(argument) for argument in arguments]
-        return await self._deliver(function, copies, finish=_copy)
+        return await self._deliver(function, copies, served, finish=_copy)
 
     async def _deliver(
-        self, handler: Callable[..., object], arguments: Sequence[object], *, finish: Callable[[object], object]
+        self,
+        handler: Callable[..., object],
+        arguments: Sequence[object],
+        served: Served | None,
+        *,
+        finish: Callable[[object], object],
     ) -> object:
         """Run `handler` when it is its turn; what it answers leaves once what was written before is durable."""
         gate, output = self._actor.input, self._actor.output
@@ -117,7 +124,7 @@ class TrustedBody:
             await gate.enter()
         try:
             # Finished before the wait: a later event, whose writes nothing confirms, may change what was returned.
-            result = finish(await self._run(handler, arguments, leave=gate.leave))
+            result = finish(await self._run(handler, arguments, leave=gate.leave, served=served))
         except Exception:
             if not output.gate.is_open:  # An error tells of what was written, too.
                 await output.wait()
@@ -127,9 +134,14 @@ class TrustedBody:
         return result
 
     async def _run(
-        self, handler: Callable[..., object], arguments: Sequence[object], *, leave: Callable[[], None] | None = None
+        self,
+        handler: Callable[..., object],
+        arguments: Sequence[object],
+        *,
+        leave: Callable[[], None] | None = None,
+        served: Served | None = None,
     ) -> object:
-        return await _Steps(self, handler, arguments, leave)
+        return await _Steps(self, handler, arguments, leave, served)
 
     def discard(self, error: PerdureError) -> None:
         """Interrupt what waits; what runs right now ends at its next await."""
@@ -194,7 +206,7 @@ class TrustedBody:
 class _Steps:
     """One delivery to trusted code, awaitable; steps the coroutine so that each of its turns has an end."""
 
-    __slots__ = ("_arguments", "_body", "_handler", "_interrupted", "_leave", "_task")
+    __slots__ = ("_arguments", "_body", "_handler", "_interrupted", "_leave", "_served", "_task")
 
     def __init__(
         self,
@@ -202,8 +214,10 @@ class _Steps:
         handler: Callable[..., object],
         arguments: Sequence[object],
         leave: Callable[[], None] | None,
+        served: Served | None,
     ) -> None:
         self._body = body
+        self._served = served
         self._handler = handler
         self._arguments = arguments
         self._leave = leave
@@ -233,6 +247,7 @@ class _Steps:
 
     def _first_step(self, actor: Actor) -> object:
         token = CURRENT.set(actor)
+        mark = CPU.start()
         try:
             result = self._handler(*self._arguments)
         except _AbortSignal:
@@ -241,6 +256,7 @@ class _Steps:
             CURRENT.reset(token)
             if not inspect.iscoroutinefunction(self._handler):
                 actor.end_turn()
+            actor.charge(CPU.stop(mark), served=self._served)
         return result
 
     def _drive(self, actor: Actor, awaitable: Awaitable[object]) -> Generator[object, object, object]:
@@ -249,6 +265,7 @@ class _Steps:
         failure: BaseException | None = None
         while True:
             token = CURRENT.set(actor)
+            mark = CPU.start()
             try:
                 waits_for = coroutine.send(value) if failure is None else coroutine.throw(failure)
             except StopIteration as stop:
@@ -258,6 +275,7 @@ class _Steps:
             finally:
                 CURRENT.reset(token)
                 _end_turn(actor, coroutine)
+                actor.charge(CPU.stop(mark), served=self._served)
                 self._leave_gate()
             value = failure = None
             try:

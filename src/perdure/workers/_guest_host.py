@@ -67,7 +67,14 @@ class WorkerHost:
         except (LimitExceededError, AbortedError, SqlInterruptedError):
             raise
         except PerdureError as error:
+            self.refused(error)
             return ERROR_MARK + json.dumps(error_shape(error))
+
+    def heard(self, level: str, line: str) -> None:
+        """A line of the guest's log, as it was logged; for whoever owns the guest."""
+
+    def refused(self, error: PerdureError) -> None:
+        """The guest is told of this error; for whoever owns the guest."""
 
     def _refuse(self, op: int) -> str:
         named = HostOp(op).name.lower() if op in HostOp._value2member_map_ else str(op)
@@ -98,4 +105,5 @@ class WorkerHost:
         if len(line) > LOG_LINE_BYTES_MAX:
             line = f"{line[:LOG_LINE_BYTES_MAX]}… ({len(line)} characters)"
         _LOG.log(_LEVELS.get(level, logging.INFO), "%s", line, extra={"guest": self._label})
+        self.heard(level, line)
         return ""

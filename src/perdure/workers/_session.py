@@ -18,7 +18,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from perdure.clock import Clock, SystemClock
+from perdure.clock import CPU, Clock, SystemClock
 from perdure.errors import GuestError, InternalError, ObjectResetError, OverloadedError, PerdureError, WorkerCodeError
 from perdure.isolates import CallHistory, GuestHost, InlineOverrunError, Isolate, Isolates, Runner
 from perdure.limits import GUEST_PENDING_OPERATIONS_MAX, GUEST_TIMER_MS_MIN, KIB
@@ -49,6 +49,18 @@ class TurnHooks(Protocol):
     def leave(self) -> None: ...
     def begin(self, *, is_overdue: Callable[[], bool]) -> None:
         """A turn begins, on the thread that will run it; whatever it asks must end once it is overdue."""
+        ...
+
+    def cpu_ms(self, cpu_ms: int) -> int:
+        """How much CPU time a turn may have, of what the worker's code may."""
+        ...
+
+    def serving(self, payer: object) -> None:
+        """On the loop, before a turn: whose event it is for; None for a turn that goes on with several."""
+        ...
+
+    def spent(self, cpu_ns: int) -> None:
+        """On the loop, after a turn: the CPU time it took. May end the session."""
         ...
 
     def commit(self) -> object:
@@ -139,6 +151,7 @@ class GuestSession:
         self._timer: asyncio.TimerHandle | None = None
         self._pending = 0
         self._is_running = False
+        self._cpu_ns = 0
         self._long: asyncio.Task[_Answer] | None = None
 
     # ── what the owner calls ────────────────────────────────────────────────────────────────────────────────
@@ -163,8 +176,11 @@ class GuestSession:
         await self._enter(inside=True)
         await self._turn(None, "")
 
-    async def event(self, fields: Mapping[str, object]) -> object:
-        """Deliver one event; its result as JSON tree, once what it wrote is durable. Raises GuestError and its kin."""
+    async def event(self, fields: Mapping[str, object], *, payer: object = None) -> object:
+        """Deliver one event; its result as JSON tree, once what it wrote is durable. Raises GuestError and its kin.
+
+        `payer`: whose account its first turn goes to, for the hooks.
+        """
         body = _COMPACT(fields)[1:]
         self._events += 1
         try:
@@ -172,7 +188,7 @@ class GuestSession:
             self._last_event += 1
             event_id = self._last_event
             payload = f'{{"e":{event_id},"now":{self._clock.now_ms()},{body}'
-            outcome = await self._turn(GuestOp.EVENT, payload, event_id)
+            outcome = await self._turn(GuestOp.EVENT, payload, event_id, payer)
             if isinstance(outcome, asyncio.Future):
                 outcome = await outcome
             assert outcome is not None, "the turn of an event had no outcome"
@@ -208,13 +224,21 @@ class GuestSession:
 
     # ── one turn ────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _turn(self, op: GuestOp | None, payload: str, event_id: int | None = None) -> _Answer:
+    async def _turn(
+        self, op: GuestOp | None, payload: str, event_id: int | None = None, payer: object = None
+    ) -> _Answer:
         """Run one turn; the input gate is held, and is left when the turn is over. `op` None is the boot."""
         self._is_running = True
+        self._hooks.serving(payer)
         if self._history.is_short:
             try:
-                result = self._runner.run_inline(self._call(op, payload), self._history, cpu_ms=self.code.cpu_ms)
-            except InlineOverrunError:
+                result = self._runner.run_inline(self._call(op, payload), self._history, cpu_ms=self._cpu_ms())
+            except InlineOverrunError as overrun:
+                self._pay()
+                if self._error is not None:
+                    reason = self._fail(overrun)
+                    self._hooks.leave()
+                    raise reason from None
                 self._lose_memory()
                 if op is GuestOp.RESUME:  # What it would have resumed is gone, and its callers have been told.
                     self._is_running = False
@@ -232,7 +256,7 @@ class GuestSession:
 
     async def _long_turn(self, op: GuestOp | None, payload: str, event_id: int | None) -> _Answer:
         try:
-            result = await self._runner.run_on_thread(self._call(op, payload), self._history, cpu_ms=self.code.cpu_ms)
+            result = await self._runner.run_on_thread(self._call(op, payload), self._history, cpu_ms=self._cpu_ms())
         except asyncio.CancelledError:  # The loop is being closed; the runner has waited for the thread.
             self._fail(ObjectResetError("the turn was cancelled", retryable=True))
             self._hooks.leave()
@@ -247,6 +271,13 @@ class GuestSession:
         """The work of a turn, to be run on any one thread: the guest's code, then the commit."""
 
         def run(cpu_ms: int) -> _Turned:
+            mark = CPU.start()
+            try:
+                return steps(cpu_ms)
+            finally:
+                self._cpu_ns = CPU.stop(mark)
+
+        def steps(cpu_ms: int) -> _Turned:
             deadline_s = _CPU_CLOCK.monotonic_s() + cpu_ms / 1000
             self._hooks.begin(is_overdue=lambda: _CPU_CLOCK.monotonic_s() > deadline_s)
 
@@ -286,6 +317,7 @@ class GuestSession:
         self._is_running = False
         try:
             mark = self._hooks.committed(captured)
+            self._pay()
             if self._error is not None:  # It was ended while it ran.
                 raise self._error
             for report in reports[:-1]:  # The start's, when the turn had to start the guest first.
@@ -300,6 +332,7 @@ class GuestSession:
 
     def _fail(self, error: BaseException) -> PerdureError:
         """A turn failed: the guest's memory cannot be trusted, its writes are dropped. What to tell the caller."""
+        self._pay()
         self._is_running = False
         self._hooks.rollback()
         if self._error is not None:
@@ -312,6 +345,14 @@ class GuestSession:
         self.end(error)
         self._hooks.ended(error)
         return error
+
+    def _cpu_ms(self) -> int:
+        return self._hooks.cpu_ms(self.code.cpu_ms)
+
+    def _pay(self) -> None:
+        spent_ns, self._cpu_ns = self._cpu_ns, 0
+        if spent_ns:
+            self._hooks.spent(spent_ns)
 
     def _lose_memory(self) -> None:
         """An inline turn overran. Its isolate is gone; other events that were under way in it can only be told."""

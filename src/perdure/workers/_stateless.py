@@ -59,6 +59,13 @@ class StatelessHooks:
         if self._host is not None:
             self._host.begin_turn()
 
+    def cpu_ms(self, cpu_ms: int) -> int:
+        return cpu_ms
+
+    def serving(self, payer: object) -> None: ...
+
+    def spent(self, cpu_ns: int) -> None: ...
+
     def commit(self) -> object:
         return None
 

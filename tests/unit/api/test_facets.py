@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
-from perdure.api import DurableObjectClass, FacetOptions, Facets, ObjectId, StartFacet, Target, facet_options
+from perdure.api import (
+    Budget,
+    DurableObjectClass,
+    FacetEvent,
+    FacetLimits,
+    FacetOptions,
+    Facets,
+    FacetUsage,
+    ObjectId,
+    StartFacet,
+    Target,
+    facet_options,
+)
 from perdure.errors import FacetError
+from perdure.limits import FACET_LIST_PAGE_NAMES
 
 
 class RecordingCalls:
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
+        self.names: list[str] = []
 
     def get(self, name: str, start: StartFacet) -> Target:
         self.calls.append(("get", name))
@@ -25,8 +39,19 @@ class RecordingCalls:
     def delete(self, name: str) -> None:
         self.calls.append(("delete", name))
 
-    def list(self) -> list[str]:
-        return ["a"]
+    def list(self, start_after: str, limit: int) -> list[str]:
+        self.calls.append(("list", start_after, limit))
+        return [name for name in self.names if name > start_after][:limit]
+
+    async def usage(self, name: str | None) -> FacetUsage:
+        self.calls.append(("usage", name))
+        return FacetUsage(0, 0, 0, 0, 0.0, 0, 0, 0, None)
+
+    def set_budget(self, name: str, budget: Budget | None) -> None:
+        self.calls.append(("set_budget", name, budget))
+
+    def events(self) -> AsyncIterator[FacetEvent]:
+        raise AssertionError("nobody listens")
 
 
 def never() -> object:
@@ -144,3 +169,43 @@ def test_ids_are_compared_by_their_bytes_alone() -> None:
     assert not ObjectId("ab").equals("ab")
     assert len({ObjectId("ab", name="x"), ObjectId("ab")}) == 1
     assert str(ObjectId("ab", name="x")) == "ab"
+
+
+def test_names_are_listed_page_by_page() -> None:
+    calls = RecordingCalls()
+    calls.names = sorted(f"{number:05}" for number in range(2_500))
+
+    assert Facets(calls).list() == calls.names
+    assert [call[2] for call in calls.calls] == [FACET_LIST_PAGE_NAMES] * 3
+    assert Facets(calls).list(start_after="00009", limit=2) == ["00010", "00011"]
+    assert Facets(calls).list(limit=0) == []
+
+
+@pytest.mark.parametrize("limit", [-1, 1.5, True, "1"])
+def test_a_limit_is_a_whole_number(limit: Any) -> None:
+    with pytest.raises(FacetError, match="takes a whole number"):
+        Facets(RecordingCalls()).list(limit=limit)
+
+
+def test_limits_may_be_written_as_a_mapping() -> None:
+    options = facet_options({"class": Inner, "limits": {"databaseBytes": 5, "cpu_ms": 7}, "budget": {"rowsRead": 9}})
+
+    assert options.limits == FacetLimits(database_bytes=5, cpu_ms=7)
+    assert options.budget == Budget(rows_read=9)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"limits": {"bytes": 1}}, "limits of a facet have no `bytes`; there are: database_bytes, tree_bytes"),
+        ({"limits": 5}, "are a FacetLimits"),
+        ({"budget": {"cpu_ms": -1}}, "Budget.cpu_ms is `-1`"),
+        ({"budget": {"requests": "many"}}, "Budget.requests is `'many'`"),
+        ({"limits": {"facets": True}}, "FacetLimits.facets is `True`"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(given: dict[str, object], text: str) -> None:
+    with pytest.raises(FacetError) as caught:
+        facet_options({"class": Inner, **given})
+
+    assert text in str(caught.value)

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
-from perdure.api import Context, DurableObject, Env, ObjectId, StartFacet, Target
+from perdure.api import (
+    Budget,
+    Context,
+    DurableObject,
+    Env,
+    FacetEvent,
+    FacetUsage,
+    ObjectId,
+    StartFacet,
+    Target,
+)
 from perdure.errors import PerdureError, StorageFailedError
 from perdure.objects import Actor
 from perdure.objects._actor import Body
@@ -100,8 +111,15 @@ class NoFacets:
 
     def abort(self, name: str, reason: str) -> None: ...
     def delete(self, name: str) -> None: ...
-    def list(self) -> list[str]:
+    def list(self, start_after: str, limit: int) -> list[str]:
         return []
+
+    async def usage(self, name: str | None) -> FacetUsage:
+        raise AssertionError("no facets here")
+
+    def set_budget(self, name: str, budget: Budget | None) -> None: ...
+    def events(self) -> AsyncIterator[FacetEvent]:
+        raise AssertionError("no facets here")
 
 
 class NoKeeper:

@@ -111,6 +111,10 @@ class FakeHooks:
         self.durable = asyncio.Event()
         self.durable.set()
         self.marks = 0
+        self.cpu_ms_max = 10**9
+        self.payers: list[object] = []
+        self.spent_ns = 0
+        self.end_when_paid: Callable[[], None] | None = None
         self.error: PerdureError | None = None
         self.perform_result: Any = None
         self.section_error: PerdureError | None = None
@@ -132,6 +136,17 @@ class FakeHooks:
 
     def begin(self, *, is_overdue: Callable[[], bool]) -> None:
         self.log.append("begin")
+
+    def cpu_ms(self, cpu_ms: int) -> int:
+        return min(cpu_ms, self.cpu_ms_max)
+
+    def serving(self, payer: object) -> None:
+        self.payers.append(payer)
+
+    def spent(self, cpu_ns: int) -> None:
+        self.spent_ns += cpu_ns
+        if self.end_when_paid is not None:
+            self.end_when_paid()
 
     def commit(self) -> object:
         self.log.append("commit")

@@ -4,7 +4,9 @@ import { startOperation } from "./operations.js";
 import { pinned, remoteStub } from "./stubs.js";
 import { neverCloned } from "./values.js";
 
+// The same numbers as in perdure.limits.
 const NAME_BYTES_MAX = 256;
+const LIST_PAGE_NAMES = 1_000;
 const DEFAULT_ABORT_REASON = "the facet was aborted by its parent";
 
 const numbers = new Map();
@@ -35,9 +37,37 @@ export class Facets {
     order("facet.delete", { f: name });
   }
 
-  /** The names of the facets that have data, sorted. */
-  list() {
-    return host.facetList();
+  /** The names of the facets that exist, sorted: those behind `startAfter`, `limit` of them at most. */
+  list({ startAfter = "", limit = Infinity } = {}) {
+    const names = [];
+    while (names.length < limit) {
+      const wanted = Math.min(limit - names.length, LIST_PAGE_NAMES);
+      const page = host.facetList(names.at(-1) ?? String(startAfter), wanted);
+      names.push(...page);
+      if (page.length < wanted) break;
+    }
+    return names;
+  }
+
+  /** What facet `name` and all facets below it hold and have used; without a name all facets of this object. */
+  async usage(name) {
+    if (name !== undefined) checkName(name);
+    const usage = await startOperation("facet.usage", { f: name ?? null });
+    const lastUsed = usage.last_used === null ? null : new Date(usage.last_used);
+    return {
+      databaseBytes: usage.database_bytes, pages: usage.pages, facets: usage.facets, requests: usage.requests, cpuMs: usage.cpu_ms,
+      rowsRead: usage.rows_read, rowsWritten: usage.rows_written, memoryBytes: usage.memory_bytes, lastUsed,
+    };
+  }
+
+  /** Gives facet `name`, which is in memory, another budget. When it starts anew its start callback says again. */
+  setBudget(name, budget) {
+    checkName(name);
+    order("facet.budget", { f: name, budget: budget ?? null });
+  }
+
+  events() {
+    throw new TypeError("facets.events() is for trusted supervisors: ask facets.usage(name) instead");
   }
 }
 

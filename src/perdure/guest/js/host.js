@@ -61,7 +61,7 @@ export const releaseTransaction = (number) => void ask(SAVEPOINT, "release", Str
 export const rollBackTransaction = (number) => void ask(SAVEPOINT, "rollback", String(number));
 export const deleteAll = (keepsAlarm) => void ask(DELETE_ALL, keepsAlarm ? "keep alarm" : "", undefined);
 
-export const facetList = () => parse(ask(FACET_LIST, undefined, undefined));
+export const facetList = (startAfter, limit) => parse(ask(FACET_LIST, startAfter, String(limit)));
 
 /** `{ i, j }`: an id of the namespace of class `name`, and its jurisdiction. */
 export const objectId = (name, wanted) => parse(ask(OBJECT_ID, name, stringify(wanted)));

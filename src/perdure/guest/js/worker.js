@@ -55,7 +55,10 @@ export function facetStart(answer) {
   if (inheritsId && id != null) throw new TypeError(`a facet has the id \`${String(id)}\`, or its parent's (inheritId), not both`);
   const { name, props } = handleOf(kind) ?? { name: nameOf(kind), props: {} };
   const chosen = { export: name, id: id == null ? null : String(id), props: toExpression(props) };
-  return inheritsId ? { ...chosen, inherit: true } : chosen;
+  if (inheritsId) chosen.inherit = true;
+  if (isOptions && answer.limits != null) chosen.limits = answer.limits;
+  if (isOptions && answer.budget != null) chosen.budget = answer.budget;
+  return chosen;
 }
 
 function nameOf(kind) {
