@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from perdure.api import AlarmInfo as AlarmInfo
     from perdure.api import Budget as Budget
     from perdure.api import DurableObject as DurableObject
     from perdure.api import FacetEvent as FacetEvent
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from perdure.api import Limits as Limits
     from perdure.api import WorkerCode as WorkerCode
     from perdure.api import WorkerEntrypoint as WorkerEntrypoint
+    from perdure.errors import AlarmError as AlarmError
     from perdure.errors import BudgetExceededError as BudgetExceededError
     from perdure.errors import GuestError as GuestError
     from perdure.errors import LimitExceededError as LimitExceededError
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from perdure.wire import TypedBytes as TypedBytes
 
 _HOMES = {
+    "AlarmInfo": "perdure.api",
     "DurableObject": "perdure.api",
     "WorkerEntrypoint": "perdure.api",
     "Budget": "perdure.api",
@@ -57,6 +60,7 @@ _HOMES = {
     "Response": "perdure.web",
     "Headers": "perdure.web",
     "PerdureError": "perdure.errors",
+    "AlarmError": "perdure.errors",
     "GuestError": "perdure.errors",
     "WorkerLoadError": "perdure.errors",
     "LimitExceededError": "perdure.errors",

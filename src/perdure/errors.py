@@ -76,6 +76,12 @@ class KvError(UsageError, TypeError):
     code = "kv"
 
 
+class AlarmError(UsageError, TypeError):
+    """A time at which no alarm can be, or an alarm of an object that has no handler for it."""
+
+    code = "alarm"
+
+
 class SqlError(UsageError):
     """SQLite refused a statement. The text carries SQLite's message, offset and code.
 
@@ -146,7 +152,9 @@ class WorkerLoadError(GuestError):
 
 
 class LimitExceededError(GuestError):
-    """A guest ran into one of its limits; `limit` names it (`cpu`, `memory`, `stack`, `output`, `host_calls`, `disk`).
+    """A guest ran into one of its limits; `limit` names it.
+
+    `cpu`, `memory`, `stack`, `output`, `host_calls`, `disk`, or `alarm`: a handler that took too long.
 
     The isolate that exceeded it has ended; nothing else was touched.
     """
@@ -211,6 +219,19 @@ class ObjectResetError(UnavailableError):
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+class AbortedError(ObjectResetError):
+    """The object ended itself with `ctx.abort(reason)`.
+
+    `retry_alarm`: an alarm whose handler ran is tried again.
+    """
+
+    code = "aborted"
+
+    def __init__(self, message: str, *, retry_alarm: bool = True) -> None:
+        super().__init__(message)
+        self.retry_alarm = retry_alarm
 
 
 class QuotaExceededError(UnavailableError):

@@ -92,10 +92,13 @@ class Supervisor(DurableObject):
         self.stubs: dict[int, Stub] = {}
 
     def facet(self) -> Stub:
+        return self.ctx.facets.get("subject")
+
+    def start_facet(self, name: str) -> FacetOptions:
         named, language = str(self.ctx.id.name).split(".")
         source = topic(None if named == "subject" else named).sources[language]
         worker = self.env.LOADER.get("subject", lambda: code_of(language, source))
-        return self.ctx.facets.get("subject", lambda: FacetOptions(cls=worker.get_durable_object_class("Subject")))
+        return FacetOptions(cls=worker.get_durable_object_class("Subject"))
 
     async def relay(self, generation: int, method: str, arguments: list[object]) -> object:
         stub = self.stubs.get(generation)

@@ -1,5 +1,11 @@
 """What user code touches: classes to extend, `ctx`, storage, stubs, facets, the loader. Effects: none."""
 
+from perdure.api._alarms import AlarmInfo as AlarmInfo
+from perdure.api._alarms import AlarmTime as AlarmTime
+from perdure.api._alarms import alarm_handler_or_none as alarm_handler_or_none
+from perdure.api._alarms import alarm_info as alarm_info
+from perdure.api._alarms import call_alarm as call_alarm
+from perdure.api._alarms import check_alarm_handler as check_alarm_handler
 from perdure.api._context import Context as Context
 from perdure.api._context import WorkerContext as WorkerContext
 from perdure.api._entrypoints import DurableObject as DurableObject
@@ -11,6 +17,7 @@ from perdure.api._facets import Facets as Facets
 from perdure.api._facets import FacetStub as FacetStub
 from perdure.api._facets import facet_name as facet_name
 from perdure.api._facets import facet_options as facet_options
+from perdure.api._facets import no_start_facet as no_start_facet
 from perdure.api._facets import refuse_facet_stubs as refuse_facet_stubs
 from perdure.api._host_calls import ContextCalls as ContextCalls
 from perdure.api._host_calls import FacetCalls as FacetCalls

@@ -45,9 +45,14 @@ class Context:
         """Run `callback` while no other event is delivered. If it raises, or takes 30 s, the object is reset."""
         return await self._calls.block_concurrency_while(callback)
 
-    def abort(self, reason: str = "Application called abort() to reset Durable Object") -> NoReturn:
-        """Reset this object at once: what the turn wrote is dropped, calls under way fail with `reason`."""
-        self._calls.abort(str(reason))
+    def abort(
+        self, reason: str = "Application called abort() to reset Durable Object", *, retry_alarm: bool = True
+    ) -> NoReturn:
+        """Reset this object at once: what the turn wrote is dropped, calls under way fail with `reason`.
+
+        An alarm whose handler runs is tried again unless `retry_alarm` is false; one set meanwhile stays in any case.
+        """
+        self._calls.abort(str(reason), retry_alarm=retry_alarm)
 
 
 class WorkerContext:

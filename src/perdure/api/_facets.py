@@ -101,8 +101,14 @@ class Facets:
     def __init__(self, calls: FacetCalls) -> None:
         self._calls = calls
 
-    def get(self, name: str, start: StartFacet) -> FacetStub:
-        """A stub for facet `name`. Nothing runs yet: `start` is called when the stub is used and the facet is cold."""
+    def get(self, name: str, start: StartFacet | None = None) -> FacetStub:
+        """A stub for facet `name`. Nothing runs yet: `start` is called when the stub is used and the facet is cold.
+
+        Without `start` the method `start_facet(self, name)` of this object's class is called. It is also what wakes a
+        facet whose alarm is due.
+        """
+        if start is None:
+            start = self._calls.start_by_name(facet_name(name))
         if not callable(start):
             raise FacetError(
                 f"facets.get(`{name}`, start): start is a function that returns FacetOptions, not "
@@ -165,6 +171,14 @@ def refuse_facet_stubs(value: object) -> None:
     elif isinstance(value, list | tuple | set | frozenset):
         for item in value:
             refuse_facet_stubs(item)
+
+
+def no_start_facet(name: str, whose: str) -> FacetError:
+    """The error when facet `name` is to be started by its name, and the class of its parent cannot."""
+    return FacetError(
+        f"facet `{name}` of `{whose}` has no start callback, and the class no method `start_facet(self, name)` that "
+        "would stand for it: give facets.get(name, start) a callback, or define the method"
+    )
 
 
 def facet_name(name: object) -> str:

@@ -11,8 +11,10 @@ import builtins
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from perdure.api._alarms import AlarmTime, alarm_ms, alarm_time
 from perdure.api._ready import Ready
 from perdure.errors import KvError, SqlError, UsageError
 from perdure.limits import KV_BATCH_KEYS_MAX
@@ -28,7 +30,7 @@ _MISSING: Final = object()
 
 
 class Storage:
-    """The database of this object, and of no other: `kv` for values by key, `sql` for SQLite.
+    """The database of this object, and of no other: `kv` for values by key, `sql` for SQLite; and its alarm.
 
     `allow_concurrency` and `no_cache` are accepted as the reference takes them, and change nothing here.
     """
@@ -129,6 +131,35 @@ class Storage:
     def sync(self) -> Awaitable[None]:
         """Until everything written before the call is durable, `allow_unconfirmed` or not."""
         return self._calls.sync()
+
+    # ── the alarm ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def set_alarm(
+        self, when: AlarmTime, *, allow_unconfirmed: bool = False, allow_concurrency: bool = False
+    ) -> Ready[None]:
+        """Have the object's `alarm(self, info)` called at `when`, even if it is not in memory then.
+
+        `when`: an aware datetime, a timedelta from now, or milliseconds since 1970. There is one alarm: this one
+        replaces it. It is done at the call, and part of the turn's transaction. Raises AlarmError, and FacetError in a
+        facet whose parent's class has no `start_facet`.
+        """
+        del allow_unconfirmed, allow_concurrency
+        self._calls.alarm_set(alarm_ms(when, now_ms=self._calls.now_ms))
+        return Ready(None)
+
+    def get_alarm(self, *, allow_concurrency: bool = False) -> Ready[datetime | None]:
+        """When the alarm is due. None without one, and in its handler unless that set a new one."""
+        del allow_concurrency
+        at_ms = self._calls.alarm_get()
+        return Ready(None if at_ms is None else alarm_time(at_ms))
+
+    def delete_alarm(self, *, allow_unconfirmed: bool = False, allow_concurrency: bool = False) -> Ready[None]:
+        """Have no alarm. In its handler only one that was set there is deleted."""
+        del allow_unconfirmed, allow_concurrency
+        self._calls.alarm_set(None)
+        return Ready(None)
+
+    # ── transactions ─────────────────────────────────────────────────────────────────────────────────────────
 
     def transaction_sync(self, callback: Callable[[], T] | None = None) -> Any:  # T, or a context manager
         """Run `callback` inside a transaction of this turn: if it raises, what it wrote is undone.

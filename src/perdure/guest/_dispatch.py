@@ -17,7 +17,18 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from perdure.api import Context, DurableObjectClass, Env, FacetLimits, ObjectId, WorkerContext, facet_options
+from perdure.api import (
+    Context,
+    DurableObjectClass,
+    Env,
+    FacetLimits,
+    ObjectId,
+    WorkerContext,
+    alarm_handler_or_none,
+    alarm_info,
+    call_alarm,
+    facet_options,
+)
 from perdure.errors import GuestError
 from perdure.guest._console import LogStream
 from perdure.guest._errors import error_shape, format_traceback
@@ -36,7 +47,16 @@ from perdure.guest._worker import (
     is_coroutine,
     to_json,
 )
-from perdure.wire import GuestOp, HostOp, from_expression, request_from_host, response_to_wire, to_expression
+from perdure.wire import (
+    ALARM,
+    START_FACET,
+    GuestOp,
+    HostOp,
+    from_expression,
+    request_from_host,
+    response_to_wire,
+    to_expression,
+)
 
 Message = dict[str, Any]
 Convert = Callable[[Any], object]
@@ -52,7 +72,7 @@ class Guest:
         self._loop = GuestLoop(on_lost_error=self._log_lost)  # type: ignore[abstract]  # asyncio's base is not, at run time
         self._importer = WorkerImporter(ask)
         self._operations = Operations(self._loop)
-        self._facets = GuestFacets(ask, self._operations)
+        self._facets = GuestFacets(ask, self._operations, lambda: self._instance)
         self._life = GuestLife(
             ask, self._loop, self._importer, functools.partial(self._log_lost, "background work failed")
         )
@@ -60,6 +80,7 @@ class Guest:
         self._instance: object = None
         self._waiting: dict[int, asyncio.Task[object]] = {}
         self._done: list[list[object]] = []
+        self._handlers: list[str] = []  # to be reported once
 
     def install(self) -> None:
         """Take over the standard streams and the import system of this interpreter."""
@@ -91,6 +112,8 @@ class Guest:
     def _report(self) -> str:
         done, self._done = self._done, []
         report: Message = {"d": done} if done else {}
+        if self._handlers:
+            report["h"], self._handlers = self._handlers, []
         if started := self._operations.take_started():
             report["o"] = started
         if released := self._operations.take_released():
@@ -134,11 +157,12 @@ class Guest:
             id=ObjectId(identity.get("id") or "", name=identity.get("name"), jurisdiction=identity.get("j")),
             props=from_expression(message.get("props", {})),
             exports=Exports(self._worker, self._ask, self._operations),
-            storage=GuestStorage(self._ask, self._operations),
+            storage=GuestStorage(self._ask, self._operations, lambda: self._instance),
             facets=self._facets,
             calls=self._life,
         )
         self._instance = self._worker.export(message["export"])(ctx, _env(message.get("env")))
+        self._handlers = [name for name in (ALARM, START_FACET) if callable(getattr(self._instance, name, None))]
         on_start = getattr(self._instance, "on_start", None)
         return on_start() if on_start is not None else None
 
@@ -184,6 +208,10 @@ class Guest:
             case "call":
                 method = call_of(self._receiver(message), message["m"])
                 return method(*[from_expression(argument) for argument in message["a"]]), to_expression
+            case "alarm":
+                return self._alarm(message), _nothing
+            case "start_facet":
+                return self._facets.start_facet(message["f"]), self._facet
             case "facet":
                 return self._facets.start_callback(message["cb"])(), self._facet
             case "eval":
@@ -191,6 +219,12 @@ class Guest:
                 return evaluate(message["s"], variables, own_files=self._importer.own_files), to_expression
             case kind:
                 raise GuestError(f"a guest knows no event `{kind}`")
+
+    def _alarm(self, message: Message) -> object:
+        handler = alarm_handler_or_none(self._instance)
+        if handler is None:
+            raise GuestError("the object has lost its alarm() handler")
+        return call_alarm(handler, alarm_info(retries=message["n"], scheduled_ms=message["at"]))
 
     def _fetch(self, message: Message, request: Any) -> object:  # noqa: ANN401  # a Request
         if "x" in message:
@@ -247,6 +281,10 @@ class Guest:
 def _env(expression: object) -> Env:
     bindings = from_expression(expression or {})
     return Env(bindings if isinstance(bindings, dict) else {})
+
+
+def _nothing(value: object) -> None:
+    """Nobody hears what an alarm's handler returns."""
 
 
 def _response(value: object) -> object:

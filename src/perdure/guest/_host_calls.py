@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TypeVar
 
-from perdure.api import Budget, FacetEvent, FacetUsage, StartFacet
+from perdure.api import Budget, FacetEvent, FacetUsage, StartFacet, check_alarm_handler, no_start_facet
 from perdure.errors import FacetError, OverloadedError
 from perdure.guest._errors import error_shape, raise_reply
 from perdure.guest._importer import WorkerImporter
@@ -23,6 +23,7 @@ from perdure.limits import GUEST_PENDING_OPERATIONS_MAX
 from perdure.web import Request, Response
 from perdure.wire import (
     ERROR_MARK,
+    START_FACET,
     HostOp,
     KvRange,
     SqlPage,
@@ -50,9 +51,10 @@ def checked(reply: str) -> str:
 class GuestStorage:
     """`StorageCalls` over the import."""
 
-    def __init__(self, ask: Ask, operations: Operations) -> None:
+    def __init__(self, ask: Ask, operations: Operations, instance: Callable[[], object]) -> None:
         self._ask = ask
         self._operations = operations
+        self._instance = instance
 
     def kv_get(self, key: str) -> str | None:
         return checked(self._ask(HostOp.KV_GET, key, "")) or None
@@ -113,6 +115,18 @@ class GuestStorage:
 
     def sync(self) -> Awaitable[None]:
         return self._operations.start("sync", {})
+
+    def alarm_get(self) -> int | None:
+        reply = checked(self._ask(HostOp.ALARM_GET, "", ""))
+        return int(reply) if reply else None
+
+    def alarm_set(self, at_ms: int | None) -> None:
+        if at_ms is not None:
+            check_alarm_handler(self._instance())
+        checked(self._ask(HostOp.ALARM_SET, "", "" if at_ms is None else str(at_ms)))
+
+    def now_ms(self) -> int:
+        return int(checked(self._ask(HostOp.CLOCK, "", "")))
 
 
 def _cell(value: SqlValue) -> object:
@@ -206,11 +220,23 @@ class Operations:
 class GuestFacets:
     """`FacetCalls`: facets are started, called and stopped by the host."""
 
-    def __init__(self, ask: Ask, operations: Operations) -> None:
+    def __init__(self, ask: Ask, operations: Operations, instance: Callable[[], object]) -> None:
         self._ask = ask
         self._operations = operations
+        self._instance = instance
         self._numbers: dict[str, int] = {}
         self._starts: dict[int, StartFacet] = {}
+
+    def start_by_name(self, name: str) -> StartFacet:
+        instance = self._instance()
+        if instance is not None and not callable(getattr(instance, START_FACET, None)):
+            raise no_start_facet(name, type(instance).__name__)
+        return lambda: self.start_facet(name)
+
+    def start_facet(self, name: str) -> object:
+        """What the object says of a facet to be started by its name."""
+        start: Callable[[str], object] = getattr(self._instance(), START_FACET)
+        return start(name)
 
     def get(self, name: str, start: StartFacet) -> Pinned:
         number = self._numbers.setdefault(name, len(self._numbers) + 1)
@@ -315,8 +341,8 @@ class GuestLife:
         self.end_section(section)
         return result
 
-    def abort(self, reason: str) -> NoReturn:
-        self._ask(HostOp.ABORT, "", reason)
+    def abort(self, reason: str, *, retry_alarm: bool) -> NoReturn:
+        self._ask(HostOp.ABORT, "" if retry_alarm else "drop alarm", reason)
         raise AssertionError("the host did not stop this sandbox")
 
     def begin_section(self) -> int:

@@ -21,10 +21,21 @@ from perdure.clock import Clock
 from perdure.errors import InternalError, ObjectResetError, OverloadedError, PerdureError
 from perdure.limits import BACKGROUND_WORK_S, BLOCK_CONCURRENCY_TIMEOUT_S, FORGOTTEN_S
 from perdure.objects._account import Account, Served
+from perdure.objects._alarm_run import AlarmRun
 from perdure.objects._facet_events import EventStream, outcome_of, told_of_error
 from perdure.objects._gate_drivers import InputDriver, OutputDriver
 from perdure.objects._lifecycle import Event, State, after
-from perdure.storage import PAGE_SIZE, Captured, Commit, Database, DatabaseQuota, HostTurn, RootStore, TreeBound
+from perdure.storage import (
+    PAGE_SIZE,
+    AlarmRow,
+    Captured,
+    Commit,
+    Database,
+    DatabaseQuota,
+    HostTurn,
+    RootStore,
+    TreeBound,
+)
 from perdure.web import Request, Response
 from perdure.workers import shared_task
 
@@ -42,6 +53,10 @@ class Body(Protocol):
     async def start(self) -> None: ...
     async def fetch(self, request: Request, served: Served | None) -> Response: ...
     async def call(self, method: str, arguments: Sequence[object], served: Served | None) -> object: ...
+    async def alarm(self, run: AlarmRun, served: Served | None) -> None:
+        """Run the alarm's handler, between `run.begin` and what `run` is told at its end."""
+        ...
+
     def discard(self, error: PerdureError) -> None:
         """Never run again; whatever is under way fails with `error`."""
         ...
@@ -69,6 +84,11 @@ class Body(Protocol):
 
 class Children(Protocol):
     """The facets of an actor, as the actor sees them."""
+
+    @property
+    def can_wake(self) -> bool:
+        """Whether one that is cold can be started by its name alone."""
+        ...
 
     def slots(self) -> Sequence[Actor]: ...
     def any_live(self) -> bool: ...
@@ -259,6 +279,27 @@ class Actor:
         for stream in list(self.listeners or ()):
             stream.close()
         self.listeners = None
+
+    async def alarm(self, run: AlarmRun) -> None:
+        """Run the handler of its alarm, if one is due, until what it wrote is durable; starts a cold object."""
+        if self.parent is None:
+            self.in_flight += 1
+            try:
+                await self._deliver_alarm(run, None)
+            finally:
+                self.in_flight -= 1
+                self._keeper.used(self)
+        else:
+            with self._serving("alarm") as served:
+                await self._deliver_alarm(run, served)
+
+    async def _deliver_alarm(self, run: AlarmRun, served: Served | None) -> None:
+        body = await self._ready_body()
+        if served is not None:
+            self.account.admit(now_ms=self.clock.now_ms())
+        await body.alarm(run, served)
+        if not self.output.gate.is_open:
+            await self.output.wait()
 
     async def _ready_body(self) -> Body:
         """The running body, once the journal has room for what it may write."""
@@ -575,6 +616,10 @@ class Actor:
         """Let nothing out before `commit`, which the host made on this object's behalf."""
         if self.state is not State.BROKEN:
             self._track(commit)
+
+    def begin_alarm(self, run: AlarmRun) -> AlarmRow | None:
+        """Within a turn: the alarm that is to run now, if there is one."""
+        return run.begin(self.database.alarm, now_ms=self.clock.now_ms(), reset=self.break_)
 
     def touch(self) -> None:
         """Note that it is in use."""

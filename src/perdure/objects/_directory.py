@@ -107,6 +107,10 @@ class Directory:
         self._classes[key] = GuestClass(definition, calls.ids, prevents_eviction)
         return ObjectNamespace(calls, DurableObjectClass(definition))
 
+    def defines(self, namespace: str) -> bool:
+        """Whether a class of this key is defined."""
+        return namespace in self._classes
+
     def slot(self, namespace: str, identity: bytes, name: str | None) -> Actor:
         """The slot of one object; makes an empty one when there is none."""
         self._check_open()
@@ -172,8 +176,10 @@ class Directory:
         return next((known for known in trusted if known.kind is kind), trusted[0])
 
     def _trusted_body(self, actor: Actor, kind: type, trusted: TrustedClass, props: object) -> TrustedBody:
-        actor.facets = FacetSlots(actor, self)
-        return TrustedBody(actor, kind, env=trusted.env, exports=trusted.exports, props=props, facets=actor.facets)
+        facets = actor.facets = FacetSlots(actor, self)
+        body = TrustedBody(actor, kind, env=trusted.env, exports=trusted.exports, props=props, facets=facets)
+        facets.start_facet = body.start_facet if body.can_start_facets else None
+        return body
 
     async def _guest_body(self, actor: Actor, definition: DynamicClass | KnownClass, props: object) -> SandboxedBody:
         code = await definition.code()

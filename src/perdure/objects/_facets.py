@@ -23,6 +23,7 @@ from perdure.api import (
     ObjectId,
     StartFacet,
     facet_options,
+    no_start_facet,
 )
 from perdure.errors import FacetError, ObjectResetError, PerdureError, QuotaExceededError
 from perdure.limits import FACET_DEPTH_MAX
@@ -32,6 +33,9 @@ from perdure.objects._facet_events import EventStream
 from perdure.objects._lifecycle import State
 from perdure.storage import PAGE_SIZE
 from perdure.web import Request, Response
+
+StartByName = Callable[[str], object | Awaitable[object]]
+"""`start_facet` of an object: what a start callback returns, for the facet of this name."""
 
 
 class FacetKeeper(Keeper, Protocol):
@@ -50,6 +54,27 @@ class FacetSlots:
         self._starts: dict[str, StartFacet] = {}
         self._names: set[str] | None = None
         self._closing: WeakValueDictionary[str, Actor] = WeakValueDictionary()
+        self.start_facet: StartByName | None = None
+        """The object's own way to start any facet it has, if its class has one."""
+
+    @property
+    def can_wake(self) -> bool:
+        """Whether a facet that is cold can be started by its name alone."""
+        return self.start_facet is not None
+
+    def start_by_name(self, name: str) -> StartFacet:
+        """What starts facet `name` when nobody gave a callback. Raises FacetError."""
+        start_facet = self.start_facet
+        if start_facet is None:
+            raise no_start_facet(name, self._actor.label)
+        return lambda: start_facet(name)
+
+    def slot_to_wake(self, name: str) -> Actor:
+        """The slot of facet `name`, to be started by its name if it is cold. Raises FacetError."""
+        actor = self.slot(name)
+        if actor.state is State.COLD:
+            self.offer(name, self.start_by_name(name))
+        return actor
 
     def get(self, name: str, start: StartFacet) -> FacetTarget:
         """A target for facet `name`; raises FacetError when it would be nested too deeply."""

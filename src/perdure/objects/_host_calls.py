@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from perdure.errors import (
+    AlarmError,
     GuestCrashedError,
     KvError,
     LimitExceededError,
@@ -23,8 +24,9 @@ from perdure.errors import (
     SqlError,
     SqlInterruptedError,
 )
-from perdure.limits import FACET_LIST_PAGE_NAMES, KV_BATCH_KEYS_MAX, SQL_VARIABLES_MAX
+from perdure.limits import ALARM_MS_MAX, FACET_LIST_PAGE_NAMES, KV_BATCH_KEYS_MAX, SQL_VARIABLES_MAX
 from perdure.objects._actor import Actor
+from perdure.objects._alarm_rules import set_alarm
 from perdure.wire import HostOp, KvRange, SqlPage, SqlValue, read_json
 from perdure.workers import CheckedCode, ExportCalls, WorkerHost
 
@@ -72,6 +74,8 @@ class ObjectHost(WorkerHost):
                 HostOp.SAVEPOINT: self._savepoint,
                 HostOp.DELETE_ALL: self._delete_all,
                 HostOp.DATABASE_SIZE: lambda key, payload: str(self._database.database_size),
+                HostOp.ALARM_GET: self._alarm_get,
+                HostOp.ALARM_SET: self._alarm_set,
                 HostOp.FACET_LIST: self._facet_list,
             }
         )
@@ -163,6 +167,14 @@ class ObjectHost(WorkerHost):
         self._database.sql_close(_cursor_id(cursor))
         return ""
 
+    def _alarm_get(self, _key: str, _payload: str) -> str:
+        at_ms = self._database.alarm.get()
+        return "" if at_ms is None else str(at_ms)
+
+    def _alarm_set(self, _: str, payload: str) -> str:
+        set_alarm(self._actor, _alarm_time(payload) if payload else None)
+        return ""
+
     def _page(self, page: SqlPage, *, names: bool) -> str:
         tree: dict[str, object] = {"n": page.columns} if names else {}
         tree["r"] = [[self._cell(value) for value in row] for row in page.rows]
@@ -230,6 +242,12 @@ def _binding(cell: object) -> SqlValue:
             return -math.inf
         case _:
             raise SqlError("a binding is null, a number, a string, bytes or a boolean", sqlite_code="SQLITE_MISMATCH")
+
+
+def _alarm_time(payload: str) -> int:
+    if not payload.isdecimal() or len(payload) > len(str(ALARM_MS_MAX)) or not 0 < int(payload) <= ALARM_MS_MAX:
+        raise AlarmError(f"an alarm's time is a number of milliseconds up to {ALARM_MS_MAX}, not `{payload[:20]}`")
+    return int(payload)
 
 
 def _cursor_id(text: str) -> int:

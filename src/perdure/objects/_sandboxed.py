@@ -26,6 +26,7 @@ from perdure.api import (
 from perdure.errors import (
     FacetError,
     GuestCrashedError,
+    GuestError,
     OverloadedError,
     PerdureError,
     UsageError,
@@ -41,10 +42,13 @@ from perdure.limits import (
 )
 from perdure.objects._account import Served
 from perdure.objects._actor import Actor, section_overdue
+from perdure.objects._alarm_run import AlarmRun
 from perdure.objects._host_calls import ObjectHost
 from perdure.storage import Captured
 from perdure.web import Request, Response
 from perdure.wire import (
+    ALARM,
+    START_FACET,
     from_expression,
     request_to_wire,
     response_from_wire,
@@ -88,6 +92,7 @@ class SandboxedBody:
     ) -> None:
         self._actor = actor
         self._definition = definition
+        self._facets = facets
         fields = {
             "id": {"id": str(actor.identity), "name": actor.identity.name, "j": actor.identity.jurisdiction},
             "props": to_expression(props),
@@ -114,6 +119,8 @@ class SandboxedBody:
         except (WorkerLoadError, WorkerCodeError):
             self._definition.failed()
             raise
+        if START_FACET in self._session.handlers:
+            self._facets.start_facet = self._hooks.start_facet
 
     async def fetch(self, request: Request, served: Served | None) -> Response:
         """Deliver an HTTP request to the guest."""
@@ -126,6 +133,10 @@ class SandboxedBody:
         expressions = await self._session.convert(_to_expressions, arguments)
         answer = await self._session.event({"k": "call", "m": method, "a": expressions}, payer=served)
         return await self._session.convert(from_expression, answer)
+
+    async def alarm(self, run: AlarmRun, served: Served | None) -> None:
+        """Deliver the alarm to the guest."""
+        await self._session.event_between(_AlarmTurns(self._actor, self._session, run), payer=served)
 
     def discard(self, error: PerdureError) -> None:
         """End the isolate, at the end of the turn that runs in it now."""
@@ -151,6 +162,30 @@ class SandboxedBody:
     @property
     def memory_bytes(self) -> int:
         return self._session.memory_bytes
+
+
+class _AlarmTurns:
+    """The turns of an alarm's event: what the guest wrote last and the end of its alarm are one commit."""
+
+    def __init__(self, actor: Actor, session: GuestSession, run: AlarmRun) -> None:
+        self._actor = actor
+        self._session = session
+        self._run = run
+
+    def begin(self) -> Mapping[str, object] | None:
+        row = self._actor.begin_alarm(self._run)
+        if row is not None and ALARM in self._session.handlers:
+            return {"k": "alarm", "n": row.retries, "at": row.scheduled_ms}
+        if row is not None:
+            self._run.drop()
+        self._actor.end_turn()
+        return None
+
+    def settle(self, error: GuestError | None) -> None:
+        if error is None:
+            self._run.finish()
+        else:
+            self._run.fail(now_ms=self._actor.clock.now_ms())
 
 
 class ObjectHooks:
@@ -304,11 +339,17 @@ class ObjectHooks:
         callback, stub = _number(payload, "cb"), _number(payload, "n")
 
         async def start() -> FacetOptions:
-            assert self.session is not None
-            answer = await self.session.event({"k": "facet", "cb": callback})
-            return await self.session.convert(self._chosen, answer)
+            return await self._ask_start({"k": "facet", "cb": callback})
 
         return self._pins.target(stub, lambda: self._facets.target(name, start))
+
+    async def start_facet(self, name: str) -> FacetOptions:
+        """What the guest's own class says of a facet to be started by its name."""
+        return await self._ask_start({"k": "start_facet", "f": name})
+
+    async def _ask_start(self, event: Mapping[str, object]) -> FacetOptions:
+        assert self.session is not None
+        return await self.session.convert(self._chosen, await self.session.event(event))
 
     def _chosen(self, answer: object) -> FacetOptions:
         """What a guest's start callback returned: a class of its own worker."""

@@ -14,12 +14,22 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from perdure.api import Context, DurableObject, rpc_method
+from perdure.api import (
+    Context,
+    DurableObject,
+    alarm_handler_or_none,
+    alarm_info,
+    call_alarm,
+    check_alarm_handler,
+    rpc_method,
+)
 from perdure.clock import CPU
-from perdure.errors import ObjectResetError, PerdureError, UsageError
+from perdure.errors import AbortedError, ObjectResetError, PerdureError, UsageError
 from perdure.limits import BLOCK_CONCURRENCY_DEPTH_MAX, BLOCK_CONCURRENCY_TIMEOUT_S
 from perdure.objects._account import Served
 from perdure.objects._actor import CURRENT, Actor, as_perdure_error, section_overdue
+from perdure.objects._alarm_rules import set_alarm
+from perdure.objects._alarm_run import AlarmRun
 from perdure.objects._gate_drivers import OutputDriver
 from perdure.storage import Database
 from perdure.web import Request, Response
@@ -52,7 +62,7 @@ class TrustedBody:
             id=actor.identity,
             props=props,
             exports=exports,
-            storage=TrustedStorage(actor),
+            storage=TrustedStorage(actor, lambda: check_alarm_handler(self._instance)),
             facets=facets,
             calls=TrustedContextCalls(self, actor),
         )
@@ -109,6 +119,40 @@ class TrustedBody:
         function = rpc_method(self._instance, method, base=DurableObject)
         copies = [_copy(argument) for argument in arguments]
         return await self._deliver(function, copies, served, finish=_copy)
+
+    async def alarm(self, run: AlarmRun, served: Served | None) -> None:
+        """Call the instance's `alarm`. What it wrote last and the end of its alarm are one commit."""
+        actor = self._actor
+
+        async def handle() -> None:
+            row = actor.begin_alarm(run)
+            if row is None:
+                return
+            handler = alarm_handler_or_none(self._instance)
+            if handler is None:
+                run.drop()
+                return
+            try:
+                outcome = call_alarm(handler, alarm_info(retries=row.retries, scheduled_ms=row.scheduled_ms))
+                if inspect.isawaitable(outcome):
+                    await outcome
+            except (Exception, asyncio.CancelledError):
+                run.fail(now_ms=actor.clock.now_ms())
+                raise
+            run.finish()
+
+        await self._deliver(handle, (), served, finish=_as_it_is)
+
+    @property
+    def can_start_facets(self) -> bool:
+        """Whether its class says how to start a facet by name."""
+        return callable(getattr(self._kind, "start_facet", None))
+
+    async def start_facet(self, name: str) -> object:
+        """What the instance says of the facet to be started."""
+        CURRENT.set(self._actor)  # In the task that starts the facet, as when this object's code had called it.
+        answer = self._instance.start_facet(name)
+        return await answer if inspect.isawaitable(answer) else answer
 
     async def _deliver(
         self,
@@ -337,10 +381,11 @@ class TrustedStorage:
     A write outside a delivery (in a task the code made) opens a unit too; it is committed by the loop's next step.
     """
 
-    __slots__ = ("_actor",)
+    __slots__ = ("_actor", "_check_alarm_handler")
 
-    def __init__(self, actor: Actor) -> None:
+    def __init__(self, actor: Actor, check_alarm_handler: Callable[[], None]) -> None:
         self._actor = actor
+        self._check_alarm_handler = check_alarm_handler
 
     def kv_get(self, key: str) -> str | None:
         return self._actor.database.kv_get(key)
@@ -391,6 +436,18 @@ class TrustedStorage:
         output = self._actor.output
         return Sync(output, output.gate.mark)
 
+    def alarm_get(self) -> int | None:
+        return self._actor.database.alarm.get()
+
+    def alarm_set(self, at_ms: int | None) -> None:
+        if at_ms is not None:
+            self._check_alarm_handler()
+        self._writing()
+        set_alarm(self._actor, at_ms)
+
+    def now_ms(self) -> int:
+        return self._actor.clock.now_ms()
+
     def _writing(self) -> Database:
         database = self._actor.database
         if CURRENT.get() is not self._actor or not database.in_unit:
@@ -429,8 +486,8 @@ class TrustedContextCalls:
     def wait_until(self, work: Awaitable[object]) -> None:
         self._body.spawn(work)
 
-    def abort(self, reason: str) -> NoReturn:
-        self._actor.break_(ObjectResetError(reason))
+    def abort(self, reason: str, *, retry_alarm: bool) -> NoReturn:
+        self._actor.break_(AbortedError(reason, retry_alarm=retry_alarm))
         raise _AbortSignal(reason)
 
     async def block_concurrency_while(self, callback: Callable[[], Awaitable[T]]) -> T:

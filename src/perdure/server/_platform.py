@@ -20,7 +20,7 @@ from perdure.api import DurableObject, Env, Loader, NamespaceCalls, Stub, Worker
 from perdure.clock import Clock, Entropy, SystemClock, SystemEntropy
 from perdure.errors import ConfigurationError, PerdureError, UsageError
 from perdure.isolates import Isolates, Runner
-from perdure.objects import CURRENT, Directory, NamespaceOptions, ObjectNamespace
+from perdure.objects import CURRENT, AlarmDelivery, Alarms, Directory, NamespaceOptions, ObjectNamespace
 from perdure.server._admin import Admin
 from perdure.server._admin_socket import AdminSocket
 from perdure.server._asgi import Receive, Scope, Send, refuse_websocket, serve_http, serve_lifespan
@@ -95,6 +95,7 @@ class Platform:
         self._has_admin_socket = has_admin_socket
         self._admin_socket: AdminSocket | None = None
         self._directory: Directory | None = None
+        self._alarms: Alarms | None = None
         self._loader: LoaderCache | None = None
         self._env = Env({})
         self._exports = Exports(env=lambda: self._env, make_context=self._worker_context)
@@ -151,6 +152,9 @@ class Platform:
             self._define(self._directory, kind)
         for worker in self._workers:
             self._define_worker(self._directory, self._loader, worker)
+        delivery = AlarmDelivery(self._directory, clock=self._clock, entropy=self._entropy)
+        self._alarms = Alarms(self._store, delivery.deliver, clock=self._clock, entropy=self._entropy)
+        self._alarms.start()
         if self._has_admin_socket:
             admin = Admin(store=self._store, directory=self._directory, clock=self._clock)
             self._admin_socket = AdminSocket(self._store.layout.admin_socket, admin)
@@ -192,6 +196,7 @@ class Platform:
         self.classes.append(kind)
         if self._directory is not None:
             self._define(self._directory, kind)
+            self._wake_alarms()
 
     def add_worker(self, worker: Worker) -> None:
         """Add a worker, before or after the start. Raises ConfigurationError."""
@@ -201,6 +206,12 @@ class Platform:
         self._workers.append(worker)
         if self._directory is not None and self._loader is not None:
             self._define_worker(self._directory, self._loader, worker)
+            self._wake_alarms()
+
+    def _wake_alarms(self) -> None:
+        """Alarms of classes that were missing need wait no longer."""
+        if self._alarms is not None:
+            self._alarms.classes_changed()
 
     def _key(self, kind: type[DurableObject]) -> str:
         options = self._options.get(kind)
@@ -230,8 +241,13 @@ class Platform:
         loader, self._loader = self._loader, None
         runner, self._runner = self._runner, None
         store, self._store = self._store, None
+        alarms, self._alarms = self._alarms, None
+        if alarms is not None:
+            alarms.stop()
         if directory is not None:
             await directory.close()
+        if alarms is not None:
+            await alarms.wait_ended()
         if loader is not None:
             loader.close()
         if runner is not None:

@@ -1,5 +1,6 @@
 """One SQLite file per object or facet, and the journal that makes them durable. Effects: disk, process, tasks."""
 
+from perdure.storage._alarm import Alarm as Alarm
 from perdure.storage._alarm import AlarmRow as AlarmRow
 from perdure.storage._archive import Archive as Archive
 from perdure.storage._archive import HeldFile as HeldFile

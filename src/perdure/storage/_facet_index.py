@@ -98,6 +98,12 @@ class FacetIndex:
             number = _whole(rows[0][0])
         return lineage
 
+    def path(self, number: int) -> list[str]:
+        """The names that lead from the root to facet `number`. Raises FacetError when it does not exist."""
+        lineage = self.lineage(number)
+        rows = [self._rows("SELECT name FROM _cf_FACETS WHERE number = ?", member) for member in lineage]
+        return [str(name) for ((name,),) in rows]
+
     def remove(self, number: int) -> list[Lineage]:
         """Forget a facet and all below it; returns them, parents first."""
         top = self.lineage(number)

@@ -284,6 +284,10 @@ class RootStore:
             self._given_out[number] = self.log.chain.commit_count(0)
         return number
 
+    def facet_path(self, number: int) -> list[str]:
+        """The names that lead to a facet's database from the root's, which is open. Raises FacetError."""
+        return self._facet_index().path(number)
+
     def facet_numbers(self, parent: int) -> dict[str, int]:
         """The live facets of database `parent`, by name."""
         return self._facet_index().numbers(parent)

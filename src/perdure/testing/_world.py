@@ -167,6 +167,7 @@ class World:
         await self._inside(self._advance(seconds_of(span if span is not None else seconds or 0)))
 
     async def _advance(self, span_s: float) -> None:
+        await self.platform.start()  # After a restart nothing else may: alarms are due all the same.
         await asyncio.sleep(span_s)
         await self.loop.settle()
 

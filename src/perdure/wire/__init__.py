@@ -7,8 +7,10 @@ from perdure.wire._foreign import MapItems as MapItems
 from perdure.wire._foreign import RegExp as RegExp
 from perdure.wire._foreign import SetItems as SetItems
 from perdure.wire._foreign import TypedBytes as TypedBytes
+from perdure.wire._guest_protocol import ALARM as ALARM
 from perdure.wire._guest_protocol import ERROR_MARK as ERROR_MARK
 from perdure.wire._guest_protocol import NETWORK_DENIED as NETWORK_DENIED
+from perdure.wire._guest_protocol import START_FACET as START_FACET
 from perdure.wire._guest_protocol import GuestOp as GuestOp
 from perdure.wire._guest_protocol import HostOp as HostOp
 from perdure.wire._http import WireRequest as WireRequest

@@ -43,11 +43,17 @@ class HostOp(IntEnum):
     KV_WRITE = 17
     SAVEPOINT = 18
     DELETE_ALL = 19
+    ALARM_GET = 20
+    ALARM_SET = 21
     OBJECT_ID = 26
 
 
 ERROR_MARK: Final = "!"
 """First character of a host call's reply that is an error; the rest is an ErrorShape. No value starts with it."""
+
+ALARM: Final = "alarm"
+START_FACET: Final = "start_facet"
+"""Handlers that START reports. In JavaScript too they go by these names."""
 
 NETWORK_DENIED: Final = (
     "This worker is not permitted to access the internet via global functions like fetch(). "

@@ -5,7 +5,6 @@ from perdure.workers._code import check_code as check_code
 from perdure.workers._exports import ExportCalls as ExportCalls
 from perdure.workers._exports import WorkerExports as WorkerExports
 from perdure.workers._exports import send as send
-from perdure.workers._guest_host import AbortedError as AbortedError
 from perdure.workers._guest_host import WorkerHost as WorkerHost
 from perdure.workers._loader import DynamicClass as DynamicClass
 from perdure.workers._loader import KnownClass as KnownClass
@@ -16,6 +15,7 @@ from perdure.workers._loader import WorkerRuntime as WorkerRuntime
 from perdure.workers._pins import Pins as Pins
 from perdure.workers._reports import Operation as Operation
 from perdure.workers._reports import SectionChange as SectionChange
+from perdure.workers._session import EventTurns as EventTurns
 from perdure.workers._session import GuestSession as GuestSession
 from perdure.workers._session import ObjectStart as ObjectStart
 from perdure.workers._session import TurnHooks as TurnHooks

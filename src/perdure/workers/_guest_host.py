@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from perdure.clock import Clock
-from perdure.errors import LimitExceededError, ObjectResetError, PerdureError, SqlInterruptedError
+from perdure.errors import AbortedError, LimitExceededError, PerdureError, SqlInterruptedError
 from perdure.limits import LOG_LINE_BYTES_MAX, LOG_LINES_PER_TURN_MAX
 from perdure.wire import ERROR_MARK, HostOp
 from perdure.workers._code import CheckedCode
@@ -26,12 +26,6 @@ _LEVELS: Final = {
     "warn": logging.WARNING,
     "error": logging.ERROR,
 }
-
-
-class AbortedError(ObjectResetError):
-    """The guest ended itself with `ctx.abort(reason)`."""
-
-    code = "aborted"
 
 
 class WorkerHost:
@@ -89,8 +83,8 @@ class WorkerHost:
         module = self._code.modules.get(name)
         return "" if module is None else f"{module.kind}\n{module.text}"
 
-    def _abort(self, _: str, reason: str) -> str:
-        raise AbortedError(reason[:LOG_LINE_BYTES_MAX])
+    def _abort(self, drops_alarm: str, reason: str) -> str:
+        raise AbortedError(reason[:LOG_LINE_BYTES_MAX], retry_alarm=not drops_alarm)
 
     def _log(self, level: str, line: str) -> str:
         self._lines += 1

@@ -53,6 +53,8 @@ class Report:
     pending: int = 0
     sections: Sequence[SectionChange] = ()
     released: Sequence[int] = ()
+    handlers: frozenset[str] | None = None
+    """Of START only: which handlers of the platform's own events the object's class has."""
 
 
 def parse_report(text: str) -> Report:
@@ -65,6 +67,7 @@ def parse_report(text: str) -> Report:
             timer_ms=_timer(tree.get("t")),
             pending=_int(tree.get("p", 0)),
             sections=[_section(item) for item in _bounded(tree.get("s", []))],
+            handlers=frozenset(_words(item)[:40] for item in _bounded(tree["h"])) if "h" in tree else None,
             released=[_int(item) for item in _list(tree.get("x", []))],
         )
     except (LookupError, TypeError, ValueError) as error:

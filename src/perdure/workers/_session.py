@@ -95,6 +95,21 @@ class TurnHooks(Protocol):
         ...
 
 
+class EventTurns(Protocol):
+    """What the host does in the first and the last turn of an event."""
+
+    def begin(self) -> Mapping[str, object] | None:
+        """With the gate held: the event to deliver, or None if there is nothing to deliver after all."""
+        ...
+
+    def settle(self, error: GuestError | None) -> None:
+        """In the turn in which the event ended, well or not, on its thread: what is written commits with that turn.
+
+        It may come again, after that turn was undone.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     done: Done
@@ -134,6 +149,8 @@ class GuestSession:
         self.code = code
         self._namespaces = namespaces
         self.exports: Mapping[str, str] = {}
+        self.handlers: frozenset[str] = frozenset()
+        """The handlers of the platform's own events that the object's class has; known after the start."""
         self._hooks = hooks
         self._isolates = isolates
         self._runner = runner
@@ -144,6 +161,7 @@ class GuestSession:
         self._error: PerdureError | None = None
         self._last_event = 0
         self._waiting: dict[int, asyncio.Future[_Outcome]] = {}
+        self._settling: dict[int, EventTurns] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         self._settled: deque[str] = deque()
         self._is_resuming = False
@@ -185,8 +203,34 @@ class GuestSession:
         self._events += 1
         try:
             await self._enter(inside=False)
-            self._last_event += 1
-            event_id = self._last_event
+            return await self._deliver(body, None, payer)
+        finally:
+            self._events -= 1
+
+    async def event_between(self, turns: EventTurns, *, payer: object = None) -> None:
+        """Deliver an event in whose first and last turn the host has something to do."""
+        self._events += 1
+        try:
+            await self._enter(inside=False)
+            try:
+                fields = turns.begin()
+            except BaseException:
+                self._hooks.leave()
+                raise
+            if fields is None:
+                self._hooks.leave()
+            else:
+                await self._deliver(_COMPACT(fields)[1:], turns, payer)
+        finally:
+            self._events -= 1
+
+    async def _deliver(self, body: str, turns: EventTurns | None, payer: object) -> object:
+        """The gate is held, and is left when the first turn is over."""
+        self._last_event += 1
+        event_id = self._last_event
+        if turns is not None:
+            self._settling[event_id] = turns
+        try:
             payload = f'{{"e":{event_id},"now":{self._clock.now_ms()},{body}'
             outcome = await self._turn(GuestOp.EVENT, payload, event_id, payer)
             if isinstance(outcome, asyncio.Future):
@@ -195,7 +239,8 @@ class GuestSession:
             if not self._hooks.is_clear(outcome.mark):
                 await self._hooks.confirmed(outcome.mark)
         finally:
-            self._events -= 1
+            if turns is not None:
+                del self._settling[event_id]
         if outcome.done.error is not None:
             raise outcome.done.error
         return outcome.done.result
@@ -295,9 +340,17 @@ class GuestSession:
                 reports.append(parse_report(self._isolate.call(op, payload, cpu_ms=left_ms())))
             for report in reports:
                 _check_sections(report)
+                if self._settling:
+                    self._settle_events(report)
             return reports, self._hooks.commit()
 
         return run
+
+    def _settle_events(self, report: Report) -> None:
+        for done in report.done:
+            turns = self._settling.get(done.event_id)
+            if turns is not None:
+                turns.settle(done.error)
 
     def _boot_isolate(self, left_ms: Callable[[], int]) -> Report:
         isolate = self._isolates.create(self.code.language, memory_bytes=self.code.memory_bytes)
@@ -394,6 +447,8 @@ class GuestSession:
                 waiter.set_result(outcome)
         for change in report.sections:
             self._hooks.section(change)
+        if report.handlers is not None:
+            self.handlers = report.handlers
         self._begin(report.operations, mark)
         if report.released:
             self._hooks.released(report.released)

@@ -19,6 +19,7 @@ from perdure.api import (
     StartFacet,
     Target,
     facet_options,
+    no_start_facet,
 )
 from perdure.errors import FacetError
 from perdure.limits import FACET_LIST_PAGE_NAMES
@@ -28,6 +29,9 @@ class RecordingCalls:
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
         self.names: list[str] = []
+
+    def start_by_name(self, name: str) -> StartFacet:
+        raise no_start_facet(name, "App")
 
     def get(self, name: str, start: StartFacet) -> Target:
         self.calls.append(("get", name))

@@ -20,6 +20,7 @@ class DictCalls:
 
     def __init__(self, *pages: list[tuple[SqlValue, ...]], columns: tuple[str, ...] = ("a",)) -> None:
         self.data: dict[str, str] = {}
+        self.alarm: int | None = None
         self.listed = 0
         self.unconfirmed = 0
         self.before: list[dict[str, str]] = []
@@ -81,6 +82,15 @@ class DictCalls:
 
     def database_size(self) -> int:
         return 4096
+
+    def alarm_get(self) -> int | None:
+        return self.alarm
+
+    def alarm_set(self, at_ms: int | None) -> None:
+        self.alarm = at_ms
+
+    def now_ms(self) -> int:
+        return 1_000_000
 
     def _page(self, number: int) -> SqlPage:
         rows = self._pages[number]

@@ -104,7 +104,7 @@ def test_stub_is_no_promise_and_shows_nothing(guest: Driver) -> None:
 @pytest.mark.parametrize(
     ("method", "arguments", "text"),
     [
-        ("noStart", [], "start is a function"),
+        ("noStart", [], "no method `startFacet(name)`"),
         ("named", [""], "at least one character"),
         ("named", [5], "a facet's name is a string"),
         ("named", ["x" * 257], "Facet name is too long (max 256 characters)"),

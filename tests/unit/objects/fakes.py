@@ -106,6 +106,9 @@ class FakeRoot:
 
 
 class NoFacets:
+    def start_by_name(self, name: str) -> StartFacet:
+        raise AssertionError("no facets here")
+
     def get(self, name: str, start: StartFacet) -> Target:
         raise AssertionError("no facets here")
 

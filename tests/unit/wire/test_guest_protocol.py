@@ -16,7 +16,7 @@ def test_what_a_guest_asks_keeps_its_numbers() -> None:
     names = [
         "LOG", "KV_GET", "KV_PUT", "KV_DELETE", "KV_LIST", "SQL_EXEC", "SQL_NEXT", "SQL_CLOSE", "MODULE", "ABORT",
         "CLOCK", "DATABASE_SIZE", "FACET_LIST", "RANDOM", "EXHAUSTED", "KV_GET_MANY", "KV_WRITE", "SAVEPOINT",
-        "DELETE_ALL",
+        "DELETE_ALL", "ALARM_GET", "ALARM_SET",
     ]  # fmt: skip
 
     assert [op.name for op in sorted(HostOp)][: len(names)] == names

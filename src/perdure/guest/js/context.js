@@ -42,8 +42,8 @@ export class ObjectContext {
     return blockConcurrencyWhile(callback);
   }
 
-  abort(reason) {
-    abort(reason);
+  abort(reason, options) {
+    abort(reason, options);
   }
 }
 

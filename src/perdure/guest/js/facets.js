@@ -1,5 +1,6 @@
 // `ctx.facets`: child objects with databases of their own, under this object's supervision.
 import * as host from "./host.js";
+import { instance } from "./instance.js";
 import { startOperation } from "./operations.js";
 import { pinned, remoteStub } from "./stubs.js";
 import { neverCloned } from "./values.js";
@@ -13,8 +14,11 @@ const numbers = new Map();
 const starts = new Map();
 
 export class Facets {
-  /** A stub for facet `name`. Nothing runs yet: `start` is called when the stub is used and the facet is cold. */
-  get(name, start) {
+  /**
+   * A stub for facet `name`. Nothing runs yet: `start` is called when the stub is used and the facet is cold. Without it
+   * `startFacet(name)` of the object's class is called, which is also what wakes a facet whose alarm is due.
+   */
+  get(name, start = startByName(name)) {
     checkName(name);
     if (typeof start !== "function") {
       throw new TypeError(`facets.get(\`${name}\`, start): start is a function that returns { class }, not \`${typeof start}\``);
@@ -69,6 +73,16 @@ export class Facets {
   events() {
     throw new TypeError("facets.events() is for trusted supervisors: ask facets.usage(name) instead");
   }
+}
+
+/** What starts a facet when nobody gave a callback: `startFacet(name)` of the object's class. */
+function startByName(name) {
+  if (instance !== undefined && typeof instance.startFacet !== "function") {
+    throw new TypeError(
+      `facet \`${String(name).slice(0, 32)}\` has no start callback, and the class no method \`startFacet(name)\` that would stand for it: give facets.get(name, start) a callback, or define the method`,
+    );
+  }
+  return () => instance.startFacet(name);
 }
 
 /** The start callback that the host asks to be run. */

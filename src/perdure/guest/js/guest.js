@@ -3,6 +3,7 @@
 // A guest is one worker, and one object of it if the host starts one. A turn delivers what the host brings and runs until
 // everything waits for the host again; then `enter(NEXT)` gives the report. A handler that never suspends is answered
 // without a promise being made.
+import { runAlarm } from "./alarms.js";
 import { reportLost } from "./console.js";
 import { ObjectContext, WorkerContext } from "./context.js";
 import { shapeOfError } from "./errors.js";
@@ -10,6 +11,7 @@ import { startCallback } from "./facets.js";
 import { startClock } from "./globals.js";
 import { evaluateScript } from "./host.js";
 import { requestFromWire, Response, responseToWire } from "./http.js";
+import { handlersOfInstance, instance, setInstance } from "./instance.js";
 import { backgroundCount, beginSection, failSection, takeSections, waitUntil } from "./life.js";
 import { settleOperation, takeReleased, takeStarted } from "./operations.js";
 import { beginTurn, nextDelayMs, runDueTimer } from "./timers.js";
@@ -31,9 +33,9 @@ const REHEARSE = 6;
 /** `env` of the latest delivery, for those who import it. */
 export let env = {};
 
-let instance;
 let loading; // the reply to LOAD, once there is one
 let isLoading = false;
+let handlers = []; // of the instance, to be reported once
 let waiting = 0;
 let done = [];
 const unhandled = new Map();
@@ -86,6 +88,10 @@ function report() {
     tree.d = done;
     done = [];
   }
+  if (handlers.length > 0) {
+    tree.h = handlers;
+    handlers = [];
+  }
   const started = takeStarted();
   if (started.length > 0) tree.o = started;
   const released = takeReleased();
@@ -131,7 +137,8 @@ function start(message) {
     env = fromExpression(message.env ?? {});
     const props = fromExpression(message.props ?? {});
     const ctx = new ObjectContext({ id: objectId(message.id), props, exports: exportsOfWorker });
-    instance = new Kind(ctx, env);
+    setInstance(new Kind(ctx, env));
+    handlers = handlersOfInstance();
   } catch (error) {
     failSection(beginSection(), error);
   }
@@ -183,6 +190,10 @@ function begin(message) {
       return { outcome: fetchEvent(message, requestFromWire(message.r)), convert: toResponse };
     case "call":
       return { outcome: callEvent(message, message.a.map((argument) => fromExpression(argument))), convert: toExpression };
+    case "alarm":
+      return { outcome: runAlarm(message.n, message.at), convert: () => null };
+    case "start_facet":
+      return { outcome: instance.startFacet(message.f), convert: facetStart };
     case "facet":
       return { outcome: startCallback(message.cb)(), convert: facetStart };
     case "eval":

@@ -29,6 +29,8 @@ const KV_GET_MANY = 16;
 const KV_WRITE = 17;
 const SAVEPOINT = 18;
 const DELETE_ALL = 19;
+const ALARM_GET = 20;
+const ALARM_SET = 21;
 const OBJECT_ID = 26;
 
 const ERROR_MARK = "!";
@@ -61,6 +63,15 @@ export const releaseTransaction = (number) => void ask(SAVEPOINT, "release", Str
 export const rollBackTransaction = (number) => void ask(SAVEPOINT, "rollback", String(number));
 export const deleteAll = (keepsAlarm) => void ask(DELETE_ALL, keepsAlarm ? "keep alarm" : "", undefined);
 
+/** Milliseconds, or null without an alarm. */
+export function alarmGet() {
+  const reply = ask(ALARM_GET, undefined, undefined);
+  return reply === "" ? null : Number(reply);
+}
+
+/** Undefined deletes it. */
+export const alarmSet = (atMs) => void ask(ALARM_SET, undefined, atMs === undefined ? undefined : String(atMs));
+
 export const facetList = (startAfter, limit) => parse(ask(FACET_LIST, startAfter, String(limit)));
 
 /** `{ i, j }`: an id of the namespace of class `name`, and its jurisdiction. */
@@ -84,4 +95,4 @@ export const randomBytes = (size) => Uint8Array.fromBase64(ask(RANDOM, String(si
 export const endExhausted = () => void ask(EXHAUSTED, "memory", undefined);
 
 /** Ends this sandbox for a reason of the worker's. Does not return. */
-export const abort = (reason) => void ask(ABORT, undefined, reason);
+export const abort = (reason, retryAlarm) => void ask(ABORT, retryAlarm ? undefined : "drop alarm", reason);

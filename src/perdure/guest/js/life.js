@@ -55,7 +55,7 @@ export function takeSections() {
   return taken;
 }
 
-/** Resets this object at once. Does not return. */
-export function abort(reason = DEFAULT_ABORT_REASON) {
-  host.abort(String(reason));
+/** Resets this object at once. Does not return. An alarm whose handler runs is tried again if `retryAlarm`. */
+export function abort(reason = DEFAULT_ABORT_REASON, { retryAlarm = true } = {}) {
+  host.abort(String(reason), Boolean(retryAlarm));
 }

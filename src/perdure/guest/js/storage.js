@@ -2,6 +2,7 @@
 //
 // `kv` and `sql` are synchronous; `get`, `put` and the like are the asynchronous face of the same table, and do their work
 // at the call too: what they return is settled already, so that awaiting it never ends the turn.
+import { deleteAlarm, getAlarm, setAlarm } from "./alarms.js";
 import * as host from "./host.js";
 import { startOperation } from "./operations.js";
 import { cancelCursors, Sql } from "./sql.js";
@@ -50,6 +51,23 @@ export class Storage {
       for (const [key, tree] of page) entries.set(key, fromExpression(tree));
     }
     return entries;
+  }
+
+  /** Has `alarm(info)` called at `when`, even if the object is not in memory then. There is one alarm: this one. */
+  setAlarm(when, _options) {
+    setAlarm(when);
+    return Promise.resolve();
+  }
+
+  /** When the alarm is due, in milliseconds. null without one, and in its handler unless that set a new one. */
+  getAlarm(_options) {
+    return Promise.resolve(getAlarm());
+  }
+
+  /** Has no alarm. In its handler only one that was set there is deleted. */
+  deleteAlarm(_options) {
+    deleteAlarm();
+    return Promise.resolve();
   }
 
   /** Forgets everything: entries, tables, facets, and the alarm unless `deleteAlarm` is false. */
