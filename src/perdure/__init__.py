@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from perdure.objects import NamespaceOptions as NamespaceOptions
     from perdure.server import Platform as Platform
     from perdure.server import Worker as Worker
+    from perdure.storage import StorageLimits as StorageLimits
     from perdure.web import Headers as Headers
     from perdure.web import Request as Request
     from perdure.web import Response as Response
@@ -71,6 +72,7 @@ _HOMES = {
     "Platform": "perdure.server",
     "Worker": "perdure.server",
     "NamespaceOptions": "perdure.objects",
+    "StorageLimits": "perdure.storage",
     "BigInt": "perdure.wire",
     "DateNumber": "perdure.wire",
     "MapDict": "perdure.wire",

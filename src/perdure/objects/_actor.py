@@ -27,6 +27,7 @@ from perdure.objects._gate_drivers import InputDriver, OutputDriver
 from perdure.objects._lifecycle import Event, State, after
 from perdure.storage import (
     PAGE_SIZE,
+    SANDBOXED,
     AlarmRow,
     Captured,
     Commit,
@@ -139,6 +140,7 @@ class Actor:
         self.label = label
         self.parent = parent
         self.prevents_eviction: bool = prevents_eviction if parent is None else parent.prevents_eviction
+        self.storage_limits = SANDBOXED  # whoever makes its body says what it may
         self.depth: int = 1 if parent is None else parent.depth + 1
         self.clock = clock
         self.input = InputDriver()
@@ -364,6 +366,7 @@ class Actor:
             self._database = await asyncio.shield(opening)
             self._rows_paid = (0, 0)
             self._database.quota = self._database_quota_or_none(root)
+            self._database.limits = self.storage_limits
         except BaseException:  # It was reset meanwhile, or the file cannot be opened.
             opening.add_done_callback(lambda _: self._close_database())
             raise

@@ -37,7 +37,7 @@ from perdure.objects._namespaces import ObjectCalls, ObjectNamespace
 from perdure.objects._sandboxed import SandboxedBody
 from perdure.objects._trusted import TrustedBody
 from perdure.objects._visits import Visit, Visits
-from perdure.storage import Database, ObjectKey, RootStore, Store
+from perdure.storage import SANDBOXED, SQLITES_OWN, Database, ObjectKey, RootStore, StorageLimits, Store
 from perdure.workers import DynamicClass, KnownClass, WorkerRuntime
 
 _LOG: Final = logging.getLogger("perdure.objects")
@@ -59,6 +59,7 @@ class TrustedClass:
     exports: object
     ids: IdFactory
     prevents_eviction: bool
+    storage_limits: StorageLimits | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,22 @@ class GuestClass:
     definition: DynamicClass
     ids: IdFactory
     prevents_eviction: bool
+    storage_limits: StorageLimits | None
 
 
 class Directory:
     """Every slot of a platform."""
 
-    def __init__(self, *, store: Store, runtime: WorkerRuntime, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        runtime: WorkerRuntime,
+        clock: Clock,
+        entropy: Entropy,
+        sandbox_limits: StorageLimits = SANDBOXED,
+    ) -> None:
+        self._sandbox_limits = sandbox_limits
         self._store = store
         self._runtime = runtime
         self._clock = clock
@@ -94,17 +105,31 @@ class Directory:
     # ── classes and slots ───────────────────────────────────────────────────────────────────────────────────
 
     def define(
-        self, key: str, kind: type, *, env: Env, exports: object, prevents_eviction: bool = False
+        self,
+        key: str,
+        kind: type,
+        *,
+        env: Env,
+        exports: object,
+        prevents_eviction: bool = False,
+        storage_limits: StorageLimits | None = None,
     ) -> ObjectNamespace:
         """A namespace for `kind`; `key` names its objects on disk and in their ids."""
         calls = ObjectCalls(self, key, entropy=self._entropy)
-        self._classes[key] = TrustedClass(kind, env, exports, calls.ids, prevents_eviction)
+        self._classes[key] = TrustedClass(kind, env, exports, calls.ids, prevents_eviction, storage_limits)
         return ObjectNamespace(calls, DurableObjectClass(kind))
 
-    def define_guest(self, key: str, definition: DynamicClass, *, prevents_eviction: bool = False) -> ObjectNamespace:
+    def define_guest(
+        self,
+        key: str,
+        definition: DynamicClass,
+        *,
+        prevents_eviction: bool = False,
+        storage_limits: StorageLimits | None = None,
+    ) -> ObjectNamespace:
         """A namespace for a class of a worker; its code is loaded when the first object is called."""
         calls = ObjectCalls(self, key, entropy=self._entropy)
-        self._classes[key] = GuestClass(definition, calls.ids, prevents_eviction)
+        self._classes[key] = GuestClass(definition, calls.ids, prevents_eviction, storage_limits)
         return ObjectNamespace(calls, DurableObjectClass(definition))
 
     def defines(self, namespace: str) -> bool:
@@ -133,8 +158,8 @@ class Directory:
 
         async def make_body(actor: Actor) -> Body:
             if isinstance(kind, GuestClass):
-                return await self._guest_body(actor, kind.definition, {})
-            return self._trusted_body(actor, kind.kind, kind, {})
+                return await self._guest_body(actor, kind.definition, {}, kind.storage_limits)
+            return self._trusted_body(actor, kind.kind, kind, {}, kind.storage_limits)
 
         return Actor(
             identity=known,
@@ -175,15 +200,30 @@ class Directory:
         trusted = [known for known in self._classes.values() if isinstance(known, TrustedClass)]
         return next((known for known in trusted if known.kind is kind), trusted[0])
 
-    def _trusted_body(self, actor: Actor, kind: type, trusted: TrustedClass, props: object) -> TrustedBody:
+    def _trusted_body(
+        self,
+        actor: Actor,
+        kind: type,
+        trusted: TrustedClass,
+        props: object,
+        storage_limits: StorageLimits | None = None,
+    ) -> TrustedBody:
+        actor.storage_limits = storage_limits or SQLITES_OWN
         facets = actor.facets = FacetSlots(actor, self)
         body = TrustedBody(actor, kind, env=trusted.env, exports=trusted.exports, props=props, facets=facets)
         facets.start_facet = body.start_facet if body.can_start_facets else None
         return body
 
-    async def _guest_body(self, actor: Actor, definition: DynamicClass | KnownClass, props: object) -> SandboxedBody:
+    async def _guest_body(
+        self,
+        actor: Actor,
+        definition: DynamicClass | KnownClass,
+        props: object,
+        storage_limits: StorageLimits | None = None,
+    ) -> SandboxedBody:
         code = await definition.code()
         self._check_room(actor)
+        actor.storage_limits = storage_limits or self._sandbox_limits
         actor.facets = FacetSlots(actor, self)
         memory_mb = actor.account.memory_mb()
         if memory_mb is not None:

@@ -12,6 +12,7 @@ from perdure.limits import OBJECT_NAME_KEPT_BYTES_MAX
 from perdure.objects._actor import Actor, leave_caller
 from perdure.objects._ids import IdFactory
 from perdure.objects._lifecycle import State
+from perdure.storage import StorageLimits
 from perdure.web import Request, Response
 
 
@@ -27,10 +28,12 @@ class NamespaceOptions:
 
     `key`: names them on disk and in their ids, so it must never change; by default it is made from the class's name.
     `prevent_eviction`: once in memory they stay, with their facets, until they are reset or the platform stops.
+    `storage_limits`: how large what their SQL and kv handle may be. Their facets have those of their own code.
     """
 
     key: str | None = None
     prevent_eviction: bool = False
+    storage_limits: StorageLimits | None = None
 
 
 class ObjectCalls:

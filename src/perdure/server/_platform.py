@@ -29,7 +29,7 @@ from perdure.server._exports import Exports
 from perdure.server._gateway import Gateway, Misdirected, ToApp, authority_of
 from perdure.server._origins import keep_cookies_at_home, refusal_of_foreign_page
 from perdure.server._workers import Worker, check_workers
-from perdure.storage import Store, StoreOptions
+from perdure.storage import StorageLimits, Store, StoreOptions
 from perdure.web import Request, Response
 from perdure.workers import DynamicClass, LoaderCache, LoaderEntry, LoaderScope, WorkerRuntime, shared_task
 
@@ -49,7 +49,7 @@ class Platform:
     `LOADER`. `data`: the directory that keeps everything; one process at a time. `is_development`: show errors to
     whoever asks. `adopt_changed_files`: take databases as they are that another program changed, or a restore gave
     another time. `has_admin_socket`: answer commands such as `perdure ls` at a socket in the data directory, to this
-    user only.
+    user only. `sandbox_limits`: how large what SQL and kv of sandboxed code handle may be.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Platform:
         make_runner: Callable[[], Runner] = Runner,
         store_options: StoreOptions | None = None,
         has_admin_socket: bool = True,
+        sandbox_limits: StorageLimits | None = None,
     ) -> None:
         self.classes = list(classes)
         self.data = Path(data)
@@ -93,6 +94,7 @@ class Platform:
         self._warming: threading.Thread | None = None
         self._store: Store | None = None
         self._has_admin_socket = has_admin_socket
+        self._sandbox_limits = sandbox_limits or StorageLimits()
         self._admin_socket: AdminSocket | None = None
         self._directory: Directory | None = None
         self._alarms: Alarms | None = None
@@ -147,7 +149,13 @@ class Platform:
         runtime = WorkerRuntime(isolates=self._isolates, runner=self._runner, clock=self._clock)
         self._loader = LoaderCache(runtime, scope=_scope)
         self._env = Env({"LOADER": Loader(self._loader), **self._env_given})
-        self._directory = Directory(store=self._store, runtime=runtime, clock=self._clock, entropy=self._entropy)
+        self._directory = Directory(
+            store=self._store,
+            runtime=runtime,
+            clock=self._clock,
+            entropy=self._entropy,
+            sandbox_limits=self._sandbox_limits,
+        )
         for kind in self.classes:
             self._define(self._directory, kind)
         for worker in self._workers:
@@ -172,7 +180,12 @@ class Platform:
     def _define(self, directory: Directory, kind: type[DurableObject]) -> None:
         options = self._options.get(kind, NamespaceOptions())
         namespace = directory.define(
-            self._key(kind), kind, env=self._env, exports=self._exports, prevents_eviction=options.prevent_eviction
+            self._key(kind),
+            kind,
+            env=self._env,
+            exports=self._exports,
+            prevents_eviction=options.prevent_eviction,
+            storage_limits=options.storage_limits,
         )
         self._namespaces[namespace.key] = namespace
         self._exports.add_namespace(kind.__name__, namespace)
@@ -182,7 +195,10 @@ class Platform:
         entry = self._entries[worker.name] = loader.keep(worker.name, worker.load(), calls)
         for name, (key, options) in worker.keys().items():
             namespace = self._namespaces[key] = directory.define_guest(
-                key, DynamicClass(entry, name), prevents_eviction=options.prevent_eviction
+                key,
+                DynamicClass(entry, name),
+                prevents_eviction=options.prevent_eviction,
+                storage_limits=options.storage_limits,
             )
             calls[name] = namespace.calls
 

@@ -45,6 +45,9 @@ from perdure.storage._root_log import Commit as Commit
 from perdure.storage._root_log import RootLog as RootLog
 from perdure.storage._root_store import HostTurn as HostTurn
 from perdure.storage._root_store import RootStore as RootStore
+from perdure.storage._storage_limits import SANDBOXED as SANDBOXED
+from perdure.storage._storage_limits import SQLITES_OWN as SQLITES_OWN
+from perdure.storage._storage_limits import StorageLimits as StorageLimits
 from perdure.storage._store import Store as Store
 from perdure.storage._store import StoreOptions as StoreOptions
 from perdure.storage._template import APPLICATION_ID as APPLICATION_ID

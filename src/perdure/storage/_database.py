@@ -14,28 +14,16 @@ from typing import Final, Protocol, TypeVar
 import apsw
 
 from perdure.errors import DamagedDataError, ObjectResetError, StorageFailedError, UsageError
-from perdure.limits import (
-    DATABASE_BYTES_MAX,
-    SQL_COLUMNS_MAX,
-    SQL_COMPOUND_TERMS_MAX,
-    SQL_DEADLINE_STEPS,
-    SQL_EXPRESSION_DEPTH_MAX,
-    SQL_FUNCTION_ARGUMENTS_MAX,
-    SQL_LIKE_PATTERN_BYTES_MAX,
-    SQL_PROGRAM_STEPS_MAX,
-    SQL_ROW_BYTES_MAX,
-    SQL_TEXT_BYTES_MAX,
-    SQL_TRIGGER_DEPTH_MAX,
-    SQL_VARIABLES_MAX,
-)
+from perdure.limits import DATABASE_BYTES_MAX, SQL_DEADLINE_STEPS
 from perdure.storage._alarm import Alarm
 from perdure.storage._authorizer import MODULES, Authorizer
 from perdure.storage._capture import Captured, WalTail
 from perdure.storage._content import delete_content
-from perdure.storage._functions import override_functions
+from perdure.storage._functions import RowBound, override_functions
 from perdure.storage._kv import Kv
 from perdure.storage._layout import wal_path
 from perdure.storage._sql import Sql
+from perdure.storage._storage_limits import SANDBOXED, StorageLimits, apply, effective
 from perdure.storage._template import APPLICATION_ID, PAGE_SIZE
 from perdure.storage._unit import PageQuota, Unit, damaged
 from perdure.wire import KvRange, SqlPage, SqlValue
@@ -55,21 +43,6 @@ _SETTINGS: Final = {
     apsw.SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION: 0,
     apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE: 1,
     apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA: 0,
-}
-
-_LIMITS: Final = {
-    apsw.SQLITE_LIMIT_ATTACHED: 0,
-    apsw.SQLITE_LIMIT_COLUMN: SQL_COLUMNS_MAX,
-    apsw.SQLITE_LIMIT_COMPOUND_SELECT: SQL_COMPOUND_TERMS_MAX,
-    apsw.SQLITE_LIMIT_EXPR_DEPTH: SQL_EXPRESSION_DEPTH_MAX,
-    apsw.SQLITE_LIMIT_FUNCTION_ARG: SQL_FUNCTION_ARGUMENTS_MAX,
-    apsw.SQLITE_LIMIT_LENGTH: SQL_ROW_BYTES_MAX,
-    apsw.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: SQL_LIKE_PATTERN_BYTES_MAX,
-    apsw.SQLITE_LIMIT_SQL_LENGTH: SQL_TEXT_BYTES_MAX,
-    apsw.SQLITE_LIMIT_TRIGGER_DEPTH: SQL_TRIGGER_DEPTH_MAX,
-    apsw.SQLITE_LIMIT_VARIABLE_NUMBER: SQL_VARIABLES_MAX,
-    apsw.SQLITE_LIMIT_VDBE_OP: SQL_PROGRAM_STEPS_MAX,
-    apsw.SQLITE_LIMIT_WORKER_THREADS: 0,
 }
 
 
@@ -117,10 +90,10 @@ def _check_is_whole(path: Path) -> None:
 def _set_up(connection: apsw.Connection) -> None:
     for option, value in _SETTINGS.items():
         connection.config(option, value)
-    for limit, value in _LIMITS.items():
-        connection.limit(limit, value)
+    connection.limit(apsw.SQLITE_LIMIT_ATTACHED, 0)
+    connection.limit(apsw.SQLITE_LIMIT_WORKER_THREADS, 0)
+    apply(SANDBOXED, connection)
     connection.drop_modules(MODULES)
-    override_functions(connection)
     # Before the first look at the file: a WAL that is entered in exclusive mode needs no shared memory file.
     connection.pragma("locking_mode", "exclusive")
     # Reads header and schema, so that a file that is none of ours is found out now, and is left as it is.
@@ -145,7 +118,7 @@ class Database:
     it for good: every later operation raises the same error (`rollback` and `close` never do).
     """
 
-    __slots__ = ("_authorizer", "_connection", "_host", "_kv", "_sql", "_tail", "_unit", "alarm")
+    __slots__ = ("_authorizer", "_connection", "_host", "_kv", "_row_bound", "_sql", "_tail", "_unit", "alarm")
 
     def __init__(self, connection: apsw.Connection, *, path: Path, tail: CommitTail) -> None:
         self._connection = connection
@@ -153,6 +126,8 @@ class Database:
         self._unit = Unit(connection, path=path)
         authorizer = self._authorizer = Authorizer()
         connection.authorizer = authorizer
+        self._row_bound = RowBound()
+        override_functions(connection, self._row_bound)
         connection.set_progress_handler(self._unit.is_overdue, SQL_DEADLINE_STEPS)
         self._host = connection.cursor()
         self._host.exec_trace = self._before_host_statement
@@ -297,6 +272,20 @@ class Database:
     def rows_written(self) -> int:
         """Rows that `kv_…` and `sql_…` have written since it was opened."""
         return self._unit.rows_written
+
+    @property
+    def limits(self) -> StorageLimits:
+        """How large what SQL and kv handle may be; those of sandboxed code unless it is set."""
+        return self._sql.limits
+
+    @limits.setter
+    def limits(self, limits: StorageLimits) -> None:
+        if limits == self._sql.limits:
+            return
+        apply(limits, self._connection)
+        self._sql.limits = limits
+        self._kv.entry_bytes_max = effective(limits)["kv_entry_bytes"]
+        self._row_bound.size = effective(limits)["row_bytes"]
 
     @property
     def quota(self) -> PageQuota | None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final, cast
 
 import apsw
@@ -34,10 +35,21 @@ _JSON_MARK: Final = re.compile(r'"(?:[^"\\]|\\.)*"|([][{},])')  # group 1 is whe
 _INDENT: Final = "    "
 
 
-def override_functions(connection: apsw.Connection) -> None:
+class RowBound:
+    """How long a text or BLOB may be in one database, which the functions look at when they run."""
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = SQL_ROW_BYTES_MAX
+
+
+def override_functions(connection: apsw.Connection, bound: RowBound) -> None:
     """Put ours in the place of SQLite's."""
     for name, arguments, function in _OVERRIDES:
         connection.create_scalar_function(name, function, arguments, deterministic=True, flags=_FLAGS)
+    for name, arguments, bounded in _BOUNDED_OVERRIDES:
+        connection.create_scalar_function(name, partial(bounded, bound), arguments, deterministic=True, flags=_FLAGS)
 
 
 # ── searching ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -62,7 +74,7 @@ def _instr_in_text(haystack: bytes, needle: bytes) -> int:
     return 0 if place < 0 else 1 + len(haystack[1 : place + 1].translate(None, _CONTINUATION_BYTES))
 
 
-def replace(value: SqlValue, pattern: SqlValue, replacement: SqlValue) -> SqlValue:
+def replace(bound: RowBound, value: SqlValue, pattern: SqlValue, replacement: SqlValue) -> SqlValue:
     """`value` with each `pattern` replaced, not again in what was put in."""
     if value is None or pattern is None:
         return None
@@ -73,8 +85,8 @@ def replace(value: SqlValue, pattern: SqlValue, replacement: SqlValue) -> SqlVal
         return None
     replacement = _as_text(replacement)
     growth = len(replacement) - len(pattern)
-    if growth > 0 and len(text) + growth * text.count(pattern) > SQL_ROW_BYTES_MAX:
-        raise _too_big("replace")
+    if growth > 0 and len(text) + growth * text.count(pattern) > bound.size:
+        raise _too_big("replace", bound)
     return text.replace(pattern, replacement)
 
 
@@ -155,14 +167,14 @@ def _size(value: SqlValue) -> int:
     return len(value) if isinstance(value, str | bytes) else 0
 
 
-def json_pretty(value: SqlValue, indent: SqlValue = None) -> SqlValue:
+def json_pretty(bound: RowBound, value: SqlValue, indent: SqlValue = None) -> SqlValue:
     """SQLite's, when the result fits: it builds what it then finds too big."""
     text = _stock.call("json", (value,))
     if text is None:
         return None
     unit = _INDENT if indent is None else _as_text(indent)
-    if _pretty_size(str(text), indent_size=len(unit)) > SQL_ROW_BYTES_MAX:
-        raise _too_big("json_pretty")
+    if _pretty_size(str(text), indent_size=len(unit)) > bound.size:
+        raise _too_big("json_pretty", bound)
     return _stock.call("json_pretty", (text, unit))
 
 
@@ -200,9 +212,9 @@ def _until_nul(text: str) -> str:
     return text.partition("\0")[0]
 
 
-def _too_big(function: str) -> SqlError:
+def _too_big(function: str, bound: RowBound) -> SqlError:
     return SqlError(
-        f"string or blob too big: SQLITE_TOOBIG ({function}() may give {SQL_ROW_BYTES_MAX} bytes)",
+        f"string or blob too big: SQLITE_TOOBIG ({function}() may give {bound.size} bytes, the limit `row_bytes`)",
         sqlite_code="SQLITE_TOOBIG",
     )
 
@@ -212,7 +224,6 @@ class _Stock(threading.local):
 
     def __init__(self) -> None:
         self._connection = apsw.Connection(":memory:")
-        self._connection.limit(apsw.SQLITE_LIMIT_LENGTH, SQL_ROW_BYTES_MAX)
 
     def call(self, function: str, arguments: tuple[SqlValue, ...]) -> SqlValue:
         places = ", ".join("?" for _ in arguments)
@@ -223,13 +234,16 @@ _stock: Final = _Stock()
 
 _OVERRIDES: Final[tuple[tuple[str, int, Callable[..., SqlValue]], ...]] = (
     ("instr", 2, instr),
-    ("replace", 3, replace),
     ("trim", 2, trim),
     ("ltrim", 2, ltrim),
     ("rtrim", 2, rtrim),
     ("unhex", 2, unhex),
     ("json_patch", 2, json_patch),
     ("jsonb_patch", 2, jsonb_patch),
+)
+
+_BOUNDED_OVERRIDES: Final[tuple[tuple[str, int, Callable[..., SqlValue]], ...]] = (
+    ("replace", 3, replace),
     ("json_pretty", 1, json_pretty),
     ("json_pretty", 2, json_pretty),
 )

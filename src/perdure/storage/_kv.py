@@ -24,7 +24,7 @@ _PUT: Final = "INSERT INTO _cf_KV VALUES (?, ?) ON CONFLICT DO UPDATE SET value 
 _PUT_UNDER_QUOTA: Final = "INSERT INTO _cf_KV SELECT ?, ? WHERE true ON CONFLICT DO UPDATE SET value = excluded.value"
 _DELETE: Final = "DELETE FROM _cf_KV WHERE key = ?"
 
-_CHARACTERS_SURELY_FIT: Final = KV_ENTRY_BYTES_MAX // 4  # no character takes more bytes
+_CHARACTER_BYTES_MAX: Final = 4
 _LAST_CHARACTER: Final = "\U0010ffff"
 _LAST_BEFORE_SURROGATES: Final = "\ud7ff"
 _FIRST_AFTER_SURROGATES: Final = "\ue000"
@@ -33,11 +33,12 @@ _FIRST_AFTER_SURROGATES: Final = "\ue000"
 class Kv:
     """The key-value side of one database."""
 
-    __slots__ = ("_connection", "_execute", "_unit")
+    __slots__ = ("_connection", "_execute", "_unit", "entry_bytes_max")
 
     def __init__(self, connection: apsw.Connection, unit: Unit) -> None:
         self._connection = connection
         self._unit = unit
+        self.entry_bytes_max = KV_ENTRY_BYTES_MAX
         # One cursor for all: what it finds is read at once, and a new one for each call costs as much as the search.
         self._execute = connection.cursor().execute
 
@@ -64,8 +65,8 @@ class Kv:
         unit = self._unit
         if unit.failure is not None:
             unit.check()
-        if not key or len(key) + len(value) > _CHARACTERS_SURELY_FIT:
-            _check_entry(key, value)
+        if not key or (len(key) + len(value)) * _CHARACTER_BYTES_MAX > self.entry_bytes_max:
+            _check_entry(key, value, self.entry_bytes_max)
         if not unit.savepoints.is_confirmed:
             unit.open()
         try:
@@ -113,7 +114,7 @@ class Kv:
         unit.check()
         puts = [(well_formed(key), well_formed(value)) for key, value in puts]
         for key, value in puts:
-            _check_entry(key, value)  # All before any, so that nothing is left half done.
+            _check_entry(key, value, self.entry_bytes_max)  # All before any, so that nothing is left half done.
         unit.open(is_confirmed=is_confirmed)
         if unit.quota is None:
             return self._write(puts, deletes)
@@ -167,14 +168,14 @@ class Kv:
         return page
 
 
-def _check_entry(key: str, value: str) -> None:
+def _check_entry(key: str, value: str, bytes_max: int) -> None:
     if not key:
         raise KvError("a key of storage.kv must not be empty")
     size = utf8_size(key) + utf8_size(value)
-    if size > KV_ENTRY_BYTES_MAX:
+    if size > bytes_max:
         raise KvError(
-            f"entry `{key[:32]}` is {size} bytes, key and value together may be {KV_ENTRY_BYTES_MAX}: "
-            "split it over several keys, or keep it in a table of storage.sql"
+            f"entry `{key[:32]}` is {size} bytes, key and value together may be {bytes_max}: split it over several "
+            "keys, or keep it in a table of storage.sql; the platform's owner can raise `kv_entry_bytes`"
         )
 
 

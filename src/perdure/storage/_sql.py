@@ -30,13 +30,12 @@ from perdure.limits import (
     SQL_OPEN_CURSORS_MAX,
     SQL_PAGE_BYTES,
     SQL_PAGE_ROWS,
-    SQL_PROGRAM_STEPS_MAX,
     SQL_ROW_COLUMNS_SURELY_FIT,
     SQL_STATEMENT_HEAP_BYTES_MAX,
-    SQL_TEXT_BYTES_MAX,
 )
 from perdure.storage._authorizer import Authorizer
 from perdure.storage._heap import GUEST_HEAP
+from perdure.storage._storage_limits import SANDBOXED, StorageLimits, advice, effective, hint_for
 from perdure.storage._text import utf8_size, well_formed
 from perdure.storage._unit import Unit
 from perdure.wire import SqlPage, SqlValue
@@ -59,7 +58,7 @@ _GUEST_STATEMENT: Final = apsw.SQLITE_PREPARE_PERSISTENT
 class Sql:
     """The SQL side of one database, for guests."""
 
-    __slots__ = ("_authorizer", "_connection", "_cursor_id_last", "_cursors", "_unit")
+    __slots__ = ("_authorizer", "_connection", "_cursor_id_last", "_cursors", "_unit", "limits")
 
     def __init__(self, connection: apsw.Connection, unit: Unit, authorizer: Authorizer) -> None:
         self._connection = connection
@@ -67,11 +66,12 @@ class Sql:
         self._authorizer = authorizer
         self._cursors: dict[int, _Execution] = {}
         self._cursor_id_last = 0
+        self.limits = SANDBOXED
 
     def exec(self, query: str, bindings: Sequence[SqlValue]) -> SqlPage:
         """Run `query`; the first page of its last statement's rows. Raises SqlError."""
         self._unit.check()
-        query, bindings = _checked(query, bindings)
+        query, bindings = _checked(query, bindings, self.limits)
         execution = _Execution(self._connection, self._unit, self._authorizer, query)
         rows = self._as_guest(execution, lambda: execution.start(bindings))
         cursor_id = 0 if execution.is_done else self._keep(execution)
@@ -180,9 +180,10 @@ class Sql:
             case apsw.SQLError() if str(error).startswith("cannot VACUUM"):
                 return SqlError("not authorized: SQLITE_AUTH (`VACUUM` is the host's work)", sqlite_code="SQLITE_AUTH")
             case apsw.NoMemError() if self._connection.in_transaction is self._unit.is_open:
-                return _too_complex_error()
+                return _too_complex_error(self.limits)
             case _:
-                return self._unit.explained(error, offset=execution.offset, hint=self._authorizer.refusal)
+                hint = self._authorizer.refusal or hint_for(str(error), self.limits)
+                return self._unit.explained(error, offset=execution.offset, hint=hint)
 
 
 class _Execution:
@@ -359,13 +360,13 @@ class _Execution:
 # ── checks and messages ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _checked(query: str, bindings: Sequence[SqlValue]) -> tuple[str, Sequence[SqlValue]]:
+def _checked(query: str, bindings: Sequence[SqlValue], limits: StorageLimits) -> tuple[str, Sequence[SqlValue]]:
     """Query and bindings as SQLite can take them."""
     if not query.isascii():
         query = well_formed(query)
-    if utf8_size(query) > SQL_TEXT_BYTES_MAX:
+    if utf8_size(query) > effective(limits)["text_bytes"]:
         raise SqlError(
-            f"the query is {utf8_size(query)} bytes, the limit is {SQL_TEXT_BYTES_MAX}: bind values with `?`",
+            f"the query is {utf8_size(query)} bytes, {advice('text_bytes', limits)}: bind values with `?`",
             sqlite_code="SQLITE_TOOBIG",
         )
     if "\0" in query:
@@ -417,9 +418,10 @@ def _unread_error(what: str) -> SqlError:
     )
 
 
-def _too_complex_error() -> SqlError:
+def _too_complex_error(limits: StorageLimits) -> SqlError:
+    steps = effective(limits)["program_steps"]
     return SqlError(
-        f"the statement needs too much memory: SQLITE_NOMEM; it may have {SQL_PROGRAM_STEPS_MAX} steps when compiled, "
+        f"the statement needs too much memory: SQLITE_NOMEM; it may have {steps} steps when compiled, "
         f"and take {SQL_STATEMENT_HEAP_BYTES_MAX} bytes: nest less, split it, or handle smaller values",
         sqlite_code="SQLITE_NOMEM",
     )

@@ -26,7 +26,7 @@ from perdure.errors import PerdureError, UsageError
 from perdure.isolates import Isolates
 from perdure.objects import NamespaceOptions, ObjectNamespace
 from perdure.server import Fetch, Platform, Worker
-from perdure.storage import Journal, StoreOptions
+from perdure.storage import Journal, StorageLimits, StoreOptions
 from perdure.testing._clock import SeededEntropy, VirtualClock
 from perdure.testing._durations import seconds as seconds_of
 from perdure.testing._journal import HeldJournal
@@ -59,6 +59,7 @@ class World:
         seed: int = 0,
         isolates: Isolates | None = None,
         store_options: StoreOptions | None = None,
+        sandbox_limits: StorageLimits | None = None,
     ) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="perdure-world-") if data is None else None
         self.data = Path(self._temporary.name) / "data" if self._temporary is not None else Path(data or "")
@@ -75,6 +76,7 @@ class World:
         self._isolates = isolates or Isolates()
         self._owns_isolates = isolates is None
         self._store_options = store_options or StoreOptions()
+        self._sandbox_limits = sandbox_limits
         self._journal: HeldJournal | None = None
         self._is_holding = False
         self._visitors = Visitors(self.loop)
@@ -99,6 +101,7 @@ class World:
             make_runner=lambda: PatientRunner(self.loop),
             store_options=replace(self._store_options, stand_before=self._stand_before),
             has_admin_socket=False,
+            sandbox_limits=self._sandbox_limits,
         )
 
     def _stand_before(self, journal: Journal) -> HeldJournal:

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from perdure.errors import SqlError
 from perdure.limits import KIB, SQL_JSON_PATCH_WORK_MAX, SQL_ROW_BYTES_MAX
 from perdure.storage._database import Database
-from perdure.storage._functions import override_functions
+from perdure.storage._functions import RowBound, override_functions
 from perdure.wire import SqlValue
 
 stock = apsw.Connection(":memory:")
 ours = apsw.Connection(":memory:")
-override_functions(ours)
+override_functions(ours, RowBound())
 
 MANY_CHARACTERS = "".join(map(chr, range(64, 98)))
 TEXTS = st.text(st.sampled_from("ab-0Fé€\U00010000\0"), max_size=6)
