@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from perdure import DurableObject, FacetOptions, PerdureError, Response, Worker, WorkerCode
+from perdure import DurableObject, FacetOptions, NamespaceOptions, PerdureError, Response, Worker, WorkerCode
 from perdure.api import Namespace, Stub
 from perdure.clock import Clock, SystemClock
 from perdure.errors import GuestError
@@ -47,10 +47,13 @@ class Topic:
     classes: Sequence[type[DurableObject]]
     exports: Sequence[type]
 
-    def worker(self, language: str) -> Worker:
+    def worker(
+        self, language: str, *, name: str | None = None, options: Mapping[str, NamespaceOptions] | None = None
+    ) -> Worker:
         """The guest's code as a worker of the platform, whose classes have namespaces as the trusted ones have."""
         code = code_of(language, self.sources[language])
-        return Worker(f"{self.name}-{language}", code, classes=[kind.__name__ for kind in self.classes])
+        classes = {kind.__name__: NamespaceOptions() for kind in self.classes}
+        return Worker(name or f"{self.name}-{language}", code, classes={**classes, **(options or {})})
 
     @property
     def trusted(self) -> type[DurableObject]:
@@ -129,10 +132,13 @@ class Subject:
     topic: Topic = field(default_factory=lambda: topic(None))
     name: str = "it"
     stub: Any = None
+    key: str | None = None
 
     @property
     def kind(self) -> type[DurableObject] | str:
         """Its class, or the key of the namespace of its class."""
+        if self.key is not None:
+            return self.key
         return self.topic.trusted if self.flavour == "trusted" else f"{self.worker}-Subject"
 
     @property
@@ -143,6 +149,17 @@ class Subject:
     def other(self, name: str) -> Subject:
         """Another object of the same class."""
         return replace(self, name=name, stub=None)
+
+    def apart(self, name: str, options: NamespaceOptions) -> Subject:
+        """An object of the same code in a namespace of its own, which has these options."""
+        key = options.key or name
+        options = replace(options, key=key)
+        if self.flavour == "trusted":
+            kind: type[DurableObject] = type(name, (self.topic.trusted,), {})
+            self.world.add(kind, options=options)
+        else:
+            self.world.add_worker(self.topic.worker(self.flavour, name=name, options={"Subject": options}))
+        return replace(self, key=key, stub=None)
 
     async def namespace(self) -> Namespace:
         """The namespace that it is an object of."""

@@ -15,12 +15,17 @@ from typing import Any, Final, NoReturn
 
 from perdure import errors
 from perdure.errors import GuestError, PerdureError
+from perdure.wire import error_properties, read_error_properties
 
 TRACEBACK_CHARACTERS_MAX: Final = 16_000
 _FRAMES_MAX: Final = 30
 _ADVICE_FOR_IMPORTS: Final = (
     "only the standard library (without threads, sockets and C extensions) and the worker's own modules exist here"
 )
+
+_FLAGS: Final = {
+    "remote": "remote", "reset": "durable_object_reset", "retryable": "retryable", "overloaded": "overloaded",
+}  # fmt: skip
 
 IsOwnFile = Callable[[str], bool]
 """Tells the worker's own files from those of the sandbox."""
@@ -38,6 +43,8 @@ def error_shape(error: BaseException, is_own: IsOwnFile, *, modules: list[str] |
         shape["code"] = error.code
     if getattr(error, "remote", False) is True:
         shape["remote"] = True
+    if properties := error_properties(error):
+        shape["props"] = properties
     return shape
 
 
@@ -83,8 +90,12 @@ def raise_reply(text: str) -> NoReturn:
     shape: dict[str, Any] = json.loads(text)
     name, message = str(shape.get("type", "Error")), str(shape.get("message", ""))
     error = _error_of(name, message)
-    if shape.get("remote") is True and isinstance(error, PerdureError):
-        error.remote = True
+    for key, attribute in _FLAGS.items():
+        if shape.get(key) is True:
+            setattr(error, attribute, True)
+    for attribute, value in read_error_properties(shape.get("props")).items():
+        if not hasattr(error, attribute):
+            setattr(error, attribute, value)
     raise error
 
 

@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
@@ -169,7 +170,9 @@ class TrustedBody:
         try:
             # Finished before the wait: a later event, whose writes nothing confirms, may change what was returned.
             result = finish(await self._run(handler, arguments, leave=gate.leave, served=served))
-        except Exception:
+        except Exception as error:
+            with suppress(AttributeError):  # A class of errors may have no room for it.
+                error.remote = True  # type: ignore[attr-defined]  # as the reference system marks what a callee threw
             if not output.gate.is_open:  # An error tells of what was written, too.
                 await output.wait()
             raise

@@ -412,7 +412,7 @@ def _scope() -> LoaderScope:
 def _check_classes(classes: list[type[DurableObject]]) -> None:
     names: set[str] = set()
     for kind in classes:
-        if not isinstance(kind, type) or not issubclass(kind, DurableObject):
+        if not _can_be_an_object(kind):
             raise ConfigurationError(
                 f"`{kind!r}` is no Durable Object class: declare it as `class Name(DurableObject)`"
             )
@@ -421,3 +421,10 @@ def _check_classes(classes: list[type[DurableObject]]) -> None:
                 f"two classes are called `{kind.__name__}`: their objects would share ids; rename one"
             )
         names.add(kind.__name__)
+
+
+def _can_be_an_object(kind: object) -> bool:
+    """True for what extends DurableObject, and for any other class that answers HTTP: that takes no calls."""
+    if not isinstance(kind, type) or issubclass(kind, WorkerEntrypoint):
+        return False
+    return issubclass(kind, DurableObject) or callable(getattr(kind, "fetch", None))

@@ -1,5 +1,7 @@
 """What may cross a boundary: values, HTTP messages, the numbers of the guest protocol. Effects: none."""
 
+from perdure.wire._error_properties import error_properties as error_properties
+from perdure.wire._error_properties import read_error_properties as read_error_properties
 from perdure.wire._foreign import BigInt as BigInt
 from perdure.wire._foreign import DateNumber as DateNumber
 from perdure.wire._foreign import MapDict as MapDict

@@ -12,7 +12,7 @@ from typing import Final
 
 from perdure.errors import GuestCrashedError, GuestError, LimitExceededError, WorkerLoadError
 from perdure.limits import GUEST_EXPORTS_MAX, GUEST_PENDING_OPERATIONS_MAX, GUEST_REPORT_BYTES_MAX, JSON_VALUES_MAX
-from perdure.wire import TooManyValuesError, read_json
+from perdure.wire import TooManyValuesError, read_error_properties, read_json
 
 _TIMER_MS_MAX: Final = 366 * 24 * 3600 * 1000
 _TEXT_MAX: Final = 100_000
@@ -99,11 +99,13 @@ def guest_error(shape: object) -> GuestError:
     """The error a guest described. Guests may write anything here, so everything is cut to a sane length."""
     if not isinstance(shape, dict):
         return GuestError(_words(shape)[:_TEXT_MAX])
-    return GuestError(
+    error = GuestError(
         _words(shape.get("message"))[:_TEXT_MAX],
         type_name=_words(shape.get("type"), "Error")[:200],
         guest_traceback=_words(shape.get("traceback"))[:_TEXT_MAX],
     )
+    error.properties.update(read_error_properties(shape.get("props")))
+    return error
 
 
 def _words(value: object, otherwise: str = "") -> str:

@@ -22,7 +22,7 @@ from perdure.clock import CPU, Clock, SystemClock
 from perdure.errors import GuestError, InternalError, ObjectResetError, OverloadedError, PerdureError, WorkerCodeError
 from perdure.isolates import CallHistory, GuestHost, InlineOverrunError, Isolate, Isolates, Runner
 from perdure.limits import GUEST_PENDING_OPERATIONS_MAX, GUEST_TIMER_MS_MIN, KIB
-from perdure.wire import GuestOp, is_large
+from perdure.wire import GuestOp, error_properties, is_large
 from perdure.workers._code import CheckedCode
 from perdure.workers._reports import Done, Operation, Report, SectionChange, parse_loaded, parse_report
 from perdure.workers._tasks import shared_task
@@ -557,10 +557,19 @@ def _heard(waiter: asyncio.Future[_Outcome]) -> None:
         waiter.exception()
 
 
+_FLAGS: Final = {"durable_object_reset": "reset", "retryable": "retryable", "overloaded": "overloaded"}
+
+
 def error_shape(error: BaseException) -> dict[str, object]:
     """An error as a guest receives it: never a traceback of the host."""
-    if isinstance(error, GuestError):
-        return {"type": error.type_name, "message": str(error), "remote": True, "code": error.code}
+    shape: dict[str, object] = {"type": type(error).__name__, "message": str(error)}
     if isinstance(error, PerdureError):
-        return {"type": type(error).__name__, "message": str(error), "code": error.code}
-    return {"type": type(error).__name__, "message": str(error), "remote": True}
+        shape["code"] = error.code
+        shape.update({key: True for name, key in _FLAGS.items() if getattr(error, name)})
+    if isinstance(error, GuestError):
+        shape["type"] = error.type_name
+    if isinstance(error, GuestError) or not isinstance(error, PerdureError):
+        shape["remote"] = True
+        if properties := error_properties(error):
+            shape["props"] = properties
+    return shape

@@ -181,7 +181,14 @@ def test_nothing_leaves_before_what_was_written_earlier_is_durable() -> None:
     ("error", "shape"),
     [
         (ValueError("raw"), {"type": "ValueError", "message": "raw", "remote": True}),
-        (OverloadedError("full"), {"type": "OverloadedError", "message": "full", "code": "overloaded"}),
+        (
+            OverloadedError("full"),
+            {"type": "OverloadedError", "message": "full", "code": "overloaded", "overloaded": True},
+        ),
+        (
+            ObjectResetError("gone", retryable=True),
+            {"type": "ObjectResetError", "message": "gone", "code": "object_reset", "reset": True, "retryable": True},
+        ),
         (
             GuestError("no", type_name="KeyError"),
             {"type": "KeyError", "message": "no", "remote": True, "code": "guest"},

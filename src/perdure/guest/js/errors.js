@@ -4,6 +4,7 @@
 // and columns, and nothing of this runtime.
 import * as host from "./host.js";
 import { inspect } from "./inspect.js";
+import { fromExpression, toExpression } from "./values.js";
 
 const OWN_MODULE = "cloudflare:workers";
 const TRACEBACK_CHARACTERS_MAX = 16_000;
@@ -21,12 +22,20 @@ const TYPE_ERRORS = new Set([
   "WorkerCodeError",
 ]);
 
+// As a shape calls them, and as the reference system's errors do.
+const FLAGS = { remote: "remote", reset: "durableObjectReset", retryable: "retryable", overloaded: "overloaded" };
+const PROPERTIES_MAX = 32; // the same numbers as in perdure.limits
+const PROPERTIES_CHARACTERS_MAX = 8_192;
+
 /** The error that a shape describes, as its own type where that exists here. */
 export function errorFromShape(shape) {
   const type = String(shape?.type ?? "Error");
   const message = String(shape?.message ?? "");
   const error = newError(type, message);
-  if (shape?.remote === true) error.remote = true;
+  for (const [key, name] of Object.entries(FLAGS)) if (shape?.[key] === true) error[name] = true;
+  for (const [name, value] of Object.entries(shape?.props ?? {})) {
+    if (!(name in error)) error[name] = fromExpression(value);
+  }
   // Not by assignment: a DOMException has a `code` that cannot be set.
   if (shape?.code !== undefined) Object.defineProperty(error, "code", { value: shape.code, writable: true, configurable: true });
   return error;
@@ -52,7 +61,37 @@ export function shapeOfError(error) {
   const { code, remote } = flagsOf(error);
   if (typeof code === "string") shape.code = code;
   if (remote === true) shape.remote = true;
+  const properties = propertiesOf(error);
+  if (Object.keys(properties).length > 0) shape.props = properties;
   return shape;
+}
+
+/** What its author gave an error besides; what cannot be sent, or is too much, is left behind. */
+function propertiesOf(error) {
+  const kept = {};
+  let size = 0;
+  try {
+    if (!isError(error)) return kept;
+    for (const name of Object.keys(error).slice(0, PROPERTIES_MAX)) {
+      if (name.startsWith("_") || name === "__proto__" || Object.values(FLAGS).includes(name)) continue;
+      const expression = expressionOrNothing(error[name]);
+      if (expression === undefined) continue;
+      size += name.length + JSON.stringify(expression).length;
+      if (size > PROPERTIES_CHARACTERS_MAX) break;
+      kept[name] = expression;
+    }
+  } catch {
+    return {};
+  }
+  return kept;
+}
+
+function expressionOrNothing(value) {
+  try {
+    return toExpression(value);
+  } catch {
+    return undefined;
+  }
 }
 
 // Whatever was thrown may be a trap: telling of it must not throw again.
