@@ -176,3 +176,31 @@ def test_a_directory_in_use_without_a_socket_is_named_with_its_process(stopped: 
     assert ended.returncode == 1
     assert f"in use by process {os.getpid()}" in ended.stderr
     assert "It answers no commands" in ended.stderr
+
+
+def test_the_doctor_sees_a_live_server_a_killed_one_and_a_stopped_one(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with a_server(data) as (one, port):
+        prepare(port)
+        live = perdure("doctor", data=data)
+        refused = perdure("doctor", "--repair", data=data)
+        one.process.send_signal(signal.SIGKILL)
+        one.process.wait(timeout=DEADLINE_S)
+    killed = perdure("doctor", data=data)
+    repaired = perdure("doctor", "--repair", data=data)
+    (data / "stray").touch()
+    stray = perdure("doctor", data=data)
+
+    assert (live.returncode, "checked by the server" in live.stdout) == (0, True), live.stdout + live.stderr
+    assert (refused.returncode, "stop it" in refused.stderr) == (1, True)
+    assert (killed.returncode, "did not stop in order" in killed.stdout) == (0, True), killed.stdout
+    assert (repaired.returncode, "repaired: " in repaired.stdout) == (0, True), repaired.stdout + repaired.stderr
+    assert (stray.returncode, "stray" in stray.stdout) == (1, True)
+    assert told_unwell(data)["is_healthy"] is False
+    look_around(data)
+
+
+def told_unwell(data: Path) -> Any:
+    ended = perdure("doctor", "--json", data=data)
+    assert ended.returncode == 1
+    return json.loads(ended.stdout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from typing import Any, Final
 import click
 
 from perdure.cli._commands import errors_for_people
+from perdure.cli._logging import plain
 from perdure.cli._moments import milliseconds
 from perdure.cli._tables import bytes_text, cell_text, table, time_text
 from perdure.clock import SystemClock
@@ -28,6 +30,7 @@ from perdure.server import (
     ShowStatistics,
     ShowTree,
     ask,
+    examine,
 )
 
 _DEFAULT_DATA: Final = Path(".perdure")
@@ -141,6 +144,28 @@ def set_alarm(object_: str, time: str, *, data: Path, as_json: bool) -> None:
     if answer is not None:
         click.echo(f"{answer.summary['object']} has an alarm at {time_text(answer.summary['at_ms'])}")
         _tell_undo(answer, data)
+
+
+def doctor(*, data: Path, may_repair: bool, as_json: bool) -> None:
+    """Check a data directory."""
+    with errors_for_people(as_json=as_json):
+        checkup = asyncio.run(examine(data.absolute(), may_repair=may_repair))
+    if as_json:
+        findings = [
+            {"level": each.level.value, "text": each.text, "repair": each.repair and each.repair.value}
+            for each in checkup.findings
+        ]
+        click.echo(json.dumps({"is_healthy": checkup.is_healthy, "items": findings, "repairs": checkup.repairs}))
+    else:
+        for done in checkup.repairs:
+            click.echo(plain(f"repaired: {done}"))
+        for finding in checkup.findings:
+            can = f" (--repair would {finding.repair.value})" if finding.repair else ""
+            click.echo(plain(f"{finding.level.value}: {finding.text}{can}"))
+        where = f"`{data}`" + (", checked by the server that runs on it" if checkup.is_live else "")
+        click.echo(f"{where}: {'all is well' if checkup.is_healthy else 'something is wrong'}")
+    if not checkup.is_healthy:
+        sys.exit(1)
 
 
 def stats(*, data: Path, as_json: bool) -> None:

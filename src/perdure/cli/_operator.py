@@ -143,8 +143,22 @@ def stats(data: Path, *, as_json: bool) -> None:
     _operations().stats(data=data, as_json=as_json)
 
 
+@click.command()
+@click.option("--repair", "may_repair", is_flag=True, help="Repair what can be repaired without losing anything.")
+@_data
+@_json
+def doctor(data: Path, *, may_repair: bool, as_json: bool) -> None:
+    """Check a data directory; the exit code is 1 when something is wrong.
+
+    Of a stopped one everything is checked: the lock, the journal and its chains, each database, facets, alarms, the
+    history, files that nobody knows. A running server checks what it can of itself. Repairs need a stopped one; they
+    move what nobody knows to `lost+found`, and delete nothing.
+    """
+    _operations().doctor(data=data, may_repair=may_repair, as_json=as_json)
+
+
 def _operations() -> ModuleType:
     return import_module("perdure.cli._operations")
 
 
-OPERATOR_COMMANDS: Final = (ls, tree, sql, kv, alarms, delete, stats)
+OPERATOR_COMMANDS: Final = (ls, tree, sql, kv, alarms, delete, doctor, stats)

@@ -3,6 +3,7 @@
 from perdure.history._archive import SegmentArchive as SegmentArchive
 from perdure.history._bookmarks import Bookmark as Bookmark
 from perdure.history._bookmarks import read_bookmark as read_bookmark
+from perdure.history._checkup import check_histories as check_histories
 from perdure.history._options import HistoryOptions as HistoryOptions
 from perdure.history._past import AsOf as AsOf
 from perdure.history._past import CommitInfo as CommitInfo

@@ -94,6 +94,12 @@ def read_stored(path: Path) -> Iterator[tuple[bytes, int]]:
             yield stored, size
 
 
+def entries_end(path: Path) -> int:
+    """Behind which byte of a file its last whole entry ends."""
+    size = _HEADER.size + _CRC.size
+    return size + sum(_FRAME.size + _CRC.size + len(stored) for stored, _ in read_stored(path))
+
+
 def unpacked(stored: bytes, size: int) -> bytes:
     """What an entry holds. Raises DamagedDataError."""
     unpacking = zlib.decompressobj()

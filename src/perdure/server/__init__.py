@@ -3,6 +3,7 @@
 from perdure.server._admin_requests import AdminRequest as AdminRequest
 from perdure.server._admin_requests import Answer as Answer
 from perdure.server._admin_requests import CancelAlarm as CancelAlarm
+from perdure.server._admin_requests import CheckUp as CheckUp
 from perdure.server._admin_requests import DeleteObject as DeleteObject
 from perdure.server._admin_requests import ListAlarms as ListAlarms
 from perdure.server._admin_requests import ListKv as ListKv
@@ -14,6 +15,8 @@ from perdure.server._admin_requests import ShowTree as ShowTree
 from perdure.server._discover import Found as Found
 from perdure.server._discover import RunnablePlatform as RunnablePlatform
 from perdure.server._discover import discover as discover
+from perdure.server._doctor import Checkup as Checkup
+from perdure.server._doctor import examine as examine
 from perdure.server._live import LiveApp as LiveApp
 from perdure.server._offline import ask as ask
 from perdure.server._platform import Fetch as Fetch

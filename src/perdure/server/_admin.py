@@ -25,6 +25,7 @@ from perdure.server._admin_requests import (
     AdminRequest,
     Answer,
     CancelAlarm,
+    CheckUp,
     DeleteObject,
     ListAlarms,
     ListKv,
@@ -37,6 +38,7 @@ from perdure.server._admin_requests import (
 from perdure.server._alarm_desk import AlarmDesk
 from perdure.server._finder import Finder
 from perdure.server._references import FacetNames, reference
+from perdure.server._self_checkup import examine_running
 from perdure.storage import Database, Layout, ListedObject, ObjectKey, Store
 from perdure.wire import KvRange, SqlPage, SqlValue
 
@@ -71,6 +73,8 @@ class Admin:
                 return await self._alarms.cancel(request)
             case SetAlarm():
                 return await self._alarms.set(request)
+            case CheckUp():
+                return await examine_running(self._store.layout, self._directory, self._all())
             case ShowStatistics():
                 return Answer(summary={**self._directory.statistics(), **self._store.statistics()})
             case _:
@@ -104,6 +108,12 @@ class Admin:
             return self._store.exists(key)
         except (UnavailableError, DataDirectoryError):  # It cannot be made whole: whoever opens it is told why.
             return True
+
+    def _all(self) -> Iterator[ListedObject]:
+        after: ObjectKey | None = None
+        while page := self._store.objects(after=after, limit=_PAGE):
+            yield from page
+            after = page[-1].key
 
     async def _walk(self, namespace: str | None, after: ObjectKey | None) -> AsyncIterator[ListedObject]:
         while True:

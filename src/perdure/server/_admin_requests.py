@@ -93,12 +93,26 @@ class SetAlarm:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckUp:
+    """What a running server can check of its own directory."""
+
+
+@dataclass(frozen=True, slots=True)
 class ShowStatistics:
     """Counts of what is in memory and of what the journal holds."""
 
 
 AdminRequest = (
-    ListObjects | ShowTree | RunSql | ListKv | DeleteObject | ListAlarms | CancelAlarm | SetAlarm | ShowStatistics
+    ListObjects
+    | ShowTree
+    | RunSql
+    | ListKv
+    | DeleteObject
+    | ListAlarms
+    | CancelAlarm
+    | SetAlarm
+    | CheckUp
+    | ShowStatistics
 )
 
 _REQUESTS: Final[dict[str, type[AdminRequest]]] = {
@@ -110,6 +124,7 @@ _REQUESTS: Final[dict[str, type[AdminRequest]]] = {
     "alarms": ListAlarms,
     "alarms-cancel": CancelAlarm,
     "alarms-set": SetAlarm,
+    "doctor": CheckUp,
     "statistics": ShowStatistics,
 }
 _NAMES: Final = {kind: name for name, kind in _REQUESTS.items()}

@@ -6,7 +6,6 @@ Effects: clock, tasks.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from perdure.clock import Clock
@@ -14,7 +13,7 @@ from perdure.errors import UnknownObjectError, UsageError
 from perdure.objects import Directory
 from perdure.server._admin_requests import Answer, CancelAlarm, ListAlarms, SetAlarm
 from perdure.server._finder import Finder
-from perdure.server._references import FacetNames, reference
+from perdure.server._references import facet_paths, reference
 from perdure.storage import AlarmRow, Database, DueAlarm, ObjectKey, Store
 
 
@@ -37,7 +36,7 @@ class AlarmDesk:
         items: list[object] = []
         for alarm in shown:
             if alarm.number and alarm.key not in names:
-                names[alarm.key] = dict(_paths(await self._finder.facets(alarm.key)))
+                names[alarm.key] = dict(facet_paths(await self._finder.facets(alarm.key)))
             path = names[alarm.key].get(alarm.number, (f"facet {alarm.number}",)) if alarm.number else ()
             items.append({"object": reference(alarm.key, alarm.name, path), "at_ms": alarm.at_ms})
         summary: dict[str, object] = {"count": len(items)}
@@ -47,7 +46,7 @@ class AlarmDesk:
 
     async def _list_of_one(self, request: ListAlarms) -> Answer:
         target = await self._finder.find(request.object)
-        paths = [path for _, path in _paths(await self._finder.facets(target.key))]
+        paths = [path for _, path in facet_paths(await self._finder.facets(target.key))]
         items: list[object] = []
         for path in [(), *paths]:
             if path[: len(target.path)] == target.path:
@@ -98,13 +97,6 @@ def _cancel(database: Database) -> AlarmRow | None:
     row = database.alarm.row_or_none()
     database.alarm.delete()
     return row
-
-
-def _paths(names: FacetNames, parent: int = 0, above: tuple[str, ...] = ()) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """The facets by number, with their names from the root's child down."""
-    for name, number in names.get(parent, {}).items():
-        yield number, (*above, name)
-        yield from _paths(names, number, (*above, name))
 
 
 def _time_text(at_ms: int) -> str:

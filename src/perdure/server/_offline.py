@@ -9,19 +9,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from perdure.clock import SystemClock, SystemEntropy
 from perdure.errors import ConfigurationError, DirectoryInUseError, UnavailableError
+from perdure.history import HistoryOptions, SegmentArchive
 from perdure.isolates import Isolates, Runner
 from perdure.objects import Directory
 from perdure.server._admin import Admin
 from perdure.server._admin_requests import AdminRequest, Answer
 from perdure.server._admin_socket import ask_running
-from perdure.storage import Layout, Store
+from perdure.server._finder import Finder
+from perdure.storage import Layout, Store, StoreOptions
 from perdure.workers import WorkerRuntime
 
+_EVERYTHING: Final = HistoryOptions(max_age=timedelta(days=365_000), max_bytes=1 << 62)
 _ATTEMPTS: Final = 50  # while a server starts or stops
 _ATTEMPT_S: Final = 0.1
 
@@ -54,7 +59,7 @@ def check_is_data_directory(layout: Layout) -> None:
 
 async def _ask_stopped(data: Path, request: AdminRequest) -> Answer:
     warnings: list[str] = []
-    async with _opened(data, warnings) as admin:
+    async with opened(data, warnings) as (admin, _, _):
         answer = await admin.answer(request)
     if warnings:
         answer.summary["warnings"] = list(warnings)
@@ -62,13 +67,18 @@ async def _ask_stopped(data: Path, request: AdminRequest) -> Answer:
 
 
 @asynccontextmanager
-async def _opened(data: Path, warnings: list[str]) -> AsyncIterator[Admin]:
+async def opened(data: Path, warnings: list[str]) -> AsyncIterator[tuple[Admin, Directory, Finder]]:
+    """A stopped directory, under its lock; `warnings` gets what went wrong while it was closed."""
     clock = SystemClock()
-    store = Store.open(data, clock=clock, entropy=SystemEntropy())
+    layout = Layout(data)
+    # Without the app nobody knows how much of the past it keeps. What is kept stays, whatever its age.
+    keeps_history = layout.histories.exists()
+    options = StoreOptions(make_archive=partial(SegmentArchive, options=_EVERYTHING) if keeps_history else None)
+    store = Store.open(data, clock=clock, entropy=SystemEntropy(), options=options)
     runtime = WorkerRuntime(isolates=Isolates(), runner=Runner(), clock=clock)
     directory = Directory(store=store, runtime=runtime, clock=clock, entropy=SystemEntropy())
     try:
-        yield Admin(store=store, directory=directory, clock=clock)
+        yield Admin(store=store, directory=directory, clock=clock), directory, Finder(store, directory)
     finally:
         await directory.close()
         try:

@@ -21,6 +21,9 @@ _HEX: Final = re.compile(r"[0-9a-fA-F]{4,64}")
 _ID_DIGITS: Final = 64
 _PLAIN: Final = re.compile(r"[\w.@ +=-][\w.@ +=/-]*")
 
+Path = tuple[str, ...]
+"""The names of facets from the root's child down."""
+
 FacetNames = Mapping[int, Mapping[str, int]]
 """The facets of an object: by the number of their parent (0 is the root), by name, their numbers."""
 
@@ -94,6 +97,15 @@ def all_paths(names: FacetNames, parent: int = 0, above: str = "") -> Iterator[s
     for name, number in names.get(parent, {}).items():
         yield above + name
         yield from all_paths(names, number, f"{above}{name}/")
+
+
+def facet_paths(
+    names: FacetNames, parent: int = 0, above: tuple[str, ...] = ()
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The facets by number, with their names from the root's child down."""
+    for name, number in names.get(parent, {}).items():
+        yield number, (*above, name)
+        yield from facet_paths(names, number, (*above, name))
 
 
 def reference(key: ObjectKey, name: str | None, facets: tuple[str, ...] = ()) -> str:

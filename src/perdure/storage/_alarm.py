@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS _cf_ALARM(
     one INTEGER PRIMARY KEY CHECK (one = 1), scheduled_ms INTEGER NOT NULL, attempt_ms INTEGER NOT NULL,
     retries INTEGER NOT NULL, exponent INTEGER NOT NULL, generation INTEGER NOT NULL)
 """
-_HAS_TABLE: Final = "SELECT 1 FROM sqlite_schema WHERE name = '_cf_ALARM'"
+ALARM_TABLE_QUERY: Final = "SELECT 1 FROM sqlite_schema WHERE name = '_cf_ALARM'"
 _READ: Final = "SELECT scheduled_ms, attempt_ms, retries, exponent, generation FROM _cf_ALARM"
 _WRITE: Final = (
     "INSERT OR REPLACE INTO _cf_ALARM(one, scheduled_ms, attempt_ms, retries, exponent, generation) "
@@ -147,7 +147,7 @@ class Alarm:
     def row_or_none(self) -> AlarmRow | None:
         """The alarm as it is stored."""
         # Asked each time: a turn that is rolled back takes the table with it.
-        rows = self._tables.host_exec(_READ) if self._tables.host_exec(_HAS_TABLE) else []
+        rows = self._tables.host_exec(_READ) if self._tables.host_exec(ALARM_TABLE_QUERY) else []
         if not rows:
             return None
         numbers = [value for value in rows[0] if isinstance(value, int)]

@@ -15,8 +15,8 @@ import apsw
 from perdure.errors import DamagedDataError
 
 JOURNAL_PAGE_SIZE: Final = 4096
-_FORMAT: Final = 2
-_APPLICATION_ID: Final = 0x7064_7572  # "pdur", for people who ask `file`
+JOURNAL_FORMAT: Final = 2
+JOURNAL_APPLICATION_ID: Final = 0x7064_7572  # "pdur", for people who ask `file`
 
 _SCHEMA: Final = """
 CREATE TABLE node(n INTEGER PRIMARY KEY, incarnation_id TEXT NOT NULL UNIQUE, address TEXT NOT NULL) STRICT;
@@ -63,19 +63,19 @@ def prepare(connection: apsw.Connection, path: Path) -> None:
     is_new = not connection.execute("SELECT count(*) FROM sqlite_schema").get
     if is_new:
         connection.pragma("page_size", JOURNAL_PAGE_SIZE)
-    elif made_by != _APPLICATION_ID or not 1 <= version <= _FORMAT:
+    elif made_by != JOURNAL_APPLICATION_ID or not 1 <= version <= JOURNAL_FORMAT:
         raise DamagedDataError(
             f"`{path}` is no journal of this program: application id {made_by}, format {version} "
-            f"(expected {_APPLICATION_ID}, format 1 to {_FORMAT})"
+            f"(expected {JOURNAL_APPLICATION_ID}, format 1 to {JOURNAL_FORMAT})"
         )
     connection.pragma("journal_mode", "wal")
     if is_new:
         with connection:
             connection.execute(_SCHEMA)
-            connection.pragma("application_id", _APPLICATION_ID)
-            connection.pragma("user_version", _FORMAT)
+            connection.pragma("application_id", JOURNAL_APPLICATION_ID)
+            connection.pragma("user_version", JOURNAL_FORMAT)
         return
-    for former in range(version, _FORMAT):
+    for former in range(version, JOURNAL_FORMAT):
         with connection:
             connection.execute(_MIGRATIONS[former])
             connection.pragma("user_version", former + 1)

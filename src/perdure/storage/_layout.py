@@ -12,6 +12,7 @@ Effects: disk (`databases` lists names, `size_bytes` looks).
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ Lineage = tuple[int, ...]
 
 ROOT: Final[Lineage] = ()
 
+_OBJECT_ID: Final = re.compile(r"[0-9a-f]{64}")
 _PLAIN_CHARACTERS: Final = frozenset(string.ascii_letters + string.digits + "_-.")
 
 
@@ -77,6 +79,12 @@ class Layout:
     def history(self, key: ObjectKey) -> Path:
         """The directory of an object's older records."""
         return self.histories / _file_name(key.namespace) / key.object_id.hex()
+
+    def keys_with_history(self) -> Iterator[ObjectKey]:
+        """The objects that have older records; walks all names there are."""
+        for path in sorted(self.histories.glob("*/*")):
+            if _OBJECT_ID.fullmatch(path.name):
+                yield ObjectKey(unquote(path.parent.name), bytes.fromhex(path.name))
 
     def namespace(self, namespace: str) -> Path:
         """The directory of a namespace's databases."""
