@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
-import random
 import re
 import signal
 import subprocess
@@ -17,17 +16,19 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from random import Random
 
 import pytest
 
 APP = Path(__file__).parent / "counter_app" / "app.py"
+KINDS = ("plain", "python", "javascript", "batch", "large", "bank", "emptied")
 OBJECTS = (
-    *(f"/{kind}/{number}" for kind in ("plain", "python", "javascript", "batch", "large") for number in range(2)),
+    *(f"/{kind}/{number}" for kind in KINDS for number in range(2)),
     "/renewed/0",
     "/recoded/0",
     "/code/0",
 )
-NEW_KINDS = itertools.cycle(("plain", "python", "javascript", "batch", "large"))
+NEW_KINDS = itertools.cycle(KINDS)
 ACKNOWLEDGED_MIN, ACKNOWLEDGED_MAX = 40, 400
 RECOVERED_AT_ONCE = 4
 DEADLINE_S = 120
@@ -233,9 +234,10 @@ class Ordeal:
     """One data directory and what clients know of it, through many kills."""
 
     data: Path
-    chance: random.Random
+    chance: Random
     known: dict[str, Known] = field(default_factory=dict)
     names: Iterator[int] = field(default_factory=itertools.count)
+    kills: int = 0
 
     def suffer(self, moment: Moment) -> None:
         """Start, look at everything, write, and be killed."""
@@ -251,6 +253,7 @@ class Ordeal:
             confirm_all(port, self.known, self._paths())
             self._kill_under_load(one, port, is_stopping=moment is Moment.STOP)
             one.check_log()
+        self.kills += 1 if moment in {Moment.LOAD, Moment.STOP} else 2
 
     def _kill_at_start(self) -> None:
         with started(self.data) as one:
@@ -295,14 +298,17 @@ class Ordeal:
 
 
 @pytest.mark.crash
-def test_every_acknowledged_write_survives_kill_9(tmp_path: Path, rounds: int) -> None:
-    ordeal = Ordeal(tmp_path / "data", random.Random(rounds))
+def test_every_acknowledged_write_survives_kill_9(tmp_path: Path, rounds: int, seed: int) -> None:
+    ordeal = Ordeal(tmp_path / "data", Random(seed))
 
-    for _ in range(rounds):
-        for moment in Moment:
-            ordeal.suffer(moment)
-
-    ordeal.end_well()
+    try:
+        for _ in range(rounds):
+            for moment in Moment:
+                ordeal.suffer(moment)
+        ordeal.end_well()
+    except BaseException as error:
+        error.add_note(f"after {ordeal.kills} kills; again: ./run crash -k kill_9 --rounds {rounds} --seed {seed}")
+        raise
 
 
 def test_a_clean_stop_leaves_plain_sqlite_files(tmp_path: Path) -> None:

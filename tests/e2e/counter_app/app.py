@@ -5,6 +5,7 @@ Every answer has `count` and, counted anew from what is stored, `rows`: they dif
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from perdure import (
@@ -29,10 +30,22 @@ class App(DurableObject):
         self.ctx.storage.sql.exec("create table if not exists hit(id integer primary key)")
         if request.method == "POST":
             count += 1
-            self.ctx.storage.kv.put("count", count)
-            self.ctx.storage.sql.exec("insert into hit(id) values (?)", count)
+            with self.ctx.storage.transaction_sync():
+                self.ctx.storage.kv.put("count", count)
+                self.undone()
+                self.ctx.storage.sql.exec("insert into hit(id) values (?)", count)
         rows = self.ctx.storage.sql.exec("select count(*) from hit").scalar()
+        if self.ctx.storage.kv.get("undone"):
+            rows = -1
         return Response.json({"count": count, "rows": rows, "version": VERSION})
+
+    def undone(self):
+        try:
+            with self.ctx.storage.transaction_sync():
+                self.ctx.storage.kv.put("undone", True)
+                raise ValueError
+        except ValueError:
+            pass
 
     def mark(self, generation):
         self.ctx.storage.sql.exec("create table if not exists mark(generation integer)")
@@ -52,11 +65,26 @@ export class App extends DurableObject {
     sql.exec("create table if not exists hit(id integer primary key)");
     let count = kv.get("count") ?? 0;
     if (request.method === "POST") {
-      kv.put("count", ++count);
-      sql.exec("insert into hit(id) values (?)", count);
+      count += 1;
+      this.ctx.storage.transactionSync(() => {
+        kv.put("count", count);
+        this.undone();
+        sql.exec("insert into hit(id) values (?)", count);
+      });
     }
-    const rows = sql.exec("select count(*) as n from hit").one().n;
+    const rows = kv.get("undone") ? -1 : sql.exec("select count(*) as n from hit").one().n;
     return Response.json({ count, rows, version: VERSION });
+  }
+
+  undone() {
+    try {
+      this.ctx.storage.transactionSync(() => {
+        this.ctx.storage.kv.put("undone", true);
+        throw new RangeError();
+      });
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+    }
   }
 }
 """
@@ -64,6 +92,7 @@ export class App extends DurableObject {
 TORN = -1
 BATCH = 7
 LARGE_CHARACTERS = 100_000
+ACCOUNTS = 5
 
 
 class Plain(DurableObject):
@@ -125,6 +154,55 @@ class Large(DurableObject):
         data = sql.exec("select data from large").all()
         expected = [{"data": text.encode()}] if count else []
         is_whole = data == expected and text == f"{count:010}" * (len(text) // 10)
+        return Response.json({"count": count, "rows": count if is_whole else TORN})
+
+
+class Bank(DurableObject):
+    """Each count moves money between accounts, whose sum stays: batches, and transactions of which some fail."""
+
+    async def fetch(self, request: Request) -> Response:
+        storage = self.ctx.storage
+        accounts = await storage.list(prefix="account ")
+        count = await storage.get("count", default=0)
+        if request.method == "POST":
+            count += 1
+            source, target = f"account {count % ACCOUNTS}", f"account {count * 7 % ACCOUNTS}"
+            with storage.transaction_sync():
+                self._move(source, -1)
+                with suppress(InsufficientFundsError), storage.transaction_sync():
+                    self._move(source, -100)
+                    raise InsufficientFundsError
+                self._move(target, 1)
+            await storage.put({"count": count, f"receipt {count}": count, f"receipt {count}, copy": count})
+            await storage.delete([f"receipt {count - 1}", f"receipt {count - 1}, copy", "no such receipt"])
+            accounts = await storage.list(prefix="account ")
+        receipts = await storage.list(prefix="receipt ")
+        is_whole = sum(accounts.values()) == 0 and [*receipts.values()] == ([count] * 2 if count else [])
+        return Response.json({"count": count, "rows": count if is_whole else TORN})
+
+    def _move(self, account: str, amount: int) -> None:
+        self.ctx.storage.kv.put(account, self.ctx.storage.kv.get(account, 0) + amount)
+
+
+class InsufficientFundsError(Exception):
+    """A transfer is called off."""
+
+
+class Emptied(DurableObject):
+    """Each count forgets everything and writes it anew: in one turn, so that nobody ever finds nothing."""
+
+    async def fetch(self, request: Request) -> Response:
+        storage = self.ctx.storage
+        count = await storage.get("count", default=0)
+        if request.method == "POST":
+            count += 1
+            await storage.delete_all()
+            storage.sql.exec(f"create table made_{count}(n integer primary key)")
+            storage.sql.exec(f"insert into made_{count} values (?)", count)
+            await storage.put({"count": count, f"made {count}": [count] * (count % 500)})
+        tables = storage.sql.exec("select name from sqlite_schema where name like 'made%'").all()
+        is_whole = list(await storage.list()) == (["count", f"made {count}"] if count else [])
+        is_whole &= tables == ([{"name": f"made_{count}"}] if count else [])
         return Response.json({"count": count, "rows": count if is_whole else TORN})
 
 
@@ -205,7 +283,7 @@ class Default(WorkerEntrypoint):
         exports = self.ctx.exports
         if kind in {"recoded", "code"}:
             return await self.fetch_from(exports.Recoded, name, request)
-        kinds = {"plain": exports.Plain, "batch": exports.Batch, "large": exports.Large, "renewed": exports.Renewed}
+        kinds = {own.__name__.lower(): getattr(exports, own.__name__) for own in OWN_KINDS}
         return await self.fetch_from(kinds.get(kind, exports.Runner), f"{kind}-{name}", request)
 
     async def fetch_from(self, namespace: Any, name: str, request: Request) -> Response:
@@ -213,4 +291,5 @@ class Default(WorkerEntrypoint):
         return response
 
 
-platform = Platform([Plain, Batch, Large, Runner, Renewed, Recoded], fetch=Default)
+OWN_KINDS = [Plain, Batch, Large, Bank, Emptied, Renewed]
+platform = Platform([*OWN_KINDS, Runner, Recoded], fetch=Default)
