@@ -57,7 +57,7 @@ def alarm_ms(when: object, *, now_ms: Callable[[], int]) -> int:
                 "or the timedelta alone"
             )
         case timedelta():
-            at_ms = max(1, now_ms() - (-when // _MILLISECOND))
+            at_ms = max(1, now_ms() - (when // -_MILLISECOND))
         case _:
             at_ms = None
     if at_ms is None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from perdure.clock import Clock, Entropy
 from perdure.errors import PerdureError
 from perdure.limits import ALARM_CLASS_MISSING_MS, ALARM_LOOK_S_MAX, ALARM_MS_MAX
-from perdure.objects._alarm_clock import AlarmClock, place_of, retry_delay_ms
+from perdure.objects._alarm_clock import AlarmClock, Place, place_of, retry_delay_ms
 from perdure.objects._alarm_delivery import AlarmEnd
 from perdure.storage import DueAlarm
 from perdure.workers import shared_task
@@ -137,7 +138,7 @@ class Alarms:
         for alarm in plan.starts:
             run = asyncio.get_running_loop().create_task(self._run(alarm))
             self._runs.add(run)
-            run.add_done_callback(self._runs.discard)
+            run.add_done_callback(partial(self._ended, place_of(alarm)))
         self._next_ms = now_ms if plan.look_in_s is not None else plan.look_ms
         if plan.look_in_s is not None:
             self._sleep(plan.look_in_s)
@@ -150,13 +151,19 @@ class Alarms:
         place = place_of(alarm)
         try:
             end = await self._deliver(alarm, begins_anew=self._alarms.was_missed(place))
-            if end is AlarmEnd.SETTLED:
-                self._alarms.met(place)
-            elif not self._is_stopped:
-                await self._postpone(alarm, self._later_ms(alarm, end))
-        finally:
-            self._alarms.ended(place)
-            self._look_soon()
+        except Exception:  # noqa: BLE001  # the last place above it: the alarm must not be lost, nor spin
+            _LOG.exception("an alarm was not delivered because of a bug in perdure: please report this")
+            end = AlarmEnd.MISSED
+        if end is AlarmEnd.SETTLED:
+            self._alarms.met(place)
+        elif not self._is_stopped:
+            await self._postpone(alarm, self._later_ms(alarm, end))
+
+    def _ended(self, place: Place, run: asyncio.Task[None]) -> None:
+        """A task's last callback, and not the coroutine's end: the loop may be closed by then."""
+        self._runs.discard(run)
+        self._alarms.ended(place)
+        self._look_soon()
 
     def _later_ms(self, alarm: DueAlarm, end: AlarmEnd) -> int:
         if end is AlarmEnd.MISSED:
