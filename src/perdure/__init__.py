@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from perdure.api import WorkerCode as WorkerCode
     from perdure.api import WorkerEntrypoint as WorkerEntrypoint
     from perdure.errors import AlarmError as AlarmError
+    from perdure.errors import BookmarkError as BookmarkError
     from perdure.errors import BudgetExceededError as BudgetExceededError
     from perdure.errors import GuestError as GuestError
     from perdure.errors import LimitExceededError as LimitExceededError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from perdure.errors import QuotaExceededError as QuotaExceededError
     from perdure.errors import StorageFailedError as StorageFailedError
     from perdure.errors import WorkerLoadError as WorkerLoadError
+    from perdure.history import HistoryOptions as HistoryOptions
     from perdure.objects import NamespaceOptions as NamespaceOptions
     from perdure.server import Platform as Platform
     from perdure.server import Worker as Worker
@@ -63,6 +65,7 @@ _HOMES = {
     "PerdureError": "perdure.errors",
     "AlarmError": "perdure.errors",
     "GuestError": "perdure.errors",
+    "BookmarkError": "perdure.errors",
     "WorkerLoadError": "perdure.errors",
     "LimitExceededError": "perdure.errors",
     "ObjectResetError": "perdure.errors",
@@ -80,6 +83,7 @@ _HOMES = {
     "RegExp": "perdure.wire",
     "SetItems": "perdure.wire",
     "TypedBytes": "perdure.wire",
+    "HistoryOptions": "perdure.history",
 }
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  # the names are strings

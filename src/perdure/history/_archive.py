@@ -112,8 +112,7 @@ class SegmentArchive:
         self._disk.sync_file(path)
         self._disk.sync_directory(directory)
 
-    def write_base(self, key: ObjectKey, *, sequence: int, digest: bytes, files: Mapping[Lineage, Path]) -> None:
-        """Keep what a new object begins with, before its first record."""
+    def begin(self, key: ObjectKey, *, sequence: int, digest: bytes, files: Mapping[Lineage, Path]) -> None:
         held = {lineage: HeldFile(path, sequence) for lineage, path in files.items()}
         self._write_base(key, End(sequence, digest), held)
 

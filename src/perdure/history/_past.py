@@ -14,12 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import apsw
-
 from perdure.clock import Clock
 from perdure.errors import BookmarkError, FacetError
 from perdure.history._archive import SegmentArchive
 from perdure.history._bookmarks import Bookmark, read_bookmark
+from perdure.history._targets import reading
 from perdure.storage import Layout, Lineage, RecordHeader, Replay, RootStore, decode_header
 
 When = str | datetime | int | None
@@ -149,8 +148,10 @@ class Past:
 
     async def _replay(self, sequence: int, directory: Path, *, is_now: bool) -> tuple[int, Replay]:
         archive, root = self.archive, self.root
-        if is_now or sequence == root.log.chain.known:
+        if is_now or (archive is None and sequence == root.log.chain.known):
             image = await root.image(directory)
+            if not is_now and image.sequence != sequence:
+                raise BookmarkError("the object went on while it was read: try again")
             return image.sequence, image.replay
         if archive is None:
             raise BookmarkError(
@@ -187,18 +188,10 @@ def facet_names(replay: Replay) -> dict[int, str]:
     path = replay.files.get(())
     if path is None:
         return {}
-    connection = open_file(path)
+    connection = reading(path)
     try:
         if not connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = '_cf_FACETS'").get:
             return {}
         return dict(connection.execute("SELECT number, name FROM _cf_FACETS WHERE name IS NOT NULL"))
     finally:
         connection.close()
-
-
-def open_file(path: Path) -> apsw.Connection:
-    """A database of the past, for reading: nothing is written beside it."""
-    connection = apsw.Connection(f"file:{path}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
-    connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
-    connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
-    return connection

@@ -35,6 +35,7 @@ from perdure.objects._ids import IdFactory
 from perdure.objects._lifecycle import State
 from perdure.objects._namespaces import ObjectCalls, ObjectNamespace
 from perdure.objects._sandboxed import SandboxedBody
+from perdure.objects._travels import Travels
 from perdure.objects._trusted import TrustedBody
 from perdure.objects._visits import Visit, Visits
 from perdure.storage import SANDBOXED, SQLITES_OWN, Database, ObjectKey, RootStore, StorageLimits, Store
@@ -100,6 +101,8 @@ class Directory:
         self._isolate_bytes = 0
         self._looked_for_forgotten_s = clock.monotonic_s()
         self._visits = Visits(store, self, clock)
+        self.travels: Final = Travels(store, self, clock)
+        """The past of objects, and ways back to it."""
         self._is_closed = False
 
     # ── classes and slots ───────────────────────────────────────────────────────────────────────────────────

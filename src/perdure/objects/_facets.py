@@ -244,6 +244,10 @@ class FacetSlots:
         """What happens in the facets below, from now on."""
         return self._actor.listen()
 
+    def forget_names(self) -> None:
+        """Ask the index anew which facets there are."""
+        self._names = None
+
     def slots(self) -> Sequence[Actor]:
         """The slots there are."""
         return list(self._slots.values())

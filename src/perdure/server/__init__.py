@@ -17,6 +17,9 @@ from perdure.server._discover import RunnablePlatform as RunnablePlatform
 from perdure.server._discover import discover as discover
 from perdure.server._doctor import Checkup as Checkup
 from perdure.server._doctor import examine as examine
+from perdure.server._history import HistoryDiff as HistoryDiff
+from perdure.server._history import ObjectHistory as ObjectHistory
+from perdure.server._history import PastState as PastState
 from perdure.server._live import LiveApp as LiveApp
 from perdure.server._offline import ask as ask
 from perdure.server._platform import Fetch as Fetch

@@ -70,10 +70,8 @@ async def _ask_stopped(data: Path, request: AdminRequest) -> Answer:
 async def opened(data: Path, warnings: list[str]) -> AsyncIterator[tuple[Admin, Directory, Finder]]:
     """A stopped directory, under its lock; `warnings` gets what went wrong while it was closed."""
     clock = SystemClock()
-    layout = Layout(data)
     # Without the app nobody knows how much of the past it keeps. What is kept stays, whatever its age.
-    keeps_history = layout.histories.exists()
-    options = StoreOptions(make_archive=partial(SegmentArchive, options=_EVERYTHING) if keeps_history else None)
+    options = StoreOptions(make_archive=partial(SegmentArchive, options=_EVERYTHING))
     store = Store.open(data, clock=clock, entropy=SystemEntropy(), options=options)
     runtime = WorkerRuntime(isolates=Isolates(), runner=Runner(), clock=clock)
     directory = Directory(store=store, runtime=runtime, clock=clock, entropy=SystemEntropy())

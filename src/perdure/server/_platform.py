@@ -13,27 +13,40 @@ import logging
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from perdure.api import DurableObject, Env, Loader, NamespaceCalls, Stub, WorkerContext, WorkerEntrypoint
 from perdure.clock import Clock, Entropy, SystemClock, SystemEntropy
 from perdure.errors import ConfigurationError, PerdureError, UsageError
+from perdure.history import HistoryOptions, SegmentArchive
 from perdure.isolates import Isolates, Runner
-from perdure.objects import CURRENT, AlarmDelivery, Alarms, Directory, NamespaceOptions, ObjectNamespace
+from perdure.objects import (
+    CURRENT,
+    AlarmDelivery,
+    Alarms,
+    Directory,
+    IdFactory,
+    NamespaceOptions,
+    ObjectNamespace,
+    Travels,
+)
 from perdure.server._admin import Admin
 from perdure.server._admin_socket import AdminSocket
 from perdure.server._asgi import Receive, Scope, Send, refuse_websocket, serve_http, serve_lifespan
 from perdure.server._errors import ErrorAnswers
 from perdure.server._exports import Exports
 from perdure.server._gateway import Gateway, Misdirected, ToApp, authority_of
+from perdure.server._history import ObjectHistory, import_object
 from perdure.server._origins import keep_cookies_at_home, refusal_of_foreign_page
 from perdure.server._workers import Worker, check_workers
-from perdure.storage import StorageLimits, Store, StoreOptions
+from perdure.storage import ObjectKey, StorageLimits, Store, StoreOptions
 from perdure.web import Request, Response
 from perdure.workers import DynamicClass, LoaderCache, LoaderEntry, LoaderScope, WorkerRuntime, shared_task
 
 _LOG: Final = logging.getLogger("perdure")
+_HISTORY: Final = HistoryOptions()
 Fetch = Callable[[Request, Env, WorkerContext], Awaitable[Response] | Response]
 
 
@@ -48,8 +61,9 @@ class Platform:
     further host names of the platform itself, `"*"` for any. `env`: what all classes find in `self.env`, beside
     `LOADER`. `data`: the directory that keeps everything; one process at a time. `is_development`: show errors to
     whoever asks. `adopt_changed_files`: take databases as they are that another program changed, or a restore gave
-    another time. `has_admin_socket`: answer commands such as `perdure ls` at a socket in the data directory, to this
-    user only. `sandbox_limits`: how large what SQL and kv of sandboxed code handle may be.
+    another time. `history`: how much of each object's past is kept; None: nothing. `has_admin_socket`: answer commands
+    such as `perdure ls` at a socket in the data directory, to this user only. `sandbox_limits`: how large what SQL and
+    kv of sandboxed code handle may be.
     """
 
     def __init__(
@@ -66,6 +80,7 @@ class Platform:
         data: str | Path = ".perdure",
         is_development: bool = False,
         adopt_changed_files: bool = False,
+        history: HistoryOptions | None = _HISTORY,
         clock: Clock | None = None,
         entropy: Entropy | None = None,
         isolates: Isolates | None = None,
@@ -78,6 +93,7 @@ class Platform:
         self.data = Path(data)
         self.is_development = is_development
         self.adopt_changed_files = adopt_changed_files
+        self._history = history
         self._fetch = fetch
         self._env_given = dict(env or {})
         self._clock = clock or SystemClock()
@@ -235,6 +251,8 @@ class Platform:
 
     def _open_store(self) -> Store:
         options = self._store_options
+        if self._history is not None and options.make_archive is None:
+            options = replace(options, make_archive=partial(SegmentArchive, options=self._history))
         if self.adopt_changed_files:
             options = replace(options, adopt_changed_files=True)
         return Store.open(self.data, clock=self._clock, entropy=self._entropy, options=options)
@@ -354,6 +372,39 @@ class Platform:
         """The namespace of a class, or the one with this key; the platform must have been started."""
         self._check_class(kind)
         return self._namespaces[kind if isinstance(kind, str) else self._key(kind)]
+
+    def history(self, kind: type[DurableObject] | str, name: str) -> ObjectHistory:
+        """The past of one object: commits, states as of then, differences, ways back, forks and exports.
+
+        Its first use starts the platform if nothing has.
+        """
+        self._check_class(kind)
+        return ObjectHistory(
+            self._started_travels,
+            key=self._object_key(kind, name),
+            name=name,
+            key_of=lambda other: self._object_key(kind, other),
+        )
+
+    async def import_object(self, kind: type[DurableObject] | str, name: str, path: str | Path) -> None:
+        """Make the object called `name` of a file that `history(…).export` wrote, on this platform or another.
+
+        Raises UsageError when the file is refused, or there is an object of that name.
+        """
+        self._check_class(kind)
+        travels = await self._started_travels()
+        assert self._store is not None, "the platform was just started"
+        key = self._object_key(kind, name)
+        await import_object(travels, key, name, path, temporary=self._store.layout.temporary)
+
+    async def _started_travels(self) -> Travels:
+        await self.start()
+        assert self._directory is not None, "the platform was just started"
+        return self._directory.travels
+
+    def _object_key(self, kind: type[DurableObject] | str, name: str) -> ObjectKey:
+        namespace = kind if isinstance(kind, str) else self._key(kind)
+        return ObjectKey(namespace, IdFactory(namespace).from_name(name))
 
     def evict(self, kind: type[DurableObject] | str, name: str) -> None:
         """Drop an idle object and its facets from memory now, as ten quiet seconds would. Raises UsageError."""

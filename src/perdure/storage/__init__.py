@@ -19,6 +19,7 @@ from perdure.storage._findings import Repair as Repair
 from perdure.storage._findings import note as note
 from perdure.storage._findings import problem as problem
 from perdure.storage._image import Image as Image
+from perdure.storage._journal import Adoption as Adoption
 from perdure.storage._journal import AlarmChange as AlarmChange
 from perdure.storage._journal import Append as Append
 from perdure.storage._journal import DueAlarm as DueAlarm

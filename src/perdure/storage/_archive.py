@@ -24,6 +24,10 @@ class Archive(Protocol):
         """So many bytes of one object's forgotten records are worth a `collect`."""
         ...
 
+    def begin(self, key: ObjectKey, *, sequence: int, digest: bytes, files: Mapping[Lineage, Path]) -> None:
+        """Keep, durably, what an object begins with that has these files, after a record that changes nothing."""
+        ...
+
     def collect(
         self,
         key: ObjectKey,

@@ -153,6 +153,22 @@ class Snapshot:
     keeps_history: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """An object that begins with files which are durable already. `record` says why, and changes nothing.
+
+    It is the object's first, or the next of one of which nothing but history is left. `keeps_history`: it stays until
+    `archive`. `alarms`: by database number.
+    """
+
+    key: ObjectKey
+    name: str | None
+    record: Record
+    files: dict[Lineage, FileState]
+    alarms: dict[int, int]
+    keeps_history: bool
+
+
 class Journal(Protocol):
     """See the module. Methods raise StorageFailedError when the journal cannot answer."""
 
@@ -178,6 +194,10 @@ class Journal(Protocol):
 
     def snapshot(self, snapshot: Snapshot) -> None:
         """Forget records whose pages are durable in files. Needs no grant: it follows from the records alone."""
+        ...
+
+    def adopt(self, adoption: Adoption) -> bool:
+        """Make the object, in one step. False, and nothing changes: it exists. A grant for it ends."""
         ...
 
     def records(self, key: ObjectKey, *, after: int, bytes_max: int) -> list[bytes]:

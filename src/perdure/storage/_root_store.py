@@ -9,13 +9,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import apsw
 
-from perdure.errors import DataDirectoryError, FacetError, InternalError, ObjectResetError, StorageFailedError
+from perdure.errors import (
+    DataDirectoryError,
+    FacetError,
+    InternalError,
+    ObjectResetError,
+    StorageFailedError,
+    UsageError,
+)
 from perdure.limits import COMPACTION_LOG_BYTES_MAX, COMPACTION_LOG_BYTES_MIN
+from perdure.storage._adoption import adopt_files
 from perdure.storage._archive import Archive, HeldFile
 from perdure.storage._capture import Captured
 from perdure.storage._database import Database
@@ -24,7 +33,7 @@ from perdure.storage._facet_index import FacetCount, FacetIndex
 from perdure.storage._image import Image, copy_files, move_to_archive, record_bytes
 from perdure.storage._journal import AlarmChange, Elsewhere, Snapshot
 from perdure.storage._layout import ROOT, Lineage, ObjectKey, number_of, wal_path
-from perdure.storage._record import Deleted
+from perdure.storage._record import Deleted, Record
 from perdure.storage._recovery import fold_history, refuse_changed_files, restore_files
 from perdure.storage._rewrite import differences, write_sections
 from perdure.storage._root_chain import KeptRecord, RootChain
@@ -106,6 +115,10 @@ class RootStore:
     def is_closed(self) -> bool:
         """Whether no database is open."""
         return not self._databases
+
+    def is_open(self, number: int) -> bool:
+        """Whether one database is open."""
+        return number in self._databases
 
     @property
     def is_clean(self) -> bool:
@@ -361,7 +374,8 @@ class RootStore:
             changes: dict[Lineage, tuple[Path | None, Path | None]] = {}
             for lineage, wanted in files.items():
                 number = number_of(lineage)
-                assert number not in self._databases, f"database {number} was rewritten while it was open"
+                if number in self._databases:
+                    raise ObjectResetError(f"database {number} was opened meanwhile: try again", retryable=True)
                 changes[lineage] = (await self._whole_file_or_none(lineage), wanted)
             self._rewritten = frozenset(map(number_of, files))
             try:
@@ -418,6 +432,27 @@ class RootStore:
             raise StorageFailedError(
                 f"object `{self.key.object_id.hex()}` could not be copied or archived: {error}"
             ) from error
+
+    async def adopt(
+        self, files: Mapping[Lineage, Path], *, alarms: Mapping[int, int], cause: str, new_name: str | None
+    ) -> None:
+        """Begin with copies of `files`, with these alarms by database number: all of it is durable when this returns.
+
+        A crash before that leaves nothing but files that nobody asks for. Raises UsageError when the object exists.
+        """
+        async with self.files_aside:
+            self._check_not_broken()
+            context, chain = self._context, self.log.chain
+            if self.exists or self._databases or not chain.is_settled:
+                raise _exists(self.key)
+            await self._make_durable()  # If it was deleted a moment ago, the journal has still to forget it.
+            record = Record(chain.known + 1, chain.digest, context.clock.now_ms(), cause, ())
+            work = partial(adopt_files, context, self.key, record=record, files=files, alarms=alarms, name=new_name)
+            is_adopted = await self._aside(work)
+            self.release()
+            if not is_adopted:
+                raise _exists(self.key)
+            self._name = new_name or self._name
 
     async def aside(self, work: Callable[[], Result]) -> Result:
         """Run on a worker thread what reads files of this object; nobody opens or moves one meanwhile."""
@@ -644,3 +679,9 @@ class RootStore:
         if self._facets is not None:
             self._facet_number_last = self._facets.number_last
             self._facets = None
+
+
+def _exists(key: ObjectKey) -> UsageError:
+    return UsageError(
+        f"object `{key.object_id.hex()}` of `{key.namespace}` exists: choose another name, or delete it first"
+    )

@@ -32,6 +32,7 @@ from perdure.limits import (
 from perdure.storage._aside_checkpoint import AsideCheckpoint
 from perdure.storage._disk import FileState
 from perdure.storage._journal import (
+    Adoption,
     Append,
     DueAlarm,
     Elsewhere,
@@ -44,6 +45,7 @@ from perdure.storage._journal import (
     Snapshot,
     Verdict,
 )
+from perdure.storage._journal_adoption import write_adoption
 from perdure.storage._journal_schema import JOURNAL_PAGE_SIZE, prepare
 from perdure.storage._layout import Lineage, ObjectKey
 from perdure.storage._record import NO_DIGEST, digest_of, encode_record
@@ -240,6 +242,21 @@ class SqliteJournal:
 
     def snapshot(self, snapshot: Snapshot) -> None:
         self._run_on_writer(lambda: self._forget(snapshot))
+
+    def adopt(self, adoption: Adoption) -> bool:
+        kept_bytes: list[int | None] = []
+
+        def adopt() -> None:
+            with self._writer:
+                kept_bytes.append(write_adoption(self._writer, adoption))
+
+        self._send()
+        self._run_on_writer(adopt)
+        if kept_bytes[0] is None:
+            return False
+        self._history_bytes += kept_bytes[0]
+        self._owned.pop(adoption.key, None)
+        return True
 
     def records(self, key: ObjectKey, *, after: int, bytes_max: int) -> list[bytes]:
         taken: list[bytes] = []

@@ -193,6 +193,11 @@ class Store:
         """A page of the objects that ever committed, of one namespace or all, in the order of their keys."""
         return self._journal.objects(namespace=namespace, after=after, limit=limit)
 
+    @property
+    def archive(self) -> Archive | None:
+        """Where records go that the journal forgets; None: no history is kept."""
+        return self._context.archive
+
     def exists(self, key: ObjectKey) -> bool:
         """Whether something was committed to the object and it is not deleted. Makes its files whole."""
         root = self.root(*key)

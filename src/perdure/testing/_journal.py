@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from perdure.storage import (
+    Adoption,
     Append,
     DueAlarm,
     Elsewhere,
@@ -86,6 +87,9 @@ class HeldJournal:
 
     def snapshot(self, snapshot: Snapshot) -> None:
         self._journal.snapshot(snapshot)
+
+    def adopt(self, adoption: Adoption) -> bool:
+        return self._journal.adopt(adoption)
 
     def records(self, key: ObjectKey, *, after: int, bytes_max: int) -> list[bytes]:
         return self._journal.records(key, after=after, bytes_max=bytes_max)

@@ -12,6 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from perdure.storage._disk import FileState
 from perdure.storage._journal import (
+    Adoption,
     AlarmChange,
     Append,
     DueAlarm,
@@ -173,6 +174,33 @@ class JournalMachine(RuleBasedStateMachine):
         truth.files.pop(lineage, None)
         if state is not None:
             truth.files[lineage] = state
+
+    @rule(
+        key=st.sampled_from(KEYS),
+        name=NAMES,
+        alarm=st.one_of(st.none(), st.integers(1, 50)),
+        skip=st.sampled_from([0, 0, 0, 1]),
+        keeps_history=st.booleans(),
+    )
+    def adopt(self, key: ObjectKey, name: str | None, alarm: int | None, skip: int, *, keeps_history: bool) -> None:
+        truth = self.truth[key]
+        digest = digest_of(truth.records[-1]) if truth.records else NO_DIGEST
+        record = Record(len(truth.records) + 1 + skip, digest, 1_700_000_000_000, "forked", ())
+        alarms = {} if alarm is None else {0: alarm}
+        files = {(): FileState(4096, 1), (2,): FileState(8192, 2)}
+
+        is_adopted = self.journal.adopt(Adoption(key, name, record, files, alarms, keeps_history))
+
+        is_free = not truth.files and truth.forgotten == len(truth.records)
+        assert is_adopted == (is_free and not skip)
+        if not is_adopted:
+            return
+        truth.records.append(encode_record(record))
+        truth.forgotten = len(truth.records)
+        truth.archived = truth.archived if keeps_history else truth.forgotten
+        truth.name = truth.name if name is None else name
+        truth.created_ms = truth.created_ms or record.committed_at_ms
+        truth.alarms, truth.files, truth.current = alarms, files, None
 
     @rule(key=st.sampled_from(KEYS), until=st.integers(0, 30))
     def archive(self, key: ObjectKey, until: int) -> None:

@@ -1,0 +1,237 @@
+"""Travels: objects brought back to what they were, or made of what others were.
+
+Whatever lives in the tree is reset and waited for; then its databases are rewritten under the lock that openings take,
+as one record. A rewind ends well or changes nothing, and gives the bookmark that takes it back. Effects: disk, tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Final, Protocol
+
+from perdure.clock import Clock
+from perdure.errors import FacetError, ObjectResetError, OverloadedError, UsageError
+from perdure.history import (
+    AsOf,
+    Bookmark,
+    Past,
+    SegmentArchive,
+    When,
+    alarms_of,
+    forget_restores,
+    keep_numbers,
+    restore_cause,
+)
+from perdure.objects._actor import Actor
+from perdure.objects._facets import FacetSlots, tree_of
+from perdure.objects._lifecycle import State
+from perdure.storage import AlarmChange, Captured, Lineage, ObjectKey, RootStore, Store, number_of
+from perdure.workers import shared_task
+
+_ATTEMPTS_MAX: Final = 100
+_REWOUND: Final = "the object was brought back to an earlier state: call it again"
+_HIGHEST_NUMBER: Final = "SELECT ifnull(max(number), 0) FROM _cf_FACETS"
+_NAME_FACET: Final = (
+    "INSERT INTO _cf_FACETS(number, parent, name) VALUES (?1, ?2, ?3) "
+    "ON CONFLICT (number) DO UPDATE SET parent = ?2, name = ?3"
+)
+
+
+class Slots(Protocol):
+    """What is in memory: the directory."""
+
+    def slot_or_none(self, key: ObjectKey) -> Actor | None: ...
+    @property
+    def users(self) -> Mapping[RootStore, AbstractSet[Actor]]:
+        """Who has a database of a root open, or is about to."""
+        ...
+
+
+class Travels:
+    """Rewinds and forks. Each runs to its end, even when whoever asked gives up."""
+
+    def __init__(self, store: Store, slots: Slots, clock: Clock) -> None:
+        self._store = store
+        self._slots = slots
+        self._clock = clock
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    def past(self, key: ObjectKey) -> Past:
+        """What an object was."""
+        archive = self._store.archive
+        return Past(
+            self._store.root(*key),
+            archive if isinstance(archive, SegmentArchive) else None,
+            layout=self._store.layout,
+            clock=self._clock,
+        )
+
+    async def finish(self) -> None:
+        """Wait for what is under way."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def rewind(self, key: ObjectKey, to: When, *, path: Sequence[str] = ()) -> str:
+        """Bring an object, or the facet that names lead to with all below it, back to a bookmark or a time.
+
+        Returns the bookmark that takes it back. Raises BookmarkError, FacetError, UsageError when too much differs.
+        """
+        task = shared_task(self._rewind(key, to, tuple(path)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    async def fork(self, key: ObjectKey, target: ObjectKey, *, name: str | None, at: When = None) -> None:
+        """Make a new object of what another is or was, with its facets and alarms. Raises UsageError if it exists."""
+        task = shared_task(self._fork(key, target, name, at))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.shield(task)
+
+    # ── rewinding ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _rewind(self, key: ObjectKey, to: When, path: tuple[str, ...]) -> str:
+        past = self.past(key)
+        sequence = await past.sequence(to)
+        cause = restore_cause(str(Bookmark(sequence, 0)), None)
+        async with past.as_of(str(Bookmark(sequence, 0))) as then:
+            for _ in range(_ATTEMPTS_MAX):
+                root = self._store.root(*key)
+                try:
+                    if path:
+                        record = await self._rewind_facet(key, root, then, path, cause)
+                    else:
+                        self._reset(self._slots.slot_or_none(key))
+                        for user in list(self._slots.users.get(root, ())):
+                            await user.wait_closed()
+                        record = await rewind_tree(root, then, cause)
+                except ObjectResetError:
+                    continue  # Somebody called it meanwhile.
+                finally:
+                    if root not in self._slots.users:
+                        self._store.release(root)
+                return str(Bookmark(record - 1, self._clock.now_ms() * 1000))
+        raise OverloadedError(f"object `{key.object_id.hex()}` is started all the time: try again")
+
+    def _reset(self, actor: Actor | None) -> None:
+        if actor is not None and actor.state is not State.COLD:
+            actor.break_(ObjectResetError(_REWOUND, retryable=True))
+
+    async def _rewind_facet(
+        self, key: ObjectKey, root: RootStore, then: AsOf, path: tuple[str, ...], cause: str
+    ) -> int:
+        wanted = then.lineage(path)
+        top = self._slots.slot_or_none(key)
+        parent = top
+        for name in path[:-1]:
+            parent = parent.facets.slot_or_none(name) if parent and isinstance(parent.facets, FacetSlots) else None
+        facets = parent.facets if parent is not None and isinstance(parent.facets, FacetSlots) else None
+        slot = facets.slot_or_none(path[-1]) if facets is not None else None
+        if slot is not None:
+            members = tree_of(slot)
+            self._reset(slot)
+            for member in members:
+                await member.wait_closed()
+        now, parent_now = await self._lineages_now(root, path)
+        if parent_now != wanted[:-1]:
+            raise FacetError(f"the parent of facet `{'/'.join(path)}` was made anew since then: rewind that instead")
+        files: dict[Lineage, Path | None] = dict.fromkeys(now)
+        files.update({line: file for line, file in then.files.items() if line[: len(wanted)] == wanted})
+        kept = {lineage: file for lineage, file in files.items() if file is not None}
+        await root.aside(lambda: forget_restores(kept))
+        alarms = await root.aside(lambda: alarms_of(kept))
+
+        def rename() -> Captured | None:
+            return _rename(root, top, now, {line: then.names[number_of(line)] for line in kept})
+
+        try:
+            return await root.rewrite(files, cause=cause, alarms=alarms, before=rename)
+        finally:
+            if facets is not None:
+                facets.forget_names()
+
+    async def _lineages_now(self, root: RootStore, path: tuple[str, ...]) -> tuple[list[Lineage], Lineage]:
+        """The databases of a facet and all below it, and the lineage of its parent."""
+        async with root.files_aside:
+            parent = root.find(path[:-1])
+            try:
+                number = root.find(path)
+            except FacetError:
+                number = -1
+        lineages = root.log.chain.live_lineages()
+        parent_lineage = next((line for line in lineages if number_of(line) == parent), ())
+        return [line for line in lineages if number in line], parent_lineage
+
+    # ── forking ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _fork(self, key: ObjectKey, target: ObjectKey, name: str | None, at: When) -> None:
+        past = self.past(key)
+        if not past.root.exists and at is None:
+            raise UsageError(f"there is no object `{key.object_id.hex()}` in `{key.namespace}` to fork")
+        async with past.as_of(at) as then:
+            bookmark = Bookmark(then.sequence, 0)
+            cause = f"forked from {key.namespace}/{past.root.name or key.object_id.hex()} at {bookmark}"
+            await self.make(target, then.files, name=name, cause=cause)
+        if past.root not in self._slots.users:
+            self._store.release(past.root)
+
+    async def make(self, target: ObjectKey, files: Mapping[Lineage, Path], *, name: str | None, cause: str) -> None:
+        """Make a new object of files, whose alarms are in them. Raises UsageError when it exists."""
+        slot = self._slots.slot_or_none(target)
+        if () not in files:
+            raise UsageError("the object did not exist at that moment, so there is nothing to make another of")
+        if slot is not None and slot.state is not State.COLD:
+            raise UsageError(f"object `{name or target.object_id.hex()}` exists: choose another name")
+        root = self._store.root(*target)
+        await root.aside(lambda: forget_restores(files))
+        alarms = await root.aside(lambda: alarms_of(files))
+        due = {number: change.at_ms for number, change in alarms.items() if change.at_ms is not None}
+        try:
+            await root.adopt(files, alarms=due, cause=cause, new_name=name)
+        finally:
+            if root not in self._slots.users:
+                self._store.release(root)
+
+
+async def rewind_tree(root: RootStore, then: AsOf, cause: str) -> int:
+    """Bring all databases of a root, none of which is open, to what they were; the number of the record."""
+    highest = 0
+    if root.exists:
+        async with root.files_aside:
+            if root.is_open(0):
+                raise ObjectResetError(_REWOUND, retryable=True)
+            database = root.open_database(0)
+            if database.host_exec("SELECT 1 FROM sqlite_schema WHERE name = '_cf_FACETS'"):
+                highest = int(str(database.host_exec(_HIGHEST_NUMBER)[0][0]))
+            root.close_database(0)
+    if () not in then.files:
+        raise UsageError("the object did not exist at that moment: delete it instead")
+    await root.aside(lambda: keep_numbers(then.files[()], highest))
+    await root.aside(lambda: forget_restores(then.files))
+    alarms: dict[int, AlarmChange] = await root.aside(lambda: alarms_of(then.files))
+    files: dict[Lineage, Path | None] = dict.fromkeys(root.log.chain.live_lineages())
+    return await root.rewrite({**files, **then.files}, cause=cause, alarms=alarms)
+
+
+def _rename(
+    root: RootStore, top: Actor | None, now: Sequence[Lineage], names: Mapping[Lineage, str]
+) -> Captured | None:
+    """One step of the loop: the root's table says which facets there are, in the unit of nobody else."""
+    if top is not None and top.state is State.RUNNING:
+        top.end_turn()
+    was_open = root.is_open(0)
+    database = root.open_database(0)
+    if database.in_unit:
+        raise OverloadedError("the root object has a transaction open: try again when it has ended")
+    for lineage in now:
+        if lineage not in names:
+            database.host_exec("UPDATE _cf_FACETS SET name = NULL WHERE number = ?", (number_of(lineage),))
+    for lineage, name in sorted(names.items()):
+        database.host_exec(_NAME_FACET, (number_of(lineage), number_of(lineage[:-1]), name))
+    captured = database.commit()
+    if not was_open:
+        root.close_database(0)
+    return captured
