@@ -129,6 +129,7 @@ FORGOTTEN_S: Final = 70.0  # without a call, timers alone keep no object in memo
 BACKGROUND_WORK_S: Final = 15 * 60.0  # without a call, that work given to `wait_until` keeps an object in memory
 BLOCK_CONCURRENCY_TIMEOUT_S: Final = 30.0
 BLOCK_CONCURRENCY_DEPTH_MAX: Final = 64
+SECTIONS_WAITING_MAX: Final = 1_000  # critical sections that wait inside one object
 OUTPUT_LOCK_TIMEOUT_S: Final = 30.0
 INPUT_QUEUE_MAX: Final = 1_000  # events waiting at one object's gate; one more is refused as overloaded
 LIVE_OBJECTS_MAX: Final = 20_000

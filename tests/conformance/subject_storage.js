@@ -241,4 +241,228 @@ export class Subject extends DurableObject {
     });
     await deleting;
   }
+
+  // Transactions that last
+
+  async transact(key, value, how, seconds = 0) {
+    try {
+      return await this.storage.transaction(async (txn) => {
+        await txn.put(key, value);
+        if (seconds) await sleep(seconds);
+        this.storage.kv.put(key + " too", value);
+        if (how === "throw") throw new Error("undo it");
+        if (how === "rollback") {
+          txn.rollback();
+          txn.rollback();
+        }
+        return "foo";
+      });
+    } catch (error) {
+      return error.message;
+    }
+  }
+
+  async implicitThenTransaction() {
+    this.storage.kv.put("implicit", 1);
+    await this.storage.transaction(async (txn) => {
+      this.storage.kv.put("explicit", 1);
+      txn.rollback();
+    });
+  }
+
+  async nestedTransactions(seconds, innerFails, outerFails) {
+    await this.storage.transaction(async (txn) => {
+      await txn.put("outer", 1);
+      try {
+        await this.storage.transaction(async (inner) => {
+          await inner.put("inner", 1);
+          if (seconds) await sleep(seconds);
+          if (innerFails) throw new Error("undo it");
+        });
+      } catch {}
+      if (outerFails) txn.rollback();
+    });
+  }
+
+  async transactionAroundASyncOne() {
+    await this.storage.transaction(async (txn) => {
+      await txn.put("outer", 1);
+      this.syncTransaction("inner", 1, true);
+      await sleep(1);
+      this.syncTransaction("other", 1, false);
+    });
+  }
+
+  async useAfter(how) {
+    let kept;
+    await this.storage.transaction(async (txn) => {
+      kept = txn;
+      if (how === "rolled back") {
+        txn.rollback();
+        await txn.put("k", 1);
+      }
+    });
+    await kept.get("k");
+  }
+
+  async rollBackTheOuterOne() {
+    const texts = [];
+    await this.storage.transaction(async (txn) => {
+      await this.storage.transaction(async () => {
+        await sleep(1);
+        try {
+          txn.rollback();
+        } catch (error) {
+          texts.push(error.message);
+        }
+      });
+    });
+    return texts;
+  }
+
+  async deleteAllInATransaction(through) {
+    await this.storage.transaction(async (txn) => {
+      await (through === "txn" ? txn : this.storage).deleteAll();
+    });
+  }
+
+  async twoTransactions() {
+    const one = (label) => this.storage.transaction(async (txn) => {
+      this.events.push(`begin ${label}`);
+      const before = (await txn.get("n")) ?? 0;
+      await sleep(1);
+      await txn.put("n", before + 1);
+      this.events.push(`end ${label}`);
+    });
+    await Promise.all([one("a"), one("b")]);
+    return this.events;
+  }
+
+  async outsideOfATransaction() {
+    this.ctx.waitUntil(sleep(2).then(() => {
+      this.events.push("outside");
+      this.storage.kv.put("outside", 1);
+    }));
+    await this.storage.transaction(async (txn) => {
+      await txn.put("k", 1);
+      await sleep(5);
+      this.events.push("inside");
+      txn.rollback();
+    });
+    this.events.push("after");
+  }
+
+  async transactionThatCounts(seconds) {
+    await this.storage.transaction(async (txn) => {
+      await txn.put("n", 1);
+      await sleep(seconds);
+      await txn.put("n", 2);
+    });
+    return "done";
+  }
+
+  // Critical sections
+
+  async nestedSections(depth) {
+    return await this.ctx.blockConcurrencyWhile(async () => {
+      if (depth > 1) return await this.nestedSections(depth - 1);
+      return "at the bottom";
+    });
+  }
+
+  async tooDeep(depth) {
+    return await this.ctx.blockConcurrencyWhile(async () => {
+      if (depth > 1) return await this.tooDeep(depth - 1);
+      try {
+        this.ctx.blockConcurrencyWhile(async () => {});
+      } catch (error) {
+        return error.message;
+      }
+    });
+  }
+
+  async twoSections() {
+    const one = async (label) => {
+      await this.ctx.blockConcurrencyWhile(async () => {
+        this.events.push(`begin ${label}`);
+        await sleep(1);
+        this.events.push(`end ${label}`);
+      });
+      this.events.push(`after ${label}`);
+    };
+    await Promise.all([one("a"), one("b")]);
+    return this.events;
+  }
+
+  async twoNestedSections() {
+    const one = (label) => this.ctx.blockConcurrencyWhile(async () => {
+      this.events.push(`begin ${label}`);
+      await sleep(1);
+      this.events.push(`end ${label}`);
+    });
+    await this.ctx.blockConcurrencyWhile(async () => {
+      this.events.push("begin outer");
+      await Promise.all([one("a"), one("b")]);
+      this.events.push("end outer");
+    });
+    return this.events;
+  }
+
+  async nap(seconds) {
+    await sleep(seconds);
+    this.events.push("napped");
+    return this.events;
+  }
+
+  async section(seconds) {
+    await this.ctx.blockConcurrencyWhile(async () => {
+      this.events.push("begin section");
+      await sleep(seconds);
+      this.events.push("end section");
+    });
+    this.events.push("after section");
+    return this.events;
+  }
+
+  async failingInnerSection() {
+    await this.ctx.blockConcurrencyWhile(async () => {
+      try {
+        await this.ctx.blockConcurrencyWhile(async () => {
+          throw new Error("the inner section failed");
+        });
+      } catch {
+        this.storage.kv.put("survived", 1);
+      }
+    });
+  }
+
+  // Facets
+
+  facet(name) {
+    return this.ctx.facets.get(name, () => ({ class: this.ctx.exports.Subject }));
+  }
+
+  async putInFacet(name, key, value) {
+    await this.facet(name).put(key, value);
+  }
+
+  async readInFacet(name, key) {
+    return await this.facet(name).read(key);
+  }
+
+  facetNames() {
+    return this.ctx.facets.list();
+  }
+
+  async transactionOverAFacetCall(name) {
+    await this.storage.transaction(async (txn) => {
+      await txn.put("k", 1);
+      await txn.put("answer", await this.facet(name).count());
+    });
+    return await this.storage.get("answer");
+  }
+
+  async sectionThatStartsAFacet(name) {
+    return await this.ctx.blockConcurrencyWhile(() => this.facet(name).count());
+  }
 }

@@ -3,7 +3,9 @@
 # mypy: ignore-errors
 # ruff: noqa: ANN001, ANN002, ANN201, ANN202, ANN204, BLE001, PLW0108, SIM105
 
-from perdure import DurableObject
+import asyncio
+
+from perdure import DurableObject, FacetOptions
 
 
 class Subject(DurableObject):
@@ -219,3 +221,239 @@ class Subject(DurableObject):
 
     def delete_all_in_a_sync_transaction(self):
         self.storage.transaction_sync(lambda: self.storage.delete_all())
+
+    # Transactions that last
+
+    async def transact(self, key, value, how, seconds=0):
+        async def inside(txn):
+            await txn.put(key, value)
+            if seconds:
+                await asyncio.sleep(seconds)
+            self.storage.kv.put(key + " too", value)
+            if how == "throw":
+                raise ValueError("undo it")
+            if how == "rollback":
+                txn.rollback()
+                txn.rollback()
+            return "foo"
+
+        try:
+            return await self.storage.transaction(inside)
+        except ValueError as error:
+            return str(error)
+
+    async def implicit_then_transaction(self):
+        self.storage.kv.put("implicit", 1)
+
+        async def inside(txn):
+            self.storage.kv.put("explicit", 1)
+            txn.rollback()
+
+        await self.storage.transaction(inside)
+
+    async def nested_transactions(self, seconds, inner_fails, outer_fails):
+        async def outer(txn):
+            await txn.put("outer", 1)
+            try:
+                await self.storage.transaction(inner)
+            except ValueError:
+                pass
+            if outer_fails:
+                txn.rollback()
+
+        async def inner(txn):
+            await txn.put("inner", 1)
+            if seconds:
+                await asyncio.sleep(seconds)
+            if inner_fails:
+                raise ValueError("undo it")
+
+        await self.storage.transaction(outer)
+
+    async def transaction_around_a_sync_one(self):
+        async def inside(txn):
+            await txn.put("outer", 1)
+            self.sync_transaction("inner", 1, True)
+            await asyncio.sleep(1)
+            self.sync_transaction("other", 1, False)
+
+        await self.storage.transaction(inside)
+
+    async def use_after(self, how):
+        kept = []
+
+        async def inside(txn):
+            kept.append(txn)
+            if how == "rolled back":
+                txn.rollback()
+                await txn.put("k", 1)
+
+        await self.storage.transaction(inside)
+        await kept[0].get("k")
+
+    async def roll_back_the_outer_one(self):
+        texts = []
+
+        async def outer(txn):
+            async def inner(_):
+                await asyncio.sleep(1)
+                try:
+                    txn.rollback()
+                except Exception as error:
+                    texts.append(str(error))
+
+            await self.storage.transaction(inner)
+
+        await self.storage.transaction(outer)
+        return texts
+
+    async def delete_all_in_a_transaction(self, through):
+        async def inside(txn):
+            await (txn if through == "txn" else self.storage).delete_all()
+
+        await self.storage.transaction(inside)
+
+    async def two_transactions(self):
+        async def one(label):
+            async def inside(txn):
+                self.events.append(f"begin {label}")
+                before = await txn.get("n") or 0
+                await asyncio.sleep(1)
+                await txn.put("n", before + 1)
+                self.events.append(f"end {label}")
+
+            await self.storage.transaction(inside)
+
+        await asyncio.gather(one("a"), one("b"))
+        return self.events
+
+    async def outside_of_a_transaction(self):
+        """What was started before it and goes on while it is open."""
+
+        async def outside():
+            await asyncio.sleep(2)
+            self.events.append("outside")
+            self.storage.kv.put("outside", 1)
+
+        async def inside(txn):
+            await txn.put("k", 1)
+            await asyncio.sleep(5)
+            self.events.append("inside")
+            txn.rollback()
+
+        self.ctx.wait_until(outside())
+        await self.storage.transaction(inside)
+        self.events.append("after")
+
+    async def transaction_that_counts(self, seconds):
+        async def inside(txn):
+            await txn.put("n", 1)
+            await asyncio.sleep(seconds)
+            await txn.put("n", 2)
+
+        await self.storage.transaction(inside)
+        return "done"
+
+    # Critical sections
+
+    async def nested_sections(self, depth):
+        async def inside():
+            if depth > 1:
+                return await self.nested_sections(depth - 1)
+            return "at the bottom"
+
+        return await self.ctx.block_concurrency_while(inside)
+
+    async def too_deep(self, depth):
+        async def inside():
+            if depth > 1:
+                return await self.too_deep(depth - 1)
+            try:
+                await self.ctx.block_concurrency_while(inside)
+            except Exception as error:
+                return str(error)
+
+        return await self.ctx.block_concurrency_while(inside)
+
+    async def two_sections(self):
+        async def one(label):
+            async def inside():
+                self.events.append(f"begin {label}")
+                await asyncio.sleep(1)
+                self.events.append(f"end {label}")
+
+            await self.ctx.block_concurrency_while(inside)
+            self.events.append(f"after {label}")
+
+        await asyncio.gather(one("a"), one("b"))
+        return self.events
+
+    async def two_nested_sections(self):
+        async def one(label):
+            async def inside():
+                self.events.append(f"begin {label}")
+                await asyncio.sleep(1)
+                self.events.append(f"end {label}")
+
+            await self.ctx.block_concurrency_while(inside)
+
+        async def around():
+            self.events.append("begin outer")
+            await asyncio.gather(one("a"), one("b"))
+            self.events.append("end outer")
+
+        await self.ctx.block_concurrency_while(around)
+        return self.events
+
+    async def nap(self, seconds):
+        await asyncio.sleep(seconds)
+        self.events.append("napped")
+        return self.events
+
+    async def section(self, seconds):
+        async def inside():
+            self.events.append("begin section")
+            await asyncio.sleep(seconds)
+            self.events.append("end section")
+
+        await self.ctx.block_concurrency_while(inside)
+        self.events.append("after section")
+        return self.events
+
+    async def failing_inner_section(self):
+        async def inner():
+            raise ValueError("the inner section failed")
+
+        async def outer():
+            try:
+                await self.ctx.block_concurrency_while(inner)
+            except ValueError:
+                self.storage.kv.put("survived", 1)
+
+        await self.ctx.block_concurrency_while(outer)
+
+    # Facets
+
+    async def put_in_facet(self, name, key, value):
+        await self.facet(name).put(key, value)
+
+    async def read_in_facet(self, name, key):
+        return await self.facet(name).read(key)
+
+    def facet(self, name):
+        return self.ctx.facets.get(name, lambda: FacetOptions(cls=self.ctx.exports.Subject))
+
+    def facet_names(self):
+        return self.ctx.facets.list()
+
+    async def transaction_over_a_facet_call(self, name):
+        async def inside(txn):
+            await txn.put("k", 1)
+            answer = await self.facet(name).count()
+            await txn.put("answer", answer)
+
+        await self.storage.transaction(inside)
+        return await self.storage.get("answer")
+
+    async def section_that_starts_a_facet(self, name):
+        return await self.ctx.block_concurrency_while(lambda: self.facet(name).count())

@@ -25,6 +25,7 @@ from perdure.api._host_calls import NamespaceCalls as NamespaceCalls
 from perdure.api._host_calls import StartFacet as StartFacet
 from perdure.api._host_calls import StorageCalls as StorageCalls
 from perdure.api._host_calls import Target as Target
+from perdure.api._host_calls import TransactionSection as TransactionSection
 from perdure.api._loader import Limits as Limits
 from perdure.api._loader import LoadedWorker as LoadedWorker
 from perdure.api._loader import Loader as Loader
@@ -40,11 +41,13 @@ from perdure.api._ready import Ready as Ready
 from perdure.api._rpc import RpcMethodError as RpcMethodError
 from perdure.api._rpc import public_methods as public_methods
 from perdure.api._rpc import rpc_method as rpc_method
+from perdure.api._sections import CURRENT_SECTION as CURRENT_SECTION
+from perdure.api._sections import Section as Section
+from perdure.api._sections import Sections as Sections
 from perdure.api._storage import Cursor as Cursor
 from perdure.api._storage import Kv as Kv
 from perdure.api._storage import Sql as Sql
 from perdure.api._storage import Storage as Storage
-from perdure.api._storage import SyncTransaction as SyncTransaction
 from perdure.api._stubs import LoopbackEntrypoint as LoopbackEntrypoint
 from perdure.api._stubs import Stub as Stub
 from perdure.api._supervision import Budget as Budget
@@ -53,3 +56,6 @@ from perdure.api._supervision import FacetEvent as FacetEvent
 from perdure.api._supervision import FacetLimits as FacetLimits
 from perdure.api._supervision import FacetUsage as FacetUsage
 from perdure.api._supervision import numbers_of as numbers_of
+from perdure.api._transactions import SyncTransaction as SyncTransaction
+from perdure.api._transactions import Transaction as Transaction
+from perdure.api._transactions import TransactionScope as TransactionScope

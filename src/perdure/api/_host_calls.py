@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from perdure.api._object_id import ObjectId
     from perdure.api._supervision import Budget, FacetEvent, FacetUsage
     from perdure.web import Request, Response
@@ -20,6 +22,14 @@ T = TypeVar("T")
 
 StartFacet = Callable[[], object | Awaitable[object]]
 """Called whenever the facet is cold; returns FacetOptions, `{"class": …}`, or the class handle itself."""
+
+
+class TransactionSection(Protocol):
+    """The critical section that a transaction runs in."""
+
+    async def until_innermost(self) -> None:
+        """Until no other one is open inside it."""
+        ...
 
 
 class StorageCalls(Protocol):
@@ -57,6 +67,10 @@ class StorageCalls(Protocol):
 
     def roll_back(self, number: int) -> None:
         """Undo what the transaction wrote, and end it."""
+        ...
+
+    def section(self) -> AbstractAsyncContextManager[TransactionSection]:
+        """A critical section for a transaction that may last: what fails inside it does not reset the object."""
         ...
 
     def delete_all(self, *, keeps_alarm: bool) -> None: ...

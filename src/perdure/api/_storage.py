@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from perdure.api._alarms import AlarmTime, alarm_ms, alarm_time
 from perdure.api._ready import Ready
-from perdure.errors import KvError, SqlError, UsageError
+from perdure.api._transactions import SyncTransaction, Transaction, TransactionScope
+from perdure.errors import KvError, SqlError
 from perdure.limits import KV_BATCH_KEYS_MAX
 from perdure.wire import KvRange, SqlPage, SqlValue, decode, encode
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from perdure.api._host_calls import StorageCalls
 
 T = TypeVar("T")
@@ -166,38 +165,24 @@ class Storage:
 
         Without one, a context manager: `with storage.transaction_sync(): …`. They nest; nothing may be awaited inside.
         """
-        if callback is None:
-            return SyncTransaction(self._calls)
-        with SyncTransaction(self._calls):
-            result = callback()
-            if inspect.isawaitable(result):
-                if inspect.iscoroutine(result):
-                    result.close()
-                raise UsageError(
-                    "transaction_sync() takes a function that is not async: use `await storage.transaction(callback)`"
-                )
-        return result
+        transaction = SyncTransaction(self._calls)
+        return transaction if callback is None else transaction.run(callback)
+
+    def transaction(self, callback: Callable[[Transaction], object] | None = None) -> Any:  # a coroutine, or a scope
+        """Run `await callback(txn)` in a transaction that stays open over its awaits, and in a critical section.
+
+        Without one, a context manager: `async with storage.transaction() as txn: …`, or `with storage.transaction(): …`
+        when nothing is awaited inside. An exception undoes what was written, and is raised; the object goes on, unless
+        it takes more than 30 s. They nest.
+        """
+        scope = TransactionScope(self, self._calls)
+        return scope if callback is None else _transact(scope, callback)
 
 
-class SyncTransaction:
-    """`with storage.transaction_sync():` what is written inside is undone if an exception leaves it."""
-
-    __slots__ = ("_calls", "_number")
-
-    def __init__(self, calls: StorageCalls) -> None:
-        self._calls = calls
-        self._number = 0
-
-    def __enter__(self) -> None:
-        self._number = self._calls.begin(is_sync=True)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self._calls.release(self._number)
-        else:
-            self._calls.roll_back(self._number)
+async def _transact(scope: TransactionScope, callback: Callable[[Transaction], object]) -> object:
+    async with scope as transaction:
+        result = callback(transaction)
+        return await result if inspect.isawaitable(result) else result
 
 
 class Kv:

@@ -9,6 +9,7 @@ Effects: host calls, tasks.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import dataclasses
 import functools
 import json
@@ -18,11 +19,14 @@ from collections.abc import Callable
 from typing import Any
 
 from perdure.api import (
+    CURRENT_SECTION,
     Context,
     DurableObjectClass,
     Env,
     FacetLimits,
     ObjectId,
+    Section,
+    Sections,
     WorkerContext,
     alarm_handler_or_none,
     alarm_info,
@@ -69,12 +73,13 @@ class Guest:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._streams = {level: LogStream(level, ask) for level in ("log", "error")}
-        self._loop = GuestLoop(on_lost_error=self._log_lost)  # type: ignore[abstract]  # asyncio's base is not, at run time
+        sections = Sections()
+        self._loop = GuestLoop(sections=sections, on_lost_error=self._log_lost)  # type: ignore[abstract]  # asyncio's base is not, at run time
         self._importer = WorkerImporter(ask)
         self._operations = Operations(self._loop)
         self._facets = GuestFacets(ask, self._operations, lambda: self._instance)
         self._life = GuestLife(
-            ask, self._loop, self._importer, functools.partial(self._log_lost, "background work failed")
+            ask, self._loop, sections, self._importer, functools.partial(self._log_lost, "background work failed")
         )
         self._worker = Worker(types.ModuleType("worker"), set())
         self._instance: object = None
@@ -91,8 +96,11 @@ class Guest:
         """One turn."""
         message: Message = json.loads(payload)
         self._loop.begin_turn(message.get("now", 0))
+        self._life.open_next()
         try:
             match op:
+                case GuestOp.EVENT if "o" in message:  # One of the guest's own operations caused it.
+                    self._loop.call_soon(self._deliver, message, context=self._operations.context(message["o"]))
                 case GuestOp.EVENT:
                     self._deliver(message)
                 case GuestOp.RESUME:
@@ -120,6 +128,8 @@ class Guest:
             report["x"] = released
         if sections := self._life.take_sections():
             report["s"] = sections
+        if self._life.wants_turn:
+            report["n"] = 1
         if (delay_ms := self._loop.delay_ms()) is not None:
             report["t"] = delay_ms
         if pending := len(self._waiting) + self._life.pending:
@@ -139,11 +149,13 @@ class Guest:
 
     def _start(self, message: Message) -> None:
         section = self._life.begin_section()
+        inside = contextvars.copy_context()
+        inside.run(CURRENT_SECTION.set, section)
         try:
-            outcome = self._construct(message)
+            outcome = inside.run(self._construct, message)
             if is_coroutine(outcome):
-                task = self._loop.start(as_coroutine(outcome))
-                task.add_done_callback(functools.partial(self._started, section))
+                task = inside.run(self._loop.start, as_coroutine(outcome))
+                task.add_done_callback(functools.partial(self._started, section), context=inside)
                 return
         except BaseException as error:  # noqa: BLE001  # the worker's own; the host resets the object
             self._life.fail_section(section, self._survivable(error))
@@ -157,7 +169,7 @@ class Guest:
             id=ObjectId(identity.get("id") or "", name=identity.get("name"), jurisdiction=identity.get("j")),
             props=from_expression(message.get("props", {})),
             exports=Exports(self._worker, self._ask, self._operations),
-            storage=GuestStorage(self._ask, self._operations, lambda: self._instance),
+            storage=GuestStorage(self._ask, self._operations, self._life, lambda: self._instance),
             facets=self._facets,
             calls=self._life,
         )
@@ -166,7 +178,7 @@ class Guest:
         on_start = getattr(self._instance, "on_start", None)
         return on_start() if on_start is not None else None
 
-    def _started(self, section: int, task: asyncio.Task[object]) -> None:
+    def _started(self, section: Section, task: asyncio.Task[object]) -> None:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is None:
             self._life.end_section(section)

@@ -8,17 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextvars
 import dataclasses
 import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TypeVar
 
-from perdure.api import Budget, FacetEvent, FacetUsage, StartFacet, check_alarm_handler, no_start_facet
+from perdure.api import (
+    CURRENT_SECTION,
+    Budget,
+    FacetEvent,
+    FacetUsage,
+    Section,
+    Sections,
+    StartFacet,
+    TransactionSection,
+    check_alarm_handler,
+    no_start_facet,
+)
 from perdure.errors import FacetError, OverloadedError
 from perdure.guest._errors import error_shape, raise_reply
 from perdure.guest._importer import WorkerImporter
+from perdure.guest._loop import GuestLoop
 from perdure.limits import GUEST_PENDING_OPERATIONS_MAX
 from perdure.web import Request, Response
 from perdure.wire import (
@@ -51,9 +65,10 @@ def checked(reply: str) -> str:
 class GuestStorage:
     """`StorageCalls` over the import."""
 
-    def __init__(self, ask: Ask, operations: Operations, instance: Callable[[], object]) -> None:
+    def __init__(self, ask: Ask, operations: Operations, life: GuestLife, instance: Callable[[], object]) -> None:
         self._ask = ask
         self._operations = operations
+        self._life = life
         self._instance = instance
 
     def kv_get(self, key: str) -> str | None:
@@ -109,6 +124,9 @@ class GuestStorage:
 
     def roll_back(self, number: int) -> None:
         checked(self._ask(HostOp.SAVEPOINT, "rollback", str(number)))
+
+    def section(self) -> AbstractAsyncContextManager[TransactionSection]:
+        return self._life.transaction_section()
 
     def delete_all(self, *, keeps_alarm: bool) -> None:
         checked(self._ask(HostOp.DELETE_ALL, "keep alarm" if keeps_alarm else "", ""))
@@ -167,6 +185,7 @@ class Operations:
         self._loop = loop
         self._last_id = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._contexts: dict[int, contextvars.Context] = {}
         self._started: list[list[object]] = []
         self._released: list[int] = []
         self._last_stub = 0
@@ -181,11 +200,13 @@ class Operations:
         self._last_id += 1
         operation_id = self._last_id
         future = self._waiting[operation_id] = self._loop.create_future()
+        self._contexts[operation_id] = contextvars.copy_context()
         self._started.append([operation_id, kind, payload])
         return future
 
     def settle(self, operation_id: int, is_ok: int, result: Any) -> None:  # noqa: ANN401  # JSON
         """The host has done one. One that nobody waits for any more is dropped."""
+        self._contexts.pop(operation_id, None)
         future = self._waiting.pop(operation_id, None)
         if future is None or future.done():
             return
@@ -196,6 +217,11 @@ class Operations:
             raise_reply(json.dumps(result))
         except Exception as error:  # noqa: BLE001  # whatever the host says is for the one who waits
             future.set_exception(error)
+
+    def context(self, operation_id: int) -> contextvars.Context:
+        """Where an operation was started, for what it causes in here: it belongs to the same section."""
+        context = self._contexts.get(operation_id)
+        return contextvars.copy_context() if context is None else context.copy()
 
     def take_started(self) -> list[list[object]]:
         """Those of this turn, in order."""
@@ -308,13 +334,26 @@ class Pinned(Remote):
             self._operations.release(self._stub)
 
 
+class GuestTransactionSection:
+    """`TransactionSection` of a guest: its loop holds what is outside of the innermost section."""
+
+    def __init__(self, sections: Sections, section: Section) -> None:
+        self._sections = sections
+        self._section = section
+
+    async def until_innermost(self) -> None:
+        if self._sections.innermost is not self._section:
+            await asyncio.sleep(0)  # The loop holds it until it is.
+
+
 class GuestLife:
     """`ContextCalls`: background work, critical sections, the end."""
 
     def __init__(
         self,
         ask: Ask,
-        loop: asyncio.AbstractEventLoop,
+        loop: GuestLoop,
+        sections: Sections,
         importer: WorkerImporter,
         report_lost: Callable[[BaseException], None],
     ) -> None:
@@ -323,8 +362,9 @@ class GuestLife:
         self._importer = importer
         self._report_lost = report_lost
         self._background: set[asyncio.Future[Any]] = set()
-        self._sections: list[list[object]] = []
-        self._last_section = 0
+        self._changes: list[list[object]] = []
+        self._sections = sections
+        self._starts: dict[Section, asyncio.Future[None]] = {}
 
     def wait_until(self, work: Awaitable[object]) -> None:
         task = asyncio.ensure_future(work, loop=self._loop)  # owned by `_background`
@@ -332,32 +372,85 @@ class GuestLife:
         task.add_done_callback(self._background_done)
 
     async def block_concurrency_while(self, callback: Callable[[], Awaitable[T]]) -> T:
-        section = self.begin_section()
+        async with self.section() as section:
+            try:
+                return await callback()
+            except BaseException as error:
+                self.fail_section(section, error)
+                raise
+
+    @asynccontextmanager
+    async def section(self) -> AsyncIterator[Section]:
+        """The code inside runs in a critical section. Raises UsageError, OverloadedError."""
+        section = await self._enter()
+        before = CURRENT_SECTION.get()
+        CURRENT_SECTION.set(section)
         try:
-            result = await callback()
-        except BaseException as error:
-            self.fail_section(section, error)
+            yield section
+        finally:
+            CURRENT_SECTION.set(before)
+            self.end_section(section)
+
+    async def _enter(self) -> Section:
+        before = CURRENT_SECTION.get()
+        section = self._sections.request(before)
+        self._changes.append(["want", section.number])
+        start = self._starts[section] = self._loop.create_future()
+        CURRENT_SECTION.set(section)  # What wakes this task up belongs to the section already.
+        try:
+            await start
+        except BaseException:
+            if self._starts.pop(section, None) is not None:
+                self._sections.withdraw(section)
+                self._changes.append(["end", section.number])
+            else:  # Its turn came, and whoever waited for it was cancelled.
+                self.end_section(section)
             raise
-        self.end_section(section)
-        return result
+        finally:
+            CURRENT_SECTION.set(before)
+        return section
+
+    @asynccontextmanager
+    async def transaction_section(self) -> AsyncIterator[GuestTransactionSection]:
+        """The same for a transaction: what fails inside does not reset the object."""
+        async with self.section() as section:
+            yield GuestTransactionSection(self._sections, section)
 
     def abort(self, reason: str, *, retry_alarm: bool) -> NoReturn:
         self._ask(HostOp.ABORT, "" if retry_alarm else "drop alarm", reason)
         raise AssertionError("the host did not stop this sandbox")
 
-    def begin_section(self) -> int:
-        """From now on the host delivers no other event."""
-        self._last_section += 1
-        self._sections.append(["begin", self._last_section])
-        return self._last_section
+    def begin_section(self) -> Section:
+        """One that is open at once: nothing else runs yet."""
+        section = self._sections.request(None)
+        self._sections.open_next()
+        self._changes.append(["begin", section.number])
+        return section
 
-    def end_section(self, section: int) -> None:
-        """Other events may come again."""
-        self._sections.append(["end", section])
+    def open_next(self) -> None:
+        """A turn begins: the section whose turn it is begins with it, ahead of everything else."""
+        if self._sections.next_or_none() is not None:
+            section = self._sections.open_next()
+            self._changes.append(["begin", section.number])
+            start = self._starts.pop(section)
+            if not start.done():
+                start.set_result(None)
 
-    def fail_section(self, section: int, error: BaseException) -> None:
+    @property
+    def wants_turn(self) -> bool:
+        """Whether a section waits for nothing but a turn of its own."""
+        return self._sections.next_or_none() is not None
+
+    def end_section(self, section: Section) -> None:
+        """What was held may go on."""
+        self._sections.end(section)
+        self._changes.append(["end", section.number])
+        self._loop.release_held()
+
+    def fail_section(self, section: Section, error: BaseException) -> None:
         """The host resets the object."""
-        self._sections.append(["fail", section, error_shape(error, self._importer.owns, modules=self._importer.names)])
+        shape = error_shape(error, self._importer.owns, modules=self._importer.names)
+        self._changes.append(["fail", section.number, shape])
 
     @property
     def pending(self) -> int:
@@ -366,8 +459,8 @@ class GuestLife:
 
     def take_sections(self) -> list[list[object]]:
         """What changed in this turn."""
-        sections, self._sections = self._sections, []
-        return sections
+        changes, self._changes = self._changes, []
+        return changes
 
     def _background_done(self, task: asyncio.Future[Any]) -> None:
         self._background.discard(task)

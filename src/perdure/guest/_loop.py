@@ -1,7 +1,8 @@
 """The guest's event loop: stepped by the host, it never waits.
 
 A turn runs whatever is ready, then says when the next timer is due; the host calls again. Time is the host's, and
-stands still within a turn, so that a test which owns the host's clock owns the guest's timers too.
+stands still within a turn, so that a test which owns the host's clock owns the guest's timers too. Whatever belongs
+to a critical section, or to none, while another is open is held until that has ended: its context tells.
 Effects: tasks.
 """
 
@@ -15,16 +16,25 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple
 
+from perdure.api import CURRENT_SECTION, Sections
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _RESOLUTION_S = 1e-6  # Seconds since the epoch, as floats, are exact to a quarter of this.
 
 
+def _context_of(handle: asyncio.Handle) -> Context:
+    context: Context = handle._context  # type: ignore[attr-defined]  # asyncio's own; typeshed leaves it out
+    return context
+
+
 class GuestLoop(asyncio.AbstractEventLoop):
     """An asyncio loop without a selector: no sockets, no threads, no sleeping."""
 
-    def __init__(self, *, on_lost_error: Callable[[str, BaseException | None], None]) -> None:
+    def __init__(self, *, sections: Sections, on_lost_error: Callable[[str, BaseException | None], None]) -> None:
+        self._sections = sections
+        self._held: list[asyncio.Handle] = []
         self._ready: deque[asyncio.Handle] = deque()
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._timers_made = 0
@@ -55,6 +65,12 @@ class GuestLoop(asyncio.AbstractEventLoop):
                 return
             self._run_one(self._ready.popleft())
 
+    def release_held(self) -> None:
+        """A section has ended: what waited for that goes on, unless another section goes first."""
+        if self._sections.next_or_none() is None:
+            self._ready.extendleft(reversed(self._held))
+            self._held.clear()
+
     def delay_ms(self) -> float | None:
         """How long until the next timer, None when there is none."""
         while self._timers and self._timers[0][2].cancelled():
@@ -69,6 +85,9 @@ class GuestLoop(asyncio.AbstractEventLoop):
 
     def _run_one(self, handle: asyncio.Handle) -> None:
         if handle.cancelled():
+            return
+        if not self._sections.may_run(_context_of(handle).get(CURRENT_SECTION)):
+            self._held.append(handle)
             return
         try:
             handle._run()

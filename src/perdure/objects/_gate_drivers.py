@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Final
 
 from perdure.clock import Clock
@@ -30,15 +29,11 @@ class InputDriver:
             return
         waiter = asyncio.get_running_loop().create_future()
         self.gate.enqueue(waiter, inside=inside)
-        await self._admission(waiter, self.leave)
-
-    async def _admission(self, waiter: Waiter, give_back: Callable[[], None]) -> None:
-        """Until `waiter` is admitted. Whoever gives up after that gives back what he was admitted to."""
         try:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                give_back()
+                self.leave()
             self.gate.withdraw(waiter)
             raise
         if self.gate.error is not None:  # It broke after the admission: this turn must not begin.
@@ -48,16 +43,8 @@ class InputDriver:
         """End the turn and let the next in."""
         self._admit(self.gate.leave())
 
-    async def enter_section(self) -> None:
-        """Wait until a critical section may begin; from then on only its inside is admitted."""
-        if self.gate.try_enter_section():
-            return
-        waiter = asyncio.get_running_loop().create_future()
-        self.gate.enqueue_section(waiter)
-        await self._admission(waiter, self.close_section)
-
     def open_section(self) -> None:
-        """From within a turn, or from within a section."""
+        """Admit no event until the matching `close_section`."""
         self.gate.open_section()
 
     def close_section(self) -> None:
@@ -76,7 +63,7 @@ class InputDriver:
             if not waiter.done():
                 waiter.set_result(None)
                 return
-            waiter = self.gate.leave() if self.gate.is_held else self.gate.close_section()
+            waiter = self.gate.leave()
 
 
 class OutputDriver:

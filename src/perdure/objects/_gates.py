@@ -1,8 +1,9 @@
 """Input and output gates, as pure queues (spec 2.1, 2.2).
 
-Rule 1: one turn at a time. Events wait in arrival order; while a critical section is open only what belongs to the
-inside is admitted. Rule 2: what leaves waits for the writes that were made before it, and for no later ones. Rule 3: a
-broken gate never reopens. Waiters are opaque values: the driver owns what they mean. Effects: none.
+Rule 1: one turn at a time. Events wait in arrival order; while critical sections are open or wanted, only what the
+object itself has caused is admitted (`Sections` orders that). Rule 2: what leaves waits for the writes that were made
+before it, and for no later ones. Rule 3: a broken gate never reopens. Waiters are opaque values: the driver owns what
+they mean. Effects: none.
 """
 
 from __future__ import annotations
@@ -26,12 +27,11 @@ class InputGate(Generic[W]):
     error: Exception | None = None
     _events: deque[W] = field(default_factory=deque)
     _inside: deque[W] = field(default_factory=deque)
-    _sections: deque[W] = field(default_factory=deque)
 
     def try_enter(self, *, inside: bool = False) -> bool:
         """Take the gate if it is free for this kind of turn; a queue that exists goes first."""
         self._check()
-        if self.is_held or self._inside or (not inside and (self.section_depth or self._sections or self._events)):
+        if self.is_held or self._inside or (not inside and (self.section_depth or self._events)):
             return False
         self.is_held = True
         return True
@@ -48,19 +48,6 @@ class InputGate(Generic[W]):
             )
         self._events.append(waiter)
 
-    def try_enter_section(self) -> bool:
-        """Begin a critical section if no turn and no section is under way."""
-        self._check()
-        if self.is_held or self.section_depth:
-            return False
-        self.section_depth = 1
-        return True
-
-    def enqueue_section(self, waiter: W) -> None:
-        """Wait for a critical section: ahead of every event."""
-        self._check()
-        self._sections.append(waiter)
-
     def leave(self) -> W | None:
         """End the turn; the waiter whose turn it is now, already admitted."""
         assert self.is_held, "a turn ended that had not begun"
@@ -68,7 +55,7 @@ class InputGate(Generic[W]):
         return self._admit()
 
     def open_section(self) -> None:
-        """From within a turn: admit nothing from outside until the matching `close_section`."""
+        """A critical section runs, or waits for its turn: admit no event until the matching `close_section`."""
         self.section_depth += 1
 
     def close_section(self) -> W | None:
@@ -80,14 +67,14 @@ class InputGate(Generic[W]):
     def break_(self, error: Exception) -> list[W]:
         """Close for good; every waiter there is, to be told `error`."""
         self.error = self.error or error
-        waiters = [*self._sections, *self._inside, *self._events]
-        for queue in (self._sections, self._inside, self._events):
+        waiters = [*self._inside, *self._events]
+        for queue in (self._inside, self._events):
             queue.clear()
         return waiters
 
     def withdraw(self, waiter: W) -> None:
         """Forget a waiter that gave up."""
-        for queue in (self._sections, self._inside, self._events):
+        for queue in (self._inside, self._events):
             if waiter in queue:
                 queue.remove(waiter)
 
@@ -97,15 +84,10 @@ class InputGate(Generic[W]):
         if self._inside:
             self.is_held = True
             return self._inside.popleft()
-        if self.section_depth:
+        if self.section_depth or not self._events:
             return None
-        if self._sections:
-            self.section_depth = 1
-            return self._sections.popleft()
-        if self._events:
-            self.is_held = True
-            return self._events.popleft()
-        return None
+        self.is_held = True
+        return self._events.popleft()
 
     def _check(self) -> None:
         if self.error is not None:

@@ -27,7 +27,6 @@ from perdure.errors import (
     FacetError,
     GuestCrashedError,
     GuestError,
-    OverloadedError,
     PerdureError,
     UsageError,
     WorkerCodeError,
@@ -39,6 +38,7 @@ from perdure.limits import (
     BLOCK_CONCURRENCY_TIMEOUT_S,
     LOG_LINE_BYTES_MAX,
     OBJECT_NAME_KEPT_BYTES_MAX,
+    SECTIONS_WAITING_MAX,
 )
 from perdure.objects._account import Served
 from perdure.objects._actor import Actor, section_overdue
@@ -149,7 +149,7 @@ class SandboxedBody:
 
     @property
     def is_busy(self) -> bool:
-        return self._session.is_busy or self._hooks.in_turn
+        return self._session.is_busy or self._hooks.in_turn or self._hooks.has_sections
 
     @property
     def has_only_timers(self) -> bool:
@@ -201,7 +201,7 @@ class ObjectHooks:
         self._pins: Pins[Target] = Pins()
         self._exports = ExportCalls(worker, self._pins)
         self._host: ObjectHost | None = None
-        self._sections: dict[int, asyncio.TimerHandle] = {}
+        self._sections: dict[int, asyncio.TimerHandle | None] = {}
         self._served: Served | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -277,20 +277,26 @@ class ObjectHooks:
         await self._actor.output.wait(mark)
 
     def section(self, change: SectionChange) -> None:
+        sections, section_id = self._sections, change.section_id
+        if change.kind in {"want", "begin"} and section_id not in sections:
+            if len(sections) >= SECTIONS_WAITING_MAX + BLOCK_CONCURRENCY_DEPTH_MAX:
+                raise GuestCrashedError("the guest's runtime asked for too many sections: its isolate has ended")
+            sections[section_id] = None
+            self._actor.input.open_section()
         if change.kind == "begin":
-            if change.section_id in self._sections:
+            if sections[section_id] is not None:
                 raise GuestCrashedError("the guest's runtime began a critical section twice: its isolate has ended")
-            if len(self._sections) >= BLOCK_CONCURRENCY_DEPTH_MAX:
-                raise OverloadedError(
-                    f"blockConcurrencyWhile() calls are nested too deeply: the limit is {BLOCK_CONCURRENCY_DEPTH_MAX}"
-                )
-            self._sections[change.section_id] = asyncio.get_running_loop().call_later(
+            sections[section_id] = asyncio.get_running_loop().call_later(
                 BLOCK_CONCURRENCY_TIMEOUT_S, self._actor.break_, section_overdue()
             )
-            self._actor.input.open_section()
-        elif change.section_id in self._sections:
-            self._sections.pop(change.section_id).cancel()
+        elif change.kind == "end" and section_id in sections:
+            _cancel(sections.pop(section_id))
             self._actor.input.close_section()
+
+    @property
+    def has_sections(self) -> bool:
+        """Whether critical sections are open or wanted."""
+        return bool(self._sections)
 
     def released(self, stubs: Sequence[int]) -> None:
         self._pins.release(stubs)
@@ -298,7 +304,7 @@ class ObjectHooks:
     def forgot(self) -> None:
         self._pins.clear()
         while self._sections:
-            self._sections.popitem()[1].cancel()
+            _cancel(self._sections.popitem()[1])
             self._actor.input.close_section()
 
     def ended(self, error: PerdureError) -> None:
@@ -322,7 +328,7 @@ class ObjectHooks:
         name = facet_name(payload.get("f"))
         match operation.kind:
             case "facet.fetch" | "facet.call":
-                return await send(self._target(name, payload), operation, self.session.convert)
+                return await send(self._target(name, payload, operation.operation_id), operation, self.session.convert)
             case "facet.usage":
                 return _usage_shape(await self._facets.usage(name))
             case "facet.budget":
@@ -335,11 +341,11 @@ class ObjectHooks:
                 raise UsageError(f"a guest asked for `{operation.kind[:40]}`, which no guest may")
         return None
 
-    def _target(self, name: str, payload: Mapping[str, object]) -> Target:
+    def _target(self, name: str, payload: Mapping[str, object], operation_id: int) -> Target:
         callback, stub = _number(payload, "cb"), _number(payload, "n")
 
         async def start() -> FacetOptions:
-            return await self._ask_start({"k": "facet", "cb": callback})
+            return await self._ask_start({"k": "facet", "cb": callback, "o": operation_id}, inside=True)
 
         return self._pins.target(stub, lambda: self._facets.target(name, start))
 
@@ -347,9 +353,9 @@ class ObjectHooks:
         """What the guest's own class says of a facet to be started by its name."""
         return await self._ask_start({"k": "start_facet", "f": name})
 
-    async def _ask_start(self, event: Mapping[str, object]) -> FacetOptions:
+    async def _ask_start(self, event: Mapping[str, object], *, inside: bool = False) -> FacetOptions:
         assert self.session is not None
-        return await self.session.convert(self._chosen, await self.session.event(event))
+        return await self.session.convert(self._chosen, await self.session.event(event, inside=inside))
 
     def _chosen(self, answer: object) -> FacetOptions:
         """What a guest's start callback returned: a class of its own worker."""
@@ -378,6 +384,11 @@ def _usage_shape(usage: FacetUsage) -> dict[str, object]:
     shape = dataclasses.asdict(usage)
     shape["last_used"] = None if usage.last_used is None else round(usage.last_used.timestamp() * 1000)
     return shape
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()
 
 
 def _to_expressions(values: Sequence[object]) -> list[object]:

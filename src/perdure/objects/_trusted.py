@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-from contextlib import suppress
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from perdure.api import (
     Context,
     DurableObject,
+    Section,
+    TransactionSection,
     alarm_handler_or_none,
     alarm_info,
     call_alarm,
@@ -26,12 +27,13 @@ from perdure.api import (
 )
 from perdure.clock import CPU
 from perdure.errors import AbortedError, ObjectResetError, PerdureError, UsageError
-from perdure.limits import BLOCK_CONCURRENCY_DEPTH_MAX, BLOCK_CONCURRENCY_TIMEOUT_S
+from perdure.limits import BLOCK_CONCURRENCY_TIMEOUT_S
 from perdure.objects._account import Served
 from perdure.objects._actor import CURRENT, Actor, as_perdure_error, section_overdue
 from perdure.objects._alarm_rules import set_alarm
 from perdure.objects._alarm_run import AlarmRun
 from perdure.objects._gate_drivers import OutputDriver
+from perdure.objects._section_driver import SectionDriver
 from perdure.storage import Database
 from perdure.web import Request, Response
 from perdure.wire import KvRange, SqlPage, SqlValue, from_expression, to_expression
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _LOG: Final = logging.getLogger("perdure.objects")
-_SECTION: Final[ContextVar[tuple[Actor | None, int]]] = ContextVar("perdure_section", default=(None, 0))
-"""Whose critical section the code runs in, and how deep: another object's sections are no concern of this one's."""
 _ATOMS: Final = frozenset({str, int, float, bool, type(None), bytes})
 
 
@@ -59,11 +59,12 @@ class TrustedBody:
         self._actor = actor
         self._kind = kind
         self._env = env
+        self.sections = SectionDriver(actor.input)
         self._context = Context(
             id=actor.identity,
             props=props,
             exports=exports,
-            storage=TrustedStorage(actor, lambda: check_alarm_handler(self._instance)),
+            storage=TrustedStorage(actor, self.sections, lambda: check_alarm_handler(self._instance)),
             facets=facets,
             calls=TrustedContextCalls(self, actor),
         )
@@ -86,19 +87,14 @@ class TrustedBody:
             await self._run_on_start(on_start)
 
     async def _run_on_start(self, on_start: Callable[[], object]) -> None:
-        self._actor.input.open_section()
-        section = _SECTION.set((self._actor, 1))
         limit = asyncio.timeout(BLOCK_CONCURRENCY_TIMEOUT_S)
         try:
-            async with limit:
+            async with self.sections.section(), limit:
                 await self._run(on_start, ())
         except TimeoutError as error:
             if limit.expired():
                 raise _section_failure(error, is_overdue=True) from None
             raise
-        finally:
-            _SECTION.reset(section)
-            self._actor.input.close_section()
 
     async def fetch(self, request: Request, served: Served | None) -> Response:
         """Call the instance's `fetch`."""
@@ -192,6 +188,7 @@ class TrustedBody:
 
     def discard(self, error: PerdureError) -> None:
         """Interrupt what waits; what runs right now ends at its next await."""
+        self.sections.break_(error)
         for steps in list(self._suspended):
             steps.interrupt()
         for task in self._background:
@@ -243,10 +240,12 @@ class TrustedBody:
 
     async def _background_work(self, work: Awaitable[object]) -> None:
         try:
-            await work
+            await _Steps(self, lambda: work, (), None, None)
         except _AbortSignal:
             return  # The object has been reset; nobody waits for this.
         except Exception:  # noqa: BLE001  # user code: its failure is logged and ends here (spec 1.9)
+            if self._actor.error is not None:
+                return
             _LOG.exception("work given to wait_until failed", extra={"guest": self._actor.label})
 
 
@@ -332,9 +331,27 @@ class _Steps:
                 raise
             except BaseException as error:  # noqa: BLE001  # it is thrown where the user's code waits
                 failure = error
+            failure = (yield from self._hold(actor, coroutine)) or failure
             if self._interrupted or actor.error is not None:
                 _close(coroutine)
                 raise _reason(actor) from None
+
+    def _hold(
+        self, actor: Actor, coroutine: Coroutine[object, object, object]
+    ) -> Generator[object, object, BaseException | None]:
+        """While a critical section is open to which the coroutine does not belong; what came for it meanwhile."""
+        failure: BaseException | None = None
+        sections = self._body.sections
+        while not (self._interrupted or actor.error is not None or sections.is_current):
+            try:
+                for waits_for in sections.change().__await__():
+                    yield from self._wait(actor, coroutine, waits_for)
+            except GeneratorExit:
+                _close(coroutine)
+                raise
+            except BaseException as error:  # noqa: BLE001  # as above
+                failure = error
+        return failure
 
     def _wait(
         self, actor: Actor, coroutine: Coroutine[object, object, object], waits_for: object
@@ -384,10 +401,11 @@ class TrustedStorage:
     A write outside a delivery (in a task the code made) opens a unit too; it is committed by the loop's next step.
     """
 
-    __slots__ = ("_actor", "_check_alarm_handler")
+    __slots__ = ("_actor", "_check_alarm_handler", "_sections")
 
-    def __init__(self, actor: Actor, check_alarm_handler: Callable[[], None]) -> None:
+    def __init__(self, actor: Actor, sections: SectionDriver, check_alarm_handler: Callable[[], None]) -> None:
         self._actor = actor
+        self._sections = sections
         self._check_alarm_handler = check_alarm_handler
 
     def kv_get(self, key: str) -> str | None:
@@ -427,9 +445,11 @@ class TrustedStorage:
 
     def release(self, number: int) -> None:
         self._actor.database.release(number)
+        self._end_turn_soon()
 
     def roll_back(self, number: int) -> None:
         self._actor.database.roll_back(number)
+        self._end_turn_soon()
 
     def delete_all(self, *, keeps_alarm: bool) -> None:
         self._writing().delete_all(keeps_alarm=keeps_alarm)
@@ -451,17 +471,54 @@ class TrustedStorage:
     def now_ms(self) -> int:
         return self._actor.clock.now_ms()
 
+    def section(self) -> AbstractAsyncContextManager[TransactionSection]:
+        return self._transaction_section()
+
+    @asynccontextmanager
+    async def _transaction_section(self) -> AsyncIterator[TransactionSection]:
+        async with self._sections.section() as section:
+            overdue = asyncio.get_running_loop().call_later(
+                BLOCK_CONCURRENCY_TIMEOUT_S, self._actor.break_, section_overdue()
+            )
+            try:
+                self._actor.end_turn()  # What was written before is no part of the transaction.
+                yield TrustedTransactionSection(self._sections, section)
+            finally:
+                overdue.cancel()
+
     def _writing(self) -> Database:
         database = self._actor.database
+        if database.in_transaction and not self._sections.is_current:
+            raise UsageError(
+                "a transaction() of this object is open, and this task was started outside of it: "
+                "write when it has ended, or inside it"
+            )
         if CURRENT.get() is not self._actor or not database.in_unit:
-            asyncio.get_running_loop().call_soon(self._end_turn)
+            self._end_turn_soon()
         return database
+
+    def _end_turn_soon(self) -> None:
+        """A task that the code made has no end of a turn of its own."""
+        asyncio.get_running_loop().call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
         try:
             self._actor.end_turn()
         except PerdureError:
             _LOG.warning("a commit failed; the object was reset", extra={"guest": self._actor.label})
+
+
+class TrustedTransactionSection:
+    """`TransactionSection` of trusted code."""
+
+    __slots__ = ("_section", "_sections")
+
+    def __init__(self, sections: SectionDriver, section: Section) -> None:
+        self._sections = sections
+        self._section = section
+
+    async def until_innermost(self) -> None:
+        await self._sections.until_innermost(self._section)
 
 
 class Sync:
@@ -494,32 +551,18 @@ class TrustedContextCalls:
         raise _AbortSignal(reason)
 
     async def block_concurrency_while(self, callback: Callable[[], Awaitable[T]]) -> T:
-        owner, depth = _SECTION.get()
-        depth = depth if owner is self._actor else 0
-        if depth >= BLOCK_CONCURRENCY_DEPTH_MAX:
-            raise UsageError(
-                f"blockConcurrencyWhile() calls are nested too deeply: the limit is {BLOCK_CONCURRENCY_DEPTH_MAX}"
-            )
-        gate = self._actor.input
-        if depth:
-            gate.open_section()
-        else:
-            await gate.enter_section()
-        token = _SECTION.set((self._actor, depth + 1))
-        limit = asyncio.timeout(BLOCK_CONCURRENCY_TIMEOUT_S)
-        try:
-            async with limit:
-                return await callback()
-        except GeneratorExit:
-            raise
-        except BaseException as error:  # whatever ends a section badly resets the object (spec 1.8)
-            self._actor.break_(_section_failure(error, is_overdue=limit.expired()))
-            if isinstance(error, asyncio.CancelledError):
-                raise  # Whoever cancelled the call waits for this.
-            raise _AbortSignal from error
-        finally:
-            _SECTION.reset(token)
-            gate.close_section()
+        async with self._body.sections.section():
+            limit = asyncio.timeout(BLOCK_CONCURRENCY_TIMEOUT_S)
+            try:
+                async with limit:
+                    return await callback()
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # whatever ends a section badly resets the object (spec 1.8)
+                self._actor.break_(_section_failure(error, is_overdue=limit.expired()))
+                if isinstance(error, asyncio.CancelledError):
+                    raise  # Whoever cancelled the call waits for this.
+                raise _AbortSignal from error
 
 
 def _section_failure(error: BaseException, *, is_overdue: bool) -> PerdureError:

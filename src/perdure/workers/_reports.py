@@ -11,10 +11,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from perdure.errors import GuestCrashedError, GuestError, LimitExceededError, WorkerLoadError
-from perdure.limits import GUEST_EXPORTS_MAX, GUEST_PENDING_OPERATIONS_MAX, GUEST_REPORT_BYTES_MAX, JSON_VALUES_MAX
+from perdure.limits import (
+    GUEST_EXPORTS_MAX,
+    GUEST_PENDING_OPERATIONS_MAX,
+    GUEST_REPORT_BYTES_MAX,
+    JSON_VALUES_MAX,
+    SECTIONS_WAITING_MAX,
+)
 from perdure.wire import TooManyValuesError, read_error_properties, read_json
 
 _TIMER_MS_MAX: Final = 366 * 24 * 3600 * 1000
+_SECTION_CHANGES_MAX: Final = 3 * SECTIONS_WAITING_MAX  # each is wanted, begins and ends
 _TEXT_MAX: Final = 100_000
 
 
@@ -38,7 +45,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class SectionChange:
-    """A critical section that began, ended, or failed with `error`."""
+    """A critical section that is wanted, began, ended, or failed with `error`."""
 
     kind: str
     section_id: int
@@ -55,6 +62,7 @@ class Report:
     released: Sequence[int] = ()
     handlers: frozenset[str] | None = None
     """Of START only: which handlers of the platform's own events the object's class has."""
+    wants_turn: bool = False
 
 
 def parse_report(text: str) -> Report:
@@ -66,7 +74,8 @@ def parse_report(text: str) -> Report:
             operations=[_operation(item) for item in _bounded(tree.get("o", []))],
             timer_ms=_timer(tree.get("t")),
             pending=_int(tree.get("p", 0)),
-            sections=[_section(item) for item in _bounded(tree.get("s", []))],
+            sections=[_section(item) for item in _bounded(tree.get("s", []), most=_SECTION_CHANGES_MAX)],
+            wants_turn=tree.get("n") == 1,
             handlers=frozenset(_words(item)[:40] for item in _bounded(tree["h"])) if "h" in tree else None,
             released=[_int(item) for item in _list(tree.get("x", []))],
         )
@@ -150,7 +159,7 @@ def _operation(item: object) -> Operation:
 
 def _section(item: object) -> SectionChange:
     kind, section_id, *rest = _list(item)
-    if kind not in {"begin", "end", "fail"}:
+    if kind not in {"want", "begin", "end", "fail"}:
         raise ValueError("a critical section changed in an unknown way")
     return SectionChange(str(kind), _int(section_id), guest_error(rest[0]) if rest else None)
 
@@ -163,11 +172,11 @@ def _timer(value: object) -> float | None:
     return float(min(value, _TIMER_MS_MAX))
 
 
-def _bounded(value: object) -> list[object]:
+def _bounded(value: object, *, most: int = GUEST_PENDING_OPERATIONS_MAX) -> list[object]:
     items = _list(value)
-    if len(items) > GUEST_PENDING_OPERATIONS_MAX:
+    if len(items) > most:
         raise LimitExceededError(
-            f"the guest started {len(items)} operations in one turn, the limit is {GUEST_PENDING_OPERATIONS_MAX}: "
+            f"the guest started {len(items)} operations in one turn, the limit is {most}: "
             "await some before starting more",
             limit="host_calls",
         )

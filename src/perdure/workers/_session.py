@@ -194,15 +194,16 @@ class GuestSession:
         await self._enter(inside=True)
         await self._turn(None, "")
 
-    async def event(self, fields: Mapping[str, object], *, payer: object = None) -> object:
+    async def event(self, fields: Mapping[str, object], *, payer: object = None, inside: bool = False) -> object:
         """Deliver one event; its result as JSON tree, once what it wrote is durable. Raises GuestError and its kin.
 
         `payer`: whose account its first turn goes to, for the hooks.
+        `inside`: the guest itself caused it, so it comes also while a critical section is open.
         """
         body = _COMPACT(fields)[1:]
         self._events += 1
         try:
-            await self._enter(inside=False)
+            await self._enter(inside=inside)
             return await self._deliver(body, None, payer)
         finally:
             self._events -= 1
@@ -454,6 +455,8 @@ class GuestSession:
             self._hooks.released(report.released)
         self._pending = report.pending
         self._set_timer(report.timer_ms)
+        if report.wants_turn:
+            self._resume_soon()
         if own is None and event_id is not None:  # Made before the gate is left: the very next turn may finish it.
             own = self._waiting[event_id] = asyncio.get_running_loop().create_future()
             own.add_done_callback(_heard)  # Its caller may have given up.

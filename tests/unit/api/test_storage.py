@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -15,6 +16,12 @@ from perdure.limits import KV_LIST_PAGE_ROWS
 from perdure.wire import KvRange, SqlPage, SqlValue
 
 
+class AloneInSection:
+    """`TransactionSection` without others inside."""
+
+    async def until_innermost(self) -> None: ...
+
+
 class DictCalls:
     """`StorageCalls` over a dict, and over SQL results made of pages that are given."""
 
@@ -23,6 +30,7 @@ class DictCalls:
         self.alarm: int | None = None
         self.listed = 0
         self.unconfirmed = 0
+        self.sections = 0
         self.before: list[dict[str, str]] = []
         self.kept_alarm: bool | None = None
         self.asked: list[tuple[str, Sequence[SqlValue]]] = []
@@ -59,6 +67,11 @@ class DictCalls:
     def roll_back(self, number: int) -> None:
         assert number == len(self.before)
         self.data = self.before.pop()
+
+    @asynccontextmanager
+    async def section(self) -> AsyncIterator[AloneInSection]:
+        self.sections += 1
+        yield AloneInSection()
 
     def delete_all(self, *, keeps_alarm: bool) -> None:
         self.data.clear()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from perdure.api import Sections
 from perdure.guest._loop import GuestLoop
 
 Lost = list[tuple[str, BaseException | None]]
@@ -19,7 +20,9 @@ def lost() -> Lost:
 
 @pytest.fixture
 def loop(lost: Lost) -> Iterator[GuestLoop]:
-    made = GuestLoop(on_lost_error=lambda what, error: lost.append((what, error)))  # type: ignore[abstract]  # as in the guest
+    made = GuestLoop(  # type: ignore[abstract]  # as in the guest
+        sections=Sections(), on_lost_error=lambda what, error: lost.append((what, error))
+    )
     made.begin_turn(0)
     yield made
     made.end_turn()

@@ -121,12 +121,13 @@ def test_block_concurrency_while_is_a_section(javascript: JavaScript) -> None:
         "  ready() { return this.isReady; } }"
     )
 
-    first = guest.start()
+    first, second = guest.start(), guest.resume()
     guest.host.now_ms += 5
-    second = guest.resume()
+    third = guest.resume()
 
-    assert first == {"s": [["begin", 1]], "t": 5}
-    assert second == {"s": [["end", 1]]}
+    assert first == {"s": [["want", 1]], "n": 1}
+    assert second == {"s": [["begin", 1]], "t": 5}
+    assert third == {"s": [["end", 1]]}
     assert only(guest.call("ready")) is True
 
 
@@ -137,7 +138,8 @@ def test_failing_section_says_why(javascript: JavaScript) -> None:
         "  ctx.blockConcurrencyWhile(async () => { throw new Error('no') }); } }"
     )
 
-    report = guest.start()
+    guest.start()
+    report = guest.resume()
 
     assert [change[0] for change in report["s"]] == ["begin", "fail"]
     assert report["s"][1][2]["message"] == "no"

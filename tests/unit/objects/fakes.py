@@ -40,6 +40,7 @@ class FakeDatabase:
         self.unit = Unit()
         self.commit_error: PerdureError | None = None
         self.is_closed = False
+        self.in_transaction = False
 
     @property
     def in_unit(self) -> bool:

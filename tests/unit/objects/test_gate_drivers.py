@@ -16,7 +16,6 @@ Leave = Callable[[InputDriver], None]
 WAYS: list[tuple[Enter, Leave]] = [
     (lambda gate: gate.enter(), lambda gate: gate.leave()),
     (lambda gate: gate.enter(inside=True), lambda gate: gate.leave()),
-    (lambda gate: gate.enter_section(), lambda gate: gate.close_section()),
 ]
 
 

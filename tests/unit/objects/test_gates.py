@@ -58,40 +58,16 @@ def test_20_the_inside_runs_while_the_section_is_open() -> None:
     assert gate.leave() is None
 
 
-def test_21_sections_run_one_after_the_other_and_before_events() -> None:
-    gate = held_gate()
-    gate.enqueue("event")
-    gate.enqueue_section("first")
-    gate.enqueue_section("second")
-
-    assert gate.leave() == "first"
-    assert not gate.is_held
-    assert gate.close_section() == "second"
-    assert gate.close_section() == "event"
-
-
-def test_21_a_section_that_waits_does_not_stop_the_inside_of_the_one_that_runs() -> None:
-    gate: InputGate[str] = InputGate()
-    assert gate.try_enter_section()
-    assert not gate.try_enter_section()
-    gate.enqueue_section("second")
-
-    assert gate.try_enter(inside=True)
-    assert gate.leave() is None
-    assert gate.close_section() == "second"
-
-
 def test_22_a_broken_gate_turns_everybody_away_for_good() -> None:
     gate = held_gate()
     gate.open_section()
     gate.open_section()
     gate.enqueue("event")
     gate.enqueue("inside", inside=True)
-    gate.enqueue_section("section")
 
-    assert sorted(gate.break_(BROKEN)) == ["event", "inside", "section"]
+    assert sorted(gate.break_(BROKEN)) == ["event", "inside"]
     assert gate.leave() is None
-    for act in (gate.try_enter, gate.try_enter_section, lambda: gate.enqueue("x"), lambda: gate.enqueue_section("x")):
+    for act in (gate.try_enter, lambda: gate.enqueue("x")):
         with pytest.raises(RuntimeError, match="broken"):
             act()
 
@@ -153,7 +129,6 @@ class InputMachine(RuleBasedStateMachine):
         self.count = 0
         self.events: list[int] = []
         self.inside: list[int] = []
-        self.sections: list[int] = []
         self.held = False
         self.depth = 0
 
@@ -168,9 +143,6 @@ class InputMachine(RuleBasedStateMachine):
             return self.inside.pop(0)
         if self.depth:
             return None
-        if self.sections:
-            self.depth = 1
-            return self.sections.pop(0)
         if self.events:
             self.held = True
             return self.events.pop(0)
@@ -196,23 +168,12 @@ class InputMachine(RuleBasedStateMachine):
             self.inside.append(self.arrive())
             self.gate.enqueue(self.count, inside=True)
 
-    @rule()
-    def section(self) -> None:
-        free = not self.held and not self.depth
-        assert self.gate.try_enter_section() == free
-        if free:
-            self.depth = 1
-        else:
-            self.sections.append(self.arrive())
-            self.gate.enqueue_section(self.count)
-
     @precondition(lambda self: self.held)
     @rule()
     def leave(self) -> None:
         self.held = False
         assert self.gate.leave() == self.admitted()
 
-    @precondition(lambda self: self.held or self.depth)
     @rule()
     def open_section(self) -> None:
         self.depth += 1
@@ -226,11 +187,11 @@ class InputMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def give_up(self, data: st.DataObject) -> None:
-        waiting = [*self.events, *self.inside, *self.sections]
+        waiting = [*self.events, *self.inside]
         if waiting:
             who = data.draw(st.sampled_from(waiting))
             self.gate.withdraw(who)
-            for queue in (self.events, self.inside, self.sections):
+            for queue in (self.events, self.inside):
                 if who in queue:
                     queue.remove(who)
 
@@ -239,10 +200,10 @@ class InputMachine(RuleBasedStateMachine):
         assert (self.gate.is_held, self.gate.section_depth) == (self.held, self.depth)
         if not self.held:
             assert not self.inside
-            assert self.depth or not (self.events or self.sections)
+            assert self.depth or not self.events
 
     def teardown(self) -> None:
-        assert sorted(self.gate.break_(BROKEN)) == sorted([*self.events, *self.inside, *self.sections])
+        assert sorted(self.gate.break_(BROKEN)) == sorted([*self.events, *self.inside])
         assert self.gate.break_(BROKEN) == []
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure.errors import GuestCrashedError, GuestError, LimitExceededError, WorkerLoadError
-from perdure.limits import GUEST_PENDING_OPERATIONS_MAX, GUEST_REPORT_BYTES_MAX
+from perdure.limits import GUEST_PENDING_OPERATIONS_MAX, GUEST_REPORT_BYTES_MAX, SECTIONS_WAITING_MAX
 from perdure.workers._reports import Report, guest_error, parse_loaded, parse_report
 
 JSON = st.recursive(
@@ -83,12 +83,15 @@ def test_a_timer_far_away_is_a_year_away(delay: str) -> None:
     assert parse_report(f'{{"t":{delay}}}').timer_ms == 366 * 24 * 3600 * 1000
 
 
-@pytest.mark.parametrize(("key", "item"), [("o", [1, "k", {}]), ("s", ["begin", 1])])
-def test_too_many_operations_in_one_turn_exceed_a_limit(key: str, item: object) -> None:
-    parse_report(json.dumps({key: [item] * GUEST_PENDING_OPERATIONS_MAX}))
+@pytest.mark.parametrize(
+    ("key", "item", "most"),
+    [("o", [1, "k", {}], GUEST_PENDING_OPERATIONS_MAX), ("s", ["begin", 1], 3 * SECTIONS_WAITING_MAX)],
+)
+def test_too_many_operations_in_one_turn_exceed_a_limit(key: str, item: object, most: int) -> None:
+    parse_report(json.dumps({key: [item] * most}))
 
     with pytest.raises(LimitExceededError) as caught:
-        parse_report(json.dumps({key: [item] * (GUEST_PENDING_OPERATIONS_MAX + 1)}))
+        parse_report(json.dumps({key: [item] * (most + 1)}))
     assert caught.value.limit == "host_calls"
 
 

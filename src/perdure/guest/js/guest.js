@@ -12,8 +12,9 @@ import { startClock } from "./globals.js";
 import { evaluateScript } from "./host.js";
 import { requestFromWire, Response, responseToWire } from "./http.js";
 import { handlersOfInstance, instance, setInstance } from "./instance.js";
-import { backgroundCount, beginSection, failSection, takeSections, waitUntil } from "./life.js";
-import { settleOperation, takeReleased, takeStarted } from "./operations.js";
+import { backgroundCount, waitUntil } from "./life.js";
+import { sectionOf, settleOperation, takeReleased, takeStarted } from "./operations.js";
+import { addStep, failWithoutSection, openNextSection, resetSection, runStep, takeSections, wantsTurn } from "./sections.js";
 import { beginTurn, nextDelayMs, runDueTimer } from "./timers.js";
 import { fromExpression, toExpression } from "./values.js";
 import {
@@ -42,15 +43,17 @@ const unhandled = new Map();
 
 /** One step of a turn: undefined while there may be jobs to run, then the text for the host. */
 export function enter(operation, payload) {
-  if (operation === NEXT) return runDueTimer() ? undefined : finish();
+  if (operation === NEXT) return runStep() || runDueTimer() ? undefined : finish();
   const message = parse(payload);
   beginTurn(message.now ?? 0);
+  resetSection();
+  const hasBegun = openNextSection(); // With a step of its own: what is delivered comes after it.
   switch (operation) {
     case EVENT:
-      deliver(message);
+      addStep(sectionOf(message.o), () => deliver(message));
       break;
     case RESUME:
-      for (const settled of message.c) settleOperation(settled);
+      for (const settled of message.c) addStep(sectionOf(settled[0]), () => settleOperation(settled));
       break;
     case START:
       start(message);
@@ -64,6 +67,7 @@ export function enter(operation, payload) {
     default:
       throw new TypeError(`a guest knows no operation ${operation}`);
   }
+  if (!hasBegun) runStep();
   return undefined;
 }
 
@@ -98,6 +102,7 @@ function report() {
   if (released.length > 0) tree.x = released;
   const sections = takeSections();
   if (sections.length > 0) tree.s = sections;
+  if (wantsTurn()) tree.n = 1;
   const delayMs = nextDelayMs();
   if (delayMs !== undefined) tree.t = delayMs;
   const pending = waiting + backgroundCount();
@@ -140,7 +145,7 @@ function start(message) {
     setInstance(new Kind(ctx, env));
     handlers = handlersOfInstance();
   } catch (error) {
-    failSection(beginSection(), error);
+    failWithoutSection(shapeOfError(error));
   }
 }
 

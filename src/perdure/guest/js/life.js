@@ -2,12 +2,11 @@
 import { reportLost } from "./console.js";
 import { shapeOfError } from "./errors.js";
 import * as host from "./host.js";
+import { endSection, failSection, requestSection } from "./sections.js";
 
 const DEFAULT_ABORT_REASON = "Application called abort() to reset Durable Object";
 
 let background = 0;
-let lastSection = 0;
-let sections = [];
 
 /** Keeps this worker awake until `work` is settled; a failure is logged. */
 export function waitUntil(work) {
@@ -22,37 +21,22 @@ export function waitUntil(work) {
 /** How much background work is under way. */
 export const backgroundCount = () => background;
 
-/** Runs `callback` while the host delivers no other event. If it fails, the object is reset. */
-export async function blockConcurrencyWhile(callback) {
-  const section = beginSection();
+/** Runs `callback` while the host delivers no other event. If it fails, the object is reset. Throws when too deep. */
+export function blockConcurrencyWhile(callback) {
+  return runInside(requestSection(), callback);
+}
+
+async function runInside(section, callback) {
+  await section.started;
   let result;
   try {
     result = await callback();
   } catch (error) {
-    failSection(section, error);
+    failSection(section.id, shapeOfError(error));
     throw error;
   }
-  sections.push(["end", section]);
+  endSection(section);
   return result;
-}
-
-/** From now on the host delivers no other event. */
-export function beginSection() {
-  const section = ++lastSection;
-  sections.push(["begin", section]);
-  return section;
-}
-
-/** The host resets the object. */
-export function failSection(section, error) {
-  sections.push(["fail", section, shapeOfError(error)]);
-}
-
-/** What changed in this turn. */
-export function takeSections() {
-  const taken = sections;
-  sections = [];
-  return taken;
 }
 
 /** Resets this object at once. Does not return. An alarm whose handler runs is tried again if `retryAlarm`. */

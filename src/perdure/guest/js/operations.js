@@ -1,6 +1,7 @@
 // What this guest has asked of the outside and still waits for. The report of a turn carries it to the host, a later turn
 // brings the answer.
 import { errorFromShape } from "./errors.js";
+import { currentSection } from "./sections.js";
 
 const PENDING_MAX = 1_024;
 
@@ -17,10 +18,13 @@ export function startOperation(kind, payload) {
   }
   const id = ++lastId;
   const { promise, resolve, reject } = Promise.withResolvers();
-  waiting.set(id, { resolve, reject });
+  waiting.set(id, { resolve, reject, section: currentSection() });
   started.push([id, kind, payload]);
   return promise;
 }
+
+/** Where an operation was started; for what none caused, the section that runs now. */
+export const sectionOf = (id) => waiting.get(id)?.section ?? currentSection();
 
 /** The host has done one. One that nobody waits for any more is dropped. */
 export function settleOperation([id, isDone, result]) {

@@ -6,6 +6,7 @@ import { deleteAlarm, getAlarm, setAlarm } from "./alarms.js";
 import * as host from "./host.js";
 import { startOperation } from "./operations.js";
 import { cancelCursors, Sql } from "./sql.js";
+import { runTransaction } from "./transactions.js";
 import { decode, encode, fromExpression } from "./values.js";
 
 const BATCH_KEYS_MAX = 10_000; // The same number as in perdure.limits.
@@ -97,6 +98,14 @@ export class Storage {
     }
     host.releaseTransaction(number);
     return result;
+  }
+
+  /**
+   * Runs `await callback(txn)` in a transaction that stays open over its awaits, and in a critical section. An error undoes
+   * what was written, and is thrown; the object goes on, unless it takes more than 30 s. They nest.
+   */
+  transaction(callback) {
+    return runTransaction(this, callback);
   }
 }
 

@@ -1,5 +1,6 @@
 // Timers, in the host's time: it says with every turn what time it is, and the report says when the next one is due.
 import { reportLost } from "./console.js";
+import { addStep, currentSection, runStep } from "./sections.js";
 
 const DELAY_MS_MAX = 2_147_483_647;
 const TIMERS_MAX = 10_000;
@@ -19,6 +20,13 @@ export function runDueTimer() {
   dropCleared();
   if (queue.length === 0 || queue[0].dueMs > nowMs) return false;
   const timer = pop();
+  addStep(timer.section, () => fire(timer));
+  runStep();
+  return true;
+}
+
+function fire(timer) {
+  if (live.get(timer.id) !== timer) return; // It was cleared while it was held.
   if (timer.repeatMs === undefined) live.delete(timer.id);
   else push({ ...timer, dueMs: nowMs + timer.repeatMs, order: ++lastId }, timer.id);
   try {
@@ -26,7 +34,6 @@ export function runDueTimer() {
   } catch (error) {
     reportLost("a timer failed", error);
   }
-  return true;
 }
 
 /** How long until the next timer, or undefined. */
@@ -45,7 +52,8 @@ function arm(callback, delay, callArguments, repeats) {
   // At least a millisecond, so that an endless chain of timers gives the host a turn between any two.
   const delayMs = Math.min(Math.max(1, Number(delay) || 0), DELAY_MS_MAX);
   const id = ++lastId;
-  push({ callback, callArguments, dueMs: nowMs + delayMs, order: id, repeatMs: repeats ? delayMs : undefined }, id);
+  const section = currentSection();
+  push({ callback, callArguments, section, dueMs: nowMs + delayMs, order: id, repeatMs: repeats ? delayMs : undefined }, id);
   return id;
 }
 
