@@ -153,4 +153,20 @@ export class Subject extends DurableObject {
   async listen() {
     return this.ctx.facets.events();
   }
+
+  // Clones
+
+  async clone(source, target) {
+    await this.ctx.facets.clone(source, target);
+  }
+
+  cloneUnawaited(source, target) {
+    this.ctx.facets.clone(source, target);
+  }
+
+  async putAndClone(source, target) {
+    await this.facet(source).put("n", "just now");
+    this.ctx.facets.clone(source, target);
+    return await this.facet(target).read("n");
+  }
 }

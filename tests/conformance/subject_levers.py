@@ -138,3 +138,16 @@ class Subject(DurableObject):
 
     async def listen(self):
         return self.ctx.facets.events()
+
+    # Clones
+
+    async def clone(self, source, target):
+        await self.ctx.facets.clone(source, target)
+
+    def clone_unawaited(self, source, target):
+        self.ctx.facets.clone(source, target)
+
+    async def put_and_clone(self, source, target):
+        await self.facet(source).put("n", "just now")
+        self.ctx.facets.clone(source, target)
+        return await self.facet(target).read("n")

@@ -127,6 +127,14 @@ class Facets:
         """Stop facet `name` and forget its data and that of its descendants. Its number is never used again."""
         self._calls.delete(facet_name(name))
 
+    def clone(self, source: str, target: str) -> Awaitable[None]:
+        """Stop facet `target` and make it a copy of facet `source`, with all facets below it; `source` goes on.
+
+        Whoever uses `target` waits until it is done, so awaiting this only tells when, and whether it failed. When
+        `source` never existed `target` is empty afterwards; when both are one facet it is only stopped.
+        """
+        return self._calls.clone(facet_name(source), facet_name(target))
+
     def list(self, *, start_after: str = "", limit: int | None = None) -> list[str]:
         """The names of the facets that exist, sorted: those behind `start_after`, `limit` of them at most."""
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):

@@ -275,6 +275,9 @@ class GuestFacets:
     def delete(self, name: str) -> None:
         self._operations.start("facet.delete", {"f": name})
 
+    def clone(self, source: str, target: str) -> Awaitable[None]:
+        return self._operations.start("facet.clone", {"f": source, "to": target})
+
     def list(self, start_after: str, limit: int) -> list[str]:
         names: list[str] = json.loads(checked(self._ask(HostOp.FACET_LIST, start_after, str(limit))))
         return names

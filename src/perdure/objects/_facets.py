@@ -6,12 +6,17 @@ Effects: disk, tasks.
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import hashlib
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+import tempfile
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from perdure.api import (
@@ -21,6 +26,7 @@ from perdure.api import (
     FacetOptions,
     FacetUsage,
     ObjectId,
+    Ready,
     StartFacet,
     facet_options,
     no_start_facet,
@@ -31,8 +37,12 @@ from perdure.objects._account import Meter
 from perdure.objects._actor import Actor, Body, Keeper, leave_caller
 from perdure.objects._facet_events import EventStream
 from perdure.objects._lifecycle import State
-from perdure.storage import PAGE_SIZE
+from perdure.storage import PAGE_SIZE, Database, FacetCopy, ObjectKey, replace_facet
 from perdure.web import Request, Response
+from perdure.workers import shared_task
+
+Result = TypeVar("Result")
+_CLONED_OVER: Final = "Facet was cloned-over."
 
 StartByName = Callable[[str], object | Awaitable[object]]
 """`start_facet` of an object: what a start callback returns, for the facet of this name."""
@@ -42,6 +52,17 @@ class FacetKeeper(Keeper, Protocol):
     """Who keeps actors, and knows how to make the body of a facet."""
 
     async def make_facet_body(self, actor: Actor, kind: DurableObjectClass | type) -> Body: ...
+    async def visit(
+        self,
+        key: ObjectKey,
+        path: Sequence[str],
+        work: Callable[[Database], Result],
+        *,
+        cause: str,
+        may_write: bool = False,
+    ) -> Result:
+        """Work of the host on one database, between the turns of whoever uses it."""
+        ...
 
 
 class FacetSlots:
@@ -52,6 +73,7 @@ class FacetSlots:
         self._keeper = keeper
         self._slots: dict[str, Actor] = {}
         self._starts: dict[str, StartFacet] = {}
+        self._changing: dict[str, asyncio.Task[None]] = {}
         self._names: set[str] | None = None
         self._closing: WeakValueDictionary[str, Actor] = WeakValueDictionary()
         self.start_facet: StartByName | None = None
@@ -109,6 +131,7 @@ class FacetSlots:
         parent = self._actor
 
         async def make_body(actor: Actor) -> Body:
+            await self._unchanged(name)
             options = await _ask(self._starts[name])
             account = actor.account
             account.limits = options.limits or FacetLimits()
@@ -168,8 +191,87 @@ class FacetSlots:
         if actor is not None:
             actor.break_(ObjectResetError(reason))
 
+    def clone(self, source: str, target: str) -> Awaitable[None]:
+        """Reset facet `target` and make it a copy of `source`, with all below it; `source` goes on.
+
+        It is done when it is awaited; whoever uses `target` before waits.
+        """
+        running = tree_of(self._slots[target]) if target in self._slots else []
+        self.abort(target, _CLONED_OVER)
+        if source == target:
+            return Ready(None)
+        earlier = [self._changing[name] for name in (source, target) if name in self._changing]
+        lock = self._actor.output.lock()  # What is said from now on must not be heard before it is durable.
+
+        async def work() -> None:
+            try:
+                if earlier:
+                    await asyncio.wait(earlier)
+                for member in running:
+                    await member.wait_closed()
+                await self._clone(source, target)
+            finally:
+                self._actor.output.unlock(lock)
+
+        return self._change(target, work())
+
+    async def _clone(self, source: str, target: str) -> None:
+        parent, root = self._actor, self._actor.root
+        await asyncio.to_thread(root.temporary.mkdir, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root.temporary) as directory:
+            copies = await self._copies(source, Path(directory))
+            check_facet_count(parent, target, count=len(copies))
+            await replace_facet(root, parent.number, target, copies, end_turn=root_of(parent).end_turn)
+        if self._names is not None:
+            (self._names.add if copies else self._names.discard)(target)
+
+    async def _copies(self, source: str, directory: Path) -> builtins.list[FacetCopy]:
+        """Each database of a facet's tree as a file, parents first; none when the facet does not exist."""
+        root, base = self._actor.root, path_of(self._actor)
+        top = root.facet_number_or_none(self._actor.number, source)
+        copies: list[FacetCopy] = []
+        waiting: deque[tuple[tuple[str, ...], int]] = deque([((), top)] if top is not None else [])
+        while waiting:
+            path, number = waiting.popleft()
+            waiting.extend(((*path, name), below) for name, below in root.facet_numbers(number).items())
+            if not root.log.chain.is_born(number):
+                copies.append(FacetCopy(path, None, None))
+                continue
+            file = directory / str(len(copies))
+            place = (*base, source, *path)
+            alarm_at_ms = await self._keeper.visit(root.key, place, partial(_copy, file), cause="facet cloned")
+            copies.append(FacetCopy(path, file, alarm_at_ms))
+        return copies
+
+    def _change(self, name: str, work: Coroutine[object, object, None]) -> Change:
+        task = self._changing[name] = shared_task(work)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if self._changing.get(name) is task:
+                del self._changing[name]
+
+        task.add_done_callback(ended)
+        return Change(task)
+
+    async def _unchanged(self, name: str) -> None:
+        """Once facet `name` is what it was made into. A clone that failed has left it as it was."""
+        while (changing := self._changing.get(name)) is not None:
+            await asyncio.wait([changing])
+
     def delete(self, name: str) -> None:
         """Reset facet `name` and forget its data, and that of its descendants."""
+        if name in self._changing:
+
+            async def later() -> None:
+                await asyncio.wait([earlier])
+                self._delete_now(name)
+
+            earlier = self._changing[name]
+            self._change(name, later())
+        else:
+            self._delete_now(name)
+
+    def _delete_now(self, name: str) -> None:
         number = self._actor.root.facet_number_or_none(self._actor.number, name)
         running = tree_of(self._slots[name]) if name in self._slots else []
         self.abort(name, "Facet was deleted.")
@@ -254,7 +356,8 @@ class FacetSlots:
 
     def any_live(self) -> bool:
         """True while some facet is in memory, or a turn of one that was reset still runs on a thread."""
-        return any(actor.state is not State.COLD for actor in self._slots.values()) or bool(self.unclosed())
+        is_live = any(actor.state is not State.COLD for actor in self._slots.values())
+        return is_live or bool(self.unclosed()) or bool(self._changing)
 
     def unclosed(self) -> Sequence[Actor]:
         """Those whose files are open, the reset ones too: a successor of their parent waits for them."""
@@ -294,18 +397,30 @@ class FacetTarget:
         return actor
 
 
-def check_facet_count(parent: Actor, name: str) -> None:
+class Change:
+    """A change under way; it goes on when nobody awaits it."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self._task = task
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return asyncio.shield(self._task).__await__()
+
+
+def check_facet_count(parent: Actor, name: str, *, count: int = 1) -> None:
     """Raise QuotaExceededError when one more facet of `parent` is more than it, or something above it, may have."""
     above: Actor | None = parent
     while above is not None:
         limits = above.account.limits
         if limits.facets is not None or limits.facets_ever is not None:
-            count = above.root.facet_count(above.number)
+            there = above.root.facet_count(above.number)
             for quota, used, bound in (
-                ("facets", count.live, limits.facets),
-                ("facets_ever", count.ever, limits.facets_ever),
+                ("facets", there.live, limits.facets),
+                ("facets_ever", there.ever, limits.facets_ever),
             ):
-                if bound is not None and used >= bound:
+                if bound is not None and used + count > bound:
                     what = "at once" if quota == "facets" else "ever made"
                     raise QuotaExceededError(
                         f"facet `{name[:32]}` cannot be made: `{above.label}` may have {bound} facets {what} "
@@ -316,6 +431,18 @@ def check_facet_count(parent: Actor, name: str) -> None:
                         bound=bound,
                     )
         above = above.parent
+
+
+def path_of(actor: Actor) -> tuple[str, ...]:
+    """The names that lead from the root object to `actor`."""
+    return () if actor.parent is None else (*path_of(actor.parent), actor.name)
+
+
+def _copy(file: Path, database: Database) -> int | None:
+    """Copy a database; when its alarm wants to ring."""
+    database.copy_to(file)
+    alarm = database.alarm.row_or_none()
+    return None if alarm is None else alarm.attempt_ms
 
 
 def root_of(actor: Actor) -> Actor:

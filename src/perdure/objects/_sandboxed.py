@@ -329,6 +329,8 @@ class ObjectHooks:
         match operation.kind:
             case "facet.fetch" | "facet.call":
                 return await send(self._target(name, payload, operation.operation_id), operation, self.session.convert)
+            case "facet.clone":
+                await self._facets.clone(name, facet_name(payload.get("to")))
             case "facet.usage":
                 return _usage_shape(await self._facets.usage(name))
             case "facet.budget":

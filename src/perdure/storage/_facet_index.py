@@ -104,13 +104,18 @@ class FacetIndex:
         rows = [self._rows("SELECT name FROM _cf_FACETS WHERE number = ?", member) for member in lineage]
         return [str(name) for ((name,),) in rows]
 
-    def remove(self, number: int) -> list[Lineage]:
-        """Forget a facet and all below it; returns them, parents first."""
+    def tree(self, number: int) -> list[Lineage]:
+        """A facet and all below it, parents first."""
         top = self.lineage(number)
         below: list[Lineage] = []
         for level, lineage, deepest in zip(_LEVELS, _LINEAGES, _DEEPEST, strict=True):
             rows = self._rows(f"SELECT {lineage} FROM {level} AND {deepest}.name IS NOT NULL", number)  # noqa: S608
             below += [(*top, *map(_whole, row)) for row in rows]
+        return [top, *below]
+
+    def remove(self, number: int) -> list[Lineage]:
+        """Forget a facet and all below it; returns them, parents first."""
+        top, *below = self.tree(number)
         for removed in (top, *below):
             self._tables.host_exec("UPDATE _cf_FACETS SET name = NULL WHERE number = ?", (removed[-1],))
         for above in (0, *top[:-1]):
@@ -131,22 +136,32 @@ class FacetIndex:
                 f"facet `{name}` would lie deeper than {FACET_DEPTH_MAX} levels, its root included: "
                 "make it a sibling instead"
             )
-        self._tables.host_exec(_TABLE)
-        ((highest,),) = self._rows("SELECT ifnull(max(number), 0) FROM _cf_FACETS")
-        number = max(_whole(highest), self.number_last) + 1
-        if number > FACETS_PER_ROOT_MAX:
+        (number,) = self.reserve(1)
+        self.place(number, parent, name)
+        return number
+
+    def reserve(self, count: int) -> list[int]:
+        """Numbers that nobody has had, for `place`. Raises QuotaExceededError when there are no more."""
+        rows = self._rows("SELECT ifnull(max(number), 0) FROM _cf_FACETS")
+        first = max(_whole(rows[0][0]) if rows else 0, self.number_last) + 1
+        if first + count - 1 > FACETS_PER_ROOT_MAX:
             raise QuotaExceededError(
-                f"facet `{name}` would be number {number} of its root, the limit is {FACETS_PER_ROOT_MAX} ever made: "
+                f"{count} more facets of an object that had {first - 1}: the limit is {FACETS_PER_ROOT_MAX} ever made; "
                 "keep facets instead of deleting and making them again, or use another object",
                 quota="facets_ever",
-                used=number - 1,
+                used=first - 1,
                 bound=FACETS_PER_ROOT_MAX,
             )
+        self.number_last = first + count - 1
+        return list(range(first, first + count))
+
+    def place(self, number: int, parent: int, name: str) -> None:
+        """Give a number that was reserved to facet `name` of `parent`, which has none."""
+        above = self.lineage(parent)
+        self._tables.host_exec(_TABLE)
         self._tables.host_exec("INSERT INTO _cf_FACETS(number, parent, name) VALUES (?, ?, ?)", (number, parent, name))
-        self.number_last = number
         for counted in (0, *above):
             self._count_changed(counted, live=1, ever=1)
-        return number
 
     def _counted(self, number: int) -> FacetCount:
         if number == 0:

@@ -313,6 +313,16 @@ class RootStore:
         """The names of a database's live facets in their order, from behind `start_after`."""
         return self._facet_index().names(parent, start_after=start_after, limit=limit)
 
+    @property
+    def facets(self) -> FacetIndex:
+        """The facets of the object; what it changes belongs to the root's open unit."""
+        return self._facet_index()
+
+    @property
+    def temporary(self) -> Path:
+        """Where copies of databases may lie for a while; it may not exist yet."""
+        return self._context.layout.temporary
+
     def facet_count(self, number: int) -> FacetCount:
         """How many facets lie below a database."""
         return self._facet_index().count(number)

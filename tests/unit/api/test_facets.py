@@ -43,6 +43,9 @@ class RecordingCalls:
     def delete(self, name: str) -> None:
         self.calls.append(("delete", name))
 
+    async def clone(self, source: str, target: str) -> None:
+        self.calls.append(("clone", source, target))
+
     def list(self, start_after: str, limit: int) -> list[str]:
         self.calls.append(("list", start_after, limit))
         return [name for name in self.names if name > start_after][:limit]

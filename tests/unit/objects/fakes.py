@@ -115,6 +115,9 @@ class NoFacets:
 
     def abort(self, name: str, reason: str) -> None: ...
     def delete(self, name: str) -> None: ...
+    async def clone(self, source: str, target: str) -> None:
+        raise AssertionError("no facets here")
+
     def list(self, start_after: str, limit: int) -> list[str]:
         return []
 

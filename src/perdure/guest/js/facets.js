@@ -41,6 +41,18 @@ export class Facets {
     order("facet.delete", { f: name });
   }
 
+  /**
+   * Stops facet `target` and makes it a copy of facet `source`, with all facets below it; `source` goes on. Whoever uses
+   * `target` waits until it is done, so the promise only tells when, and whether it failed.
+   */
+  clone(source, target) {
+    checkName(source);
+    checkName(target);
+    const done = startOperation("facet.clone", { f: source, to: target }).then(() => undefined);
+    done.catch(() => {}); // Nobody need wait for it.
+    return done;
+  }
+
   /** The names of the facets that exist, sorted: those behind `startAfter`, `limit` of them at most. */
   list({ startAfter = "", limit = Infinity } = {}) {
     const names = [];
