@@ -90,12 +90,12 @@ def replay(page: Path, folder: Path) -> list[Step]:
                 (folder / snippet.file).write_text(snippet.text, encoding="utf-8")
             for step in steps(snippet.text) if snippet.language == "console" else ():
                 program, *words = step.command.split()
-                if program == "perdure":
+                if program == "perdure" and words[0] == "dev":
                     server.close()
                     url = server.enter_context(served(COMMANDS / "perdure", folder / words[1]))
                     port = url.rpartition(":")[2]
                 else:
-                    assert program in {"curl", "pytest"}, f"{snippet.name}: show `{program}` as `sh`"
+                    assert program in {"curl", "pytest", "perdure"}, f"{snippet.name}: show `{program}` as `sh`"
                     run(step, folder, port=port, place=snippet.name)
                 done.append(step)
     return done
@@ -104,6 +104,7 @@ def replay(page: Path, folder: Path) -> list[Step]:
 def run(step: Step, folder: Path, *, port: str, place: str) -> None:
     command = step.command.replace(f":{PORT_IN_PAGES}", f":{port}")
     environment = {**os.environ, "PATH": f"{COMMANDS}:{os.environ['PATH']}", "NO_PROXY": "*", "no_proxy": "*"}
+    environment["PERDURE_DATA"] = str(folder / "data")  # Where `served` keeps it.
     command = re.sub(r"^curl ", "curl --silent --show-error ", command)
     ended = subprocess.run(
         ["/bin/sh", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -111,6 +112,6 @@ def run(step: Step, folder: Path, *, port: str, place: str) -> None:
     printed = ended.stdout.replace(f":{port}", f":{PORT_IN_PAGES}")
 
     assert ended.returncode == 0, f"{place}: $ {step.command}\n{ended.stdout}{ended.stderr}"
-    if command.startswith("curl "):
+    if command.startswith(("curl ", "perdure ")):
         wanted = re.escape(step.output.rstrip()).replace("…", ".*")
         assert re.fullmatch(wanted, printed.rstrip(), re.DOTALL), f"{place}: $ {step.command}\nprints\n{printed}"

@@ -30,6 +30,7 @@ OWN_PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")
 
 PATH = re.compile(r"[\w.-]+(?:/[\w.{}-]+)*/?")
 DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+OBJECT = re.compile(r"[A-Z]\w*/[\w-]+")  # as the command line names one
 HOST = re.compile(r"[\w.-]+\.(?:localhost|example\.(?:com|net))")
 NAME = re.compile(r"[A-Z][a-z0-9]+[A-Z]\w*|[a-z]\w*_\w*[a-z0-9]|[A-Z]{2,}_\w+|_\w+")
 # Names of other projects, and of the standard library, that our pages may speak of.
@@ -89,10 +90,17 @@ def is_known(name: str) -> bool:
     bare = re.sub(r"\(.*\)$", "", name)
     if name in FOREIGN or bare in FOREIGN or HOST.fullmatch(name):
         return True
+    if OBJECT.fullmatch(name):
+        return True
     if "/" in name and PATH.fullmatch(name):
         return file_exists(name)
     if re.fullmatch(r"[\w-]+\.(?:py|md|toml|js|mjs|wit|json|txt)", name):
-        return any(path.name == name for path in tracked_files()) or name in {"worker.py", "worker.js", "app.py"}
+        return any(path.name == name for path in tracked_files()) or name in {
+            "worker.py",
+            "worker.js",
+            "app.py",
+            "main.py",
+        }
     if DOTTED.fullmatch(bare) or NAME.fullmatch(bare):
         return all(word in vocabulary() for word in bare.split("."))
     return True

@@ -1,4 +1,4 @@
-"""Writes the pages of docs/reference that repeat what the code says: `limits.md`, `errors.md`, `api.md`.
+"""Writes the pages of docs/reference that repeat what the code says: limits, errors, API, command line.
 
 `python tools/write_reference.py` writes them; with `--check` it only says which are out of date, and fails.
 Effects: disk, terminal.
@@ -13,6 +13,8 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import click
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -165,7 +167,39 @@ def first_paragraph(value: object) -> str:
     return " ".join((inspect.getdoc(value) or "").partition("\n\n")[0].split())
 
 
-PAGES: dict[str, Callable[[], str]] = {"limits.md": limits_page, "errors.md": errors_page, "api.md": api_page}
+def command_line_page() -> str:
+    """Every command of `perdure`, with its arguments and options."""
+    main = importlib.import_module("perdure.cli").main
+    lines = ["# Command line", "", GENERATED, "", "`perdure COMMAND --help` says the same.", ""]
+    for name, command in sorted(main.commands.items()):
+        lines += command_entry(f"perdure {name}", command)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def command_entry(name: str, command: click.Command) -> list[str]:
+    """One command: how it is called, what it does, its options; then those below it."""
+    context = click.Context(command, info_name=name)
+    lines = [f"## `{' '.join([name, *command.collect_usage_pieces(context)])}`", ""]
+    lines += [inspect.cleandoc(command.help or ""), ""]
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    for option in options:
+        names, text = option.get_help_record(context) or ("", "")
+        lines.append(f"- `{names}` {text}")
+    lines += [""] if options else []
+    if command.epilog:
+        lines += [command.epilog, ""]
+    if isinstance(command, click.Group):
+        for below, each in sorted(command.commands.items()):
+            lines += command_entry(f"{name} {below}", each)
+    return lines
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "limits.md": limits_page,
+    "errors.md": errors_page,
+    "api.md": api_page,
+    "command-line.md": command_line_page,
+}
 
 
 def outdated() -> list[str]:
