@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
-from tests.conformance.flavours import Subject, Supervised, failure, is_reset, type_name
+from tests.conformance.flavours import GUESTS, Subject, Supervised, failure, is_reset, type_name
+
+from perdure.errors import DamagedDataError, DataDirectoryError
+from perdure.testing import World
 
 
 def database_names(subject: Subject) -> list[str]:
@@ -14,6 +18,15 @@ def database_names(subject: Subject) -> list[str]:
     found = [path for path in Path(subject.world.data).rglob("*.sqlite") if "objects" in path.parts]
     stem = min((path.name for path in found), key=len).removesuffix(".sqlite")
     return sorted(path.name.removesuffix(".sqlite").removeprefix(stem) for path in found)
+
+
+def damage_root(subject: Subject) -> Path:
+    """Write over the head of the root's database, as if nobody had; its path."""
+    (root,) = [path for path in Path(subject.world.data).rglob("objects/**/*.sqlite") if path.name.count(".") == 1]
+    sound, status = root.read_bytes(), root.stat()
+    root.write_bytes(b"no database" + sound[11:])
+    os.utime(root, ns=(status.st_atime_ns, status.st_mtime_ns))
+    return root
 
 
 async def test_case_61_facets_are_objects_of_their_own(subject: Subject) -> None:
@@ -48,6 +61,41 @@ async def test_case_62_facets_are_found_again(subject: Subject, how: str) -> Non
         assert await subject.call("relay", path, "count") == 0
     assert database_names(subject) == files
     assert await subject.call("started") == 2
+
+
+async def test_case_61_what_the_reference_prints(subject: Subject) -> None:
+    order = ["foo", "foo", "foo", "bar/foo", "bar/bar", "bar/foo", "foo", "foo"]
+
+    assert [await subject.call("relay", path.split("/"), "count") for path in order] == [0, 1, 2, 0, 0, 1, 3, 4]
+    assert database_names(subject) == ["", ".1", ".2", ".2.3", ".2.4"]
+
+
+async def test_case_73_numbers_are_stable_and_never_used_twice(subject: Subject) -> None:
+    for name in ("foo", "bar"):
+        await subject.call("relay", [name], "put", "n", name)
+    await subject.call("deleteFacet", "bar")
+    await subject.restart()
+
+    await subject.call("relay", ["bar"], "put", "m", 1)
+    await subject.call("relay", ["baz"], "put", "n", "baz")
+
+    assert database_names(subject) == ["", ".1", ".3", ".4"]
+    assert await subject.call("relay", ["foo"], "read", "n") == "foo"
+    assert await subject.call("relay", ["bar"], "read", "n") is None
+    await subject.crash()
+    assert await subject.call("relay", ["baz"], "read", "n") == "baz"
+    assert database_names(subject) == ["", ".1", ".3", ".4"]
+
+
+async def test_case_73_a_damaged_index_is_noticed(subject: Subject) -> None:
+    await subject.call("relay", ["foo"], "put", "n", 1)
+    await subject.world.platform.stop()
+    root = damage_root(subject)
+    await subject.restart()
+    error = await failure(subject.call("relay", ["foo"], "read", "n"))
+
+    assert isinstance(error, DamagedDataError | DataDirectoryError), repr(error)
+    assert root.read_bytes()[:11] == b"no database"
 
 
 async def test_case_63_a_running_facet_asks_no_start_callback(subject: Subject) -> None:
@@ -175,6 +223,17 @@ async def test_case_75_supervisor_and_guest_share_no_data(supervised: Supervised
 
     assert await supervisor.read("n") is None
     assert await guest.call("read", "constructed") == 1
+
+
+@pytest.mark.parametrize("parent", ["trusted"])
+async def test_case_75_one_parent_and_two_languages(world: World, parent: str) -> None:
+    guests = [Supervised(world, language) for language in GUESTS]
+
+    for guest in guests:
+        await guest.call("put", "n", guest.flavour)
+
+    assert [await guest.call("read", "n") for guest in guests] == list(GUESTS)
+    assert [await guest.supervisor.read("n") for guest in guests] == [None, None]
 
 
 async def test_case_76_a_failed_start_callback_is_asked_again(subject: Subject) -> None:

@@ -348,7 +348,7 @@ class Cursor:
     read it before the next `await` on anything outside.
     """
 
-    __slots__ = ("_calls", "_deletions", "_page", "_position", "_sql", "columns")
+    __slots__ = ("_calls", "_deletions", "_page", "_position", "_read_before", "_sql", "columns")
 
     def __init__(self, sql: Sql, calls: StorageCalls, page: SqlPage) -> None:
         self._sql = sql
@@ -356,6 +356,7 @@ class Cursor:
         self._calls = calls
         self._page = page
         self._position = 0
+        self._read_before = 0  # by the pages before this one
         self.columns = page.columns
 
     def __iter__(self) -> Iterator[Row]:
@@ -371,6 +372,7 @@ class Cursor:
                 yield self._page.rows[self._position - 1]
             if not self._page.cursor_id:
                 return
+            self._read_before = self._page.rows_read
             self._page = self._calls.sql_next(self._page.cursor_id)
             self._position = 0
 
@@ -406,8 +408,15 @@ class Cursor:
 
     @property
     def rows_read(self) -> int:
-        """Rows scanned so far, as SQLite counts them."""
-        return self._page.rows_read
+        """Rows scanned so far, one row ahead of what was given.
+
+        Rows come in pages, whose counts are SQLite's; within a page, what was scanned is shared among its rows.
+        """
+        size = len(self._page.rows)
+        if not size:
+            return self._page.rows_read
+        scanned = self._page.rows_read - self._read_before
+        return self._read_before + scanned * min(self._position + 1, size) // size
 
     @property
     def rows_written(self) -> int:

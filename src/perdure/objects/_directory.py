@@ -99,7 +99,6 @@ class Directory:
         self._compacting_idle: asyncio.Future[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._isolate_bytes = 0
-        self._looked_for_forgotten_s = clock.monotonic_s()
         self._visits = Visits(store, self, clock)
         self.travels: Final = Travels(store, self, clock)
         """The past of objects, and ways back to it."""
@@ -383,10 +382,13 @@ class Directory:
 
     def _evict_forgotten(self, now_s: float) -> None:
         """Evict what only its own timers or background work have kept awake for too long."""
-        if now_s - self._looked_for_forgotten_s < FORGOTTEN_S:
-            return
-        self._looked_for_forgotten_s = now_s
-        for actor in [actor for actor in self._live if actor.is_forgotten]:
+        forgotten: list[Actor] = []
+        for actor in self._live:  # least recently used first
+            if now_s - actor.last_used_s <= FORGOTTEN_S:
+                break
+            if actor.is_forgotten:
+                forgotten.append(actor)
+        for actor in forgotten:
             if actor.is_forgotten:
                 actor.evict()
 

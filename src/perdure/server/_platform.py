@@ -412,6 +412,10 @@ class Platform:
         assert self._directory is not None, "there is a namespace, so the platform has started"
         self._directory.evict(namespace.key, namespace.id_from_name(name))
 
+    def statistics(self) -> Mapping[str, int]:
+        """Counts of what is in memory: `live` objects and facets, `isolates` of theirs, `isolate_bytes`."""
+        return {} if self._directory is None else self._directory.statistics()
+
     def _check_class(self, kind: type[DurableObject] | str) -> None:
         keys = [key for worker in self._workers for key, _ in worker.keys().values()]
         known = kind in map(self._key, self.classes) or kind in keys if isinstance(kind, str) else kind in self.classes

@@ -187,6 +187,14 @@ class World:
         await self.platform.start()
         self.platform.evict(kind, name)
 
+    async def statistics(self) -> Mapping[str, int]:
+        """Counts of what is in memory: `live` objects and facets, `isolates`, `isolate_bytes`."""
+        return await self._inside(self._statistics())
+
+    async def _statistics(self) -> Mapping[str, int]:
+        await self.platform.start()
+        return self.platform.statistics()
+
     async def restart(self) -> None:
         """Stop the platform in order, and go on with a new one on the same files."""
         await self._inside(self._restart())

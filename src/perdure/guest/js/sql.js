@@ -27,6 +27,7 @@ class Cursor {
   #columns;
   #page;
   #position = 0;
+  #readBefore = 0; // by the pages before this one
   #deletions = deletions;
 
   constructor(page) {
@@ -39,9 +40,15 @@ class Cursor {
     return [...this.#columns];
   }
 
-  /** Rows scanned so far, as SQLite counts them. */
+  /**
+   * Rows scanned so far, one row ahead of what was given. Rows come in pages, whose counts are SQLite's; within a page,
+   * what was scanned is shared among its rows.
+   */
   get rowsRead() {
-    return this.#page.i[0];
+    const size = this.#page.r.length;
+    if (size === 0) return this.#page.i[0];
+    const scanned = this.#page.i[0] - this.#readBefore;
+    return this.#readBefore + Math.floor((scanned * Math.min(this.#position + 1, size)) / size);
   }
 
   get rowsWritten() {
@@ -85,6 +92,7 @@ class Cursor {
   #nextCells() {
     while (this.#position >= this.#page.r.length) {
       if (!this.#page.c) return undefined;
+      this.#readBefore = this.#page.i[0];
       this.#page = host.sqlNext(this.#page.c);
       this.#position = 0;
     }
