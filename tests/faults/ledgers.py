@@ -6,9 +6,11 @@ shown which, that is durable too.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,9 +29,14 @@ CLEAR = (StorageFailedError, ObjectResetError, OverloadedError)
 
 
 class Ledger(DurableObject):
-    """Counts in kv and in SQL at once; its facets do the same. Two accounts always hold 100 together."""
+    """Counts in kv and in SQL at once; its facets do the same. Two accounts always hold 100 together.
 
-    def read(self) -> int:
+    Each count has an alarm that notes it later.
+    """
+
+    is_ringing = False
+
+    async def read(self) -> int:
         """The count, or `TORN` when what is stored contradicts itself."""
         storage = self.ctx.storage
         if not storage.sql.exec("select 1 from sqlite_schema where name = 'entry'").all():
@@ -39,11 +46,28 @@ class Ledger(DurableObject):
         is_whole = [*rows.raw()] == [(count, count, count or None)]
         is_whole &= storage.kv.get("text", "").startswith(f"{count} " if count else "")
         is_whole &= storage.kv.get("from", 100) + storage.kv.get("to", 0) == 100
+        is_whole &= self.rung() == count or await storage.get_alarm() is not None or self.is_ringing
         return count if is_whole else TORN
 
-    def write(self, count: int, size: int) -> None:
+    def rung(self) -> int:
+        """The count that the last alarm saw."""
+        count: int = self.ctx.storage.kv.get("rung", 0)
+        return count
+
+    async def alarm(self) -> None:
+        """What `write` asked for: note how far the count has come, in two turns."""
+        self.is_ringing = True
+        try:
+            await asyncio.sleep(1)
+            self.ctx.storage.kv.put("rung", self.ctx.storage.kv.get("count", 0))
+        finally:
+            self.is_ringing = False
+
+    async def write(self, count: int, size: int) -> None:
         kv, sql = self.ctx.storage.kv, self.ctx.storage.sql
         kv.put("count", count)
+        if self.is_ringing or await self.ctx.storage.get_alarm() is None:
+            await self.ctx.storage.set_alarm(timedelta(seconds=5))
         sql.exec("create table if not exists entry(n integer primary key, note text)")
         sql.exec("insert into entry values (?, ?)", count, f"note {count}")
         kv.put("from", kv.get("from", 100) - 1)
@@ -65,8 +89,17 @@ class Ledger(DurableObject):
     def facet_names(self) -> list[str]:
         return self.ctx.facets.list()
 
+    async def rung_facet(self, name: str) -> int:
+        if name not in self.ctx.facets.list():
+            return 0
+        count: int = await self._facet(name).rung()
+        return count
+
+    def start_facet(self, _name: str) -> FacetOptions:
+        return FacetOptions(cls=Ledger)
+
     def _facet(self, name: str) -> Any:
-        return self.ctx.facets.get(name, lambda: FacetOptions(cls=Ledger))
+        return self.ctx.facets.get(name)
 
 
 @dataclass
@@ -108,7 +141,7 @@ class Client:
                 case "read":
                     await self.read(world, name, facet)
                 case "evict":
-                    await world.advance(25)
+                    await self.is_done(world.advance(25))
                 case _:
                     await world.settle()
 
@@ -165,6 +198,11 @@ class Client:
             names = await world.get(Ledger, name).facet_names()
             for facet in FACETS:
                 assert self.beliefs[name, facet].last == 0 or facet in names
+        await world.advance("1h")  # An alarm that a failing disk held up waits for 17 minutes at most.
+        for (name, facet), belief in self.beliefs.items():
+            stub = world.get(Ledger, name)
+            rung = await (stub.rung() if facet is None else stub.rung_facet(facet))
+            assert rung == belief.last, f"{name}/{facet or ''}: no alarm since {rung} of {belief}"
 
 
 def check_files(data: Path) -> None:

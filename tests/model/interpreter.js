@@ -16,8 +16,17 @@ export class Interpreter extends DurableObject {
     return [this.turns, operations.map((operation) => this.do(...operation))];
   }
 
+  startFacet(name) {
+    return { class: this.ctx.exports.Interpreter };
+  }
+
   facet(name) {
-    return this.ctx.facets.get(name, () => ({ class: this.ctx.exports.Interpreter }));
+    return this.ctx.facets.get(name);
+  }
+
+  alarm() {
+    const { kv } = this.ctx.storage;
+    kv.put("rang", (kv.get("rang") ?? 0) + 1);
   }
 
   do(verb, ...operands) {
@@ -34,6 +43,8 @@ export class Interpreter extends DurableObject {
       case "insert": sql.exec("insert or replace into item values (?, ?)", ...operands); return null;
       case "remove": sql.exec("delete from item where n = ?", ...operands); return null;
       case "rows": return [...sql.exec("select n, text from item order by n").raw()];
+      case "alarm": this.ctx.storage.setAlarm(Date.now() + operands[0] * 1000); return null;
+      case "no_alarm": this.ctx.storage.deleteAlarm(); return null;
       case "transaction": return this.transaction(...operands);
       case "forget":
         this.ctx.storage.deleteAll();

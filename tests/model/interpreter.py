@@ -5,6 +5,7 @@
 # It is what people write, and what models write for them.
 
 from contextlib import suppress
+from datetime import timedelta
 
 from perdure import DurableObject, FacetOptions
 
@@ -26,8 +27,14 @@ class Interpreter(DurableObject):
         self.turns += 1
         return [self.turns, [self.do(*operation) for operation in operations]]
 
+    def start_facet(self, name):
+        return FacetOptions(cls=self.ctx.exports.Interpreter)
+
     def facet(self, name):
-        return self.ctx.facets.get(name, lambda: FacetOptions(cls=self.ctx.exports.Interpreter))
+        return self.ctx.facets.get(name)
+
+    def alarm(self):
+        self.ctx.storage.kv.put("rang", self.ctx.storage.kv.get("rang", 0) + 1)
 
     def do(self, verb, *arguments):
         return getattr(self, "do_" + verb)(*arguments)
@@ -56,6 +63,12 @@ class Interpreter(DurableObject):
 
     def do_rows(self):
         return [list(row) for row in self.ctx.storage.sql.exec("select n, text from item order by n").raw()]
+
+    def do_alarm(self, seconds):
+        self.ctx.storage.set_alarm(timedelta(seconds=seconds))
+
+    def do_no_alarm(self):
+        self.ctx.storage.delete_alarm()
 
     def do_transaction(self, operations, fails):
         results = []

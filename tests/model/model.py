@@ -26,11 +26,22 @@ class Node:
     rows: dict[int, str] = field(default_factory=dict)
     facets: dict[str, Node] = field(default_factory=dict)
     turns: int = 0
+    alarm_in_s: float | None = None
 
     def stored(self) -> object:
         """Everything that outlives it."""
         below = {name: facet.stored() for name, facet in sorted(self.facets.items())}
         return [self.sorted_entries(), [list(row) for row in sorted(self.rows.items())], below]
+
+    def wait(self, seconds: float) -> None:
+        """Time passes, here and below: alarms that are due ring."""
+        if self.alarm_in_s is not None:
+            self.alarm_in_s -= seconds
+            if self.alarm_in_s <= 0:
+                self.alarm_in_s = None
+                self.entries["rang"] = self.entries.get("rang", 0) + 1
+        for facet in self.facets.values():
+            facet.wait(seconds)
 
     def sorted_entries(self) -> list[list[Any]]:
         """In the order of the keys' UTF-8 bytes."""
@@ -98,16 +109,20 @@ class Node:
             case "transaction", (operations, fails):
                 return self._transaction(operations, fails=fails)
             case "forget", ():
-                self.entries, self.rows, self.facets = {}, {}, {}
+                self.entries, self.rows, self.facets, self.alarm_in_s = {}, {}, {}, None
+            case "alarm", (seconds,):
+                self.alarm_in_s = seconds
+            case "no_alarm", ():
+                self.alarm_in_s = None
             case _:
                 return self._manage(verb, *operands)
         return None
 
     def _transaction(self, operations: Sequence[Operation], *, fails: bool) -> list[Any]:
-        before = deepcopy((self.entries, self.rows))
+        before = deepcopy((self.entries, self.rows, self.alarm_in_s))
         results = [self.do(*operation) for operation in operations]
         if fails:
-            self.entries, self.rows = before
+            self.entries, self.rows, self.alarm_in_s = before
         return results
 
     def _manage(self, verb: str, *operands: Any) -> Any:  # whatever was stored

@@ -48,11 +48,14 @@ class Keeper(DurableObject):
     """Runs the interpreter of one language as a facet; called `<language>.<name>`."""
 
     async def run(self, path: list[str], operations: list[Operation]) -> object:
+        result: object = await self.ctx.facets.get("it").run(path, operations)
+        return result
+
+    def start_facet(self, _name: str) -> FacetOptions:
         language, _ = str(self.ctx.id.name).split(".")
         make = WorkerCode.python if language == "python" else WorkerCode.javascript
         worker = self.env.LOADER.get(language, lambda: make(SOURCES[language]))
-        start = lambda: FacetOptions(cls=worker.get_durable_object_class("Interpreter"))  # noqa: E731
-        return await self.ctx.facets.get("it", start).run(path, operations)
+        return FacetOptions(cls=worker.get_durable_object_class("Interpreter"))
 
 
 keys = st.sampled_from(["k", "kk", "é", "😀", "\0", "k\0"])
@@ -69,6 +72,8 @@ simple: st.SearchStrategy[Operation] = st.one_of(
     st.tuples(st.just("insert"), numbers, st.text(max_size=3)),
     st.tuples(st.just("remove"), numbers),
     st.tuples(st.just("rows")),
+    st.tuples(st.just("alarm"), st.sampled_from([1, 59, 61, 3600])),
+    st.tuples(st.just("no_alarm")),
 )
 operations = st.recursive(
     simple, lambda inner: st.tuples(st.just("transaction"), st.lists(inner, max_size=3), st.booleans()), max_leaves=5
@@ -203,6 +208,8 @@ class Objects(RuleBasedStateMachine):
     @rule()
     def quiet_time(self) -> None:
         self.world.run(self.world.advance(60))
+        for model in self.models.values():
+            model.wait(60)
         self._everything_forgets()
 
     def _everything_forgets(self) -> None:

@@ -69,6 +69,8 @@ class RootStore:
         self._suspect: set[int] = set()
         """Databases that broke: their files may hold commits that were never handed on."""
         self._deletion: Commit | None = None
+        self._untold: dict[Lineage, FileState | None] = {}
+        """Durable files of which the journal has not heard: it failed when it was told, and may be well by now."""
         self._rewritten: frozenset[int] = frozenset()
         """Databases whose files are being replaced."""
         self._forgotten_bytes = 0  # of records that wait in the journal for the archive
@@ -123,7 +125,7 @@ class RootStore:
     @property
     def is_clean(self) -> bool:
         """Whether the files alone hold everything, durably: the journal needs nothing of this object."""
-        return self._log is None or not self._log.chain.dirty_numbers()
+        return self._log is None or not (self._log.chain.dirty_numbers() or self._untold)
 
     @property
     def is_compaction_due(self) -> bool:
@@ -529,17 +531,18 @@ class RootStore:
         chain = self.log.chain
         covered = {number: chain.covered(number) for number in chain.syncable_numbers()}
         paths = {number: self._path_or_none(number) for number in covered}
-        if not covered:
+        if not covered and not self._untold:
             return
         states = await self._on_disk(lambda: self._sync(paths))
         self._durable_bytes = sum(state.size_bytes for state in states.values() if state is not None)
         for number, sequence in covered.items():
             chain.synced(number, covered=sequence)
         last = chain.forgettable() or KeptRecord(chain.forgotten, b"", 0)
-        files = {chain.lineage(number): state for number, state in states.items()}
+        self._untold |= {chain.lineage(number): state for number, state in states.items()}
         keeps_history = self._context.archive is not None
-        snapshot = Snapshot(self.key, files, last.sequence, last.digest, keeps_history)
+        snapshot = Snapshot(self.key, dict(self._untold), last.sequence, last.digest, keeps_history)
         await self._on_disk(lambda: self._context.journal.snapshot(snapshot))
+        self._untold.clear()
         kept_bytes = chain.log_bytes
         chain.forget(last.sequence)
         self._forgotten_bytes += kept_bytes - chain.log_bytes

@@ -135,3 +135,25 @@ async def test_a_broken_root_is_closed_once_no_thread_works_on_its_files(tmp_pat
         assert (await opening).kv_get("a") == "1"
         assert broken.is_closed
         await compaction
+
+
+async def test_a_journal_that_could_not_be_told_of_durable_files_is_told_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def snapshot(*_: object) -> None:
+        raise StorageFailedError("no room just now")
+
+    async with store_in(tmp_path) as store:
+        root = store.root(NAMESPACE, OBJECT_ID)
+        number = await put_in_facet(root, "app")
+        await root.compact()
+        await root.delete_facet(number)
+        with monkeypatch.context() as patch:
+            patch.setattr(SqliteJournal, "snapshot", snapshot)
+            with pytest.raises(StorageFailedError, match="no room just now"):
+                await root.compact()
+        await put(root, "b", "2")
+        await root.compact()
+
+    async with store_in(tmp_path) as again:
+        assert again.root(NAMESPACE, OBJECT_ID).open_database().kv_get("b") == "2"
