@@ -23,6 +23,7 @@ from tests.unit.server.asgi_client import http_scope, messages_of
 
 from perdure import DurableObject, FacetOptions, Platform, Request, Response, WorkerCode
 from perdure.isolates import Isolates
+from perdure.testing import World
 
 ARCHITECTURE = ROOT / "ARCHITECTURE.md"
 ARCHITECTURE_LINES_MAX = 300
@@ -138,17 +139,18 @@ def test_every_room_is_on_the_map() -> None:
     assert sorted(room for room in rooms if f"`{room}`" not in text) == []
 
 
-def test_the_road_of_a_request_exists() -> None:
+@pytest.mark.parametrize("whose", ["a request", "an alarm"])
+def test_a_road_exists(whose: str) -> None:
     """Each step in the fenced road names a file of the package, and what it names there is defined in it."""
-    missing = [f"{file} {name}".strip() for file, name in road() if not defines(PACKAGE / f"{file}.py", name)]
+    missing = [f"{file} {name}".strip() for file, name in road(whose) if not defines(PACKAGE / f"{file}.py", name)]
 
-    assert len(road()) >= 6
+    assert len(road(whose)) >= 6
     assert missing == []
 
 
-def road() -> list[tuple[str, str]]:
-    """The steps of the fenced road: file and name."""
-    text = ARCHITECTURE.read_text(encoding="utf-8")
+def road(whose: str) -> list[tuple[str, str]]:
+    """The steps of a fenced road: file and name."""
+    text = ARCHITECTURE.read_text(encoding="utf-8").partition(f"## The road of {whose}\n")[2].partition("\n## ")[0]
     return re.findall(r"^ *\d+ +(\w+/_\w+)(?: +(\w+(?:\.\w+)*))?", text, flags=re.MULTILINE)
 
 
@@ -160,14 +162,23 @@ class App(DurableObject):
         count = self.ctx.storage.kv.get("count", 0) + 1
         self.ctx.storage.kv.put("count", count)
         return Response(str(count))
+
+    def sleep(self, at_ms):
+        self.ctx.storage.set_alarm(at_ms)
+
+    def alarm(self):
+        self.ctx.storage.kv.put("woken", True)
 """
 
 
 class Supervisor(DurableObject):
     async def fetch(self, request: Request) -> Response:
-        return await self.ctx.facets.get("app", self.start_app).fetch(request)
+        return await self.ctx.facets.get("app").fetch(request)
 
-    def start_app(self) -> FacetOptions:
+    async def sleep(self, at_ms: int) -> None:
+        await self.ctx.facets.get("app").sleep(at_ms)
+
+    def start_facet(self, name: str) -> FacetOptions:
         worker = self.env.LOADER.get("app", lambda: WorkerCode.python(APP))
         return FacetOptions(cls=worker.get_durable_object_class("App"))
 
@@ -185,7 +196,21 @@ def test_a_request_takes_the_road(tmp_path: Path, perdure_isolates: Isolates) ->
             return list(steps)
 
     way = iter(asyncio.run(main()))
-    assert [step for step in road() if step not in way] == []
+    assert [step for step in road("a request") if step not in way] == []
+
+
+def test_an_alarm_takes_the_road(perdure_isolates: Isolates) -> None:
+    with World([Supervisor], isolates=perdure_isolates) as world:
+
+        async def main() -> list[tuple[str, str]]:
+            with entered() as steps:  # From the beginning, so that the threads that guests run on are seen too.
+                await world.get(Supervisor, "todo").sleep(world.clock.now_ms() + 60_000)
+                steps.clear()
+                await world.advance("2m")
+                return list(steps)
+
+        way = iter(world.run(main()))
+    assert [step for step in road("an alarm") if step not in way] == []
 
 
 @contextmanager

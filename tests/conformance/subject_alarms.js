@@ -69,6 +69,21 @@ export class Subject extends DurableObject {
     this.ctx.abort("dropped");
   }
 
+  async setUnconfirmed(spanMs) {
+    await this.storage.setAlarm(Date.now() + spanMs, { allowUnconfirmed: true });
+  }
+
+  undo(spanMs) {
+    try {
+      this.storage.transactionSync(() => {
+        this.storage.setAlarm(Date.now() + spanMs);
+        fail();
+      });
+    } catch {
+      // It is undone.
+    }
+  }
+
   async setTwice(firstMs, secondMs) {
     const start = Date.now();
     await this.storage.setAlarm(start + firstMs);

@@ -70,6 +70,17 @@ class Subject(DurableObject):
         await self.storage.set_alarm(now() + span_ms)
         self.ctx.abort("dropped")
 
+    async def set_unconfirmed(self, span_ms):
+        await self.storage.set_alarm(now() + span_ms, allow_unconfirmed=True)
+
+    def undo(self, span_ms):
+        try:
+            with self.storage.transaction_sync():
+                self.storage.set_alarm(now() + span_ms)
+                raise ValueError("undone")
+        except ValueError:
+            return
+
     async def set_twice(self, first_ms, second_ms):
         start = now()
         await self.storage.set_alarm(start + first_ms)

@@ -432,6 +432,29 @@ async def test_case_e18_what_is_dropped_with_its_turn_leaves_the_former_alarm(su
     assert await subject.call("ranAt") == [at]
 
 
+async def test_case_e18_a_transaction_that_is_undone_leaves_the_former_alarm(subject: Subject) -> None:
+    await subject.call("undo", 5_000)
+    assert await subject.call("get") is None
+    at = await subject.call("setIn", 50_000)
+
+    await subject.call("undo", 5_000)
+
+    assert await subject.call("get") == at
+    await subject.world.advance("1m")
+    assert await subject.call("ranAt") == [at]
+
+
+async def test_an_unconfirmed_alarm_holds_back_no_reply(subject: Subject) -> None:
+    await subject.call("get")
+
+    with subject.world.journal_held():
+        await subject.call("setUnconfirmed", 5_000)
+        await subject.world.settle()
+    await subject.world.advance("1m")
+
+    assert len(await subject.call("runs")) == 1
+
+
 async def test_case_e19_a_stale_entry_without_an_alarm_is_cancelled(subject: Subject) -> None:
     await subject.call("setIn", 5_000)
     await visit(subject, "DELETE FROM _cf_ALARM")

@@ -142,8 +142,8 @@ class Storage:
         replaces it. It is done at the call, and part of the turn's transaction. Raises AlarmError, and FacetError in a
         facet whose parent's class has no `start_facet`.
         """
-        del allow_unconfirmed, allow_concurrency
-        self._calls.alarm_set(alarm_ms(when, now_ms=self._calls.now_ms))
+        del allow_concurrency
+        self._calls.alarm_set(alarm_ms(when, now_ms=self._calls.now_ms), is_confirmed=not allow_unconfirmed)
         return Ready(None)
 
     def get_alarm(self, *, allow_concurrency: bool = False) -> Ready[datetime | None]:
@@ -154,8 +154,8 @@ class Storage:
 
     def delete_alarm(self, *, allow_unconfirmed: bool = False, allow_concurrency: bool = False) -> Ready[None]:
         """Have no alarm. In its handler only one that was set there is deleted."""
-        del allow_unconfirmed, allow_concurrency
-        self._calls.alarm_set(None)
+        del allow_concurrency
+        self._calls.alarm_set(None, is_confirmed=not allow_unconfirmed)
         return Ready(None)
 
     # ── transactions ─────────────────────────────────────────────────────────────────────────────────────────

@@ -138,10 +138,11 @@ class GuestStorage:
         reply = checked(self._ask(HostOp.ALARM_GET, "", ""))
         return int(reply) if reply else None
 
-    def alarm_set(self, at_ms: int | None) -> None:
+    def alarm_set(self, at_ms: int | None, *, is_confirmed: bool) -> None:
         if at_ms is not None:
             check_alarm_handler(self._instance())
-        checked(self._ask(HostOp.ALARM_SET, "", "" if at_ms is None else str(at_ms)))
+        option = "" if is_confirmed else "unconfirmed"
+        checked(self._ask(HostOp.ALARM_SET, option, "" if at_ms is None else str(at_ms)))
 
     def now_ms(self) -> int:
         return int(checked(self._ask(HostOp.CLOCK, "", "")))

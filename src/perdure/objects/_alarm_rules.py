@@ -6,13 +6,13 @@ from perdure.errors import FacetError
 from perdure.objects._actor import Actor
 
 
-def set_alarm(actor: Actor, at_ms: int | None) -> None:
+def set_alarm(actor: Actor, at_ms: int | None, *, is_confirmed: bool) -> None:
     """Within a turn: set the alarm, or delete it. Raises FacetError for a facet that it could not wake."""
     if at_ms is None:
-        actor.database.alarm.delete()
+        actor.database.alarm.delete(is_confirmed=is_confirmed)
         return
     _check_can_be_woken(actor)
-    actor.database.alarm.set(at_ms, now_ms=actor.clock.now_ms())
+    actor.database.alarm.set(at_ms, now_ms=actor.clock.now_ms(), is_confirmed=is_confirmed)
 
 
 def _check_can_be_woken(actor: Actor) -> None:

@@ -171,8 +171,8 @@ class ObjectHost(WorkerHost):
         at_ms = self._database.alarm.get()
         return "" if at_ms is None else str(at_ms)
 
-    def _alarm_set(self, _: str, payload: str) -> str:
-        set_alarm(self._actor, _alarm_time(payload) if payload else None)
+    def _alarm_set(self, option: str, payload: str) -> str:
+        set_alarm(self._actor, _alarm_time(payload) if payload else None, is_confirmed=option != "unconfirmed")
         return ""
 
     def _page(self, page: SqlPage, *, names: bool) -> str:

@@ -462,11 +462,11 @@ class TrustedStorage:
     def alarm_get(self) -> int | None:
         return self._actor.database.alarm.get()
 
-    def alarm_set(self, at_ms: int | None) -> None:
+    def alarm_set(self, at_ms: int | None, *, is_confirmed: bool) -> None:
         if at_ms is not None:
             self._check_alarm_handler()
         self._writing()
-        set_alarm(self._actor, at_ms)
+        set_alarm(self._actor, at_ms, is_confirmed=is_confirmed)
 
     def now_ms(self) -> int:
         return self._actor.clock.now_ms()

@@ -43,7 +43,9 @@ class AlarmRow(NamedTuple):
 class HostTables(Protocol):
     """Host statements on one database, inside its open unit if they write."""
 
-    def host_exec(self, query: str, bindings: Sequence[SqlValue] = ()) -> list[tuple[SqlValue, ...]]: ...
+    def host_exec(
+        self, query: str, bindings: Sequence[SqlValue] = (), *, is_confirmed: bool = True
+    ) -> list[tuple[SqlValue, ...]]: ...
 
 
 class Alarm:
@@ -64,8 +66,11 @@ class Alarm:
         row = self.row_or_none()
         return None if row is None or row.generation == self._running else row.scheduled_ms
 
-    def set(self, at_ms: int, *, now_ms: int) -> None:
-        """Have an alarm at `at_ms`, or now if that is past, instead of what there was; the same changes nothing."""
+    def set(self, at_ms: int, *, now_ms: int, is_confirmed: bool = True) -> None:
+        """Have an alarm at `at_ms`, or now if that is past, instead of what there was; the same changes nothing.
+
+        Unless `is_confirmed`, no reply waits for it to be durable.
+        """
         row = self.row_or_none()
         at_ms = max(at_ms, now_ms)
         if row is not None and row.generation != self._running and (row.scheduled_ms, row.retries) == (at_ms, 0):
@@ -73,13 +78,13 @@ class Alarm:
         # Rows come and go, so their own numbers are not enough to tell an alarm from one that was deleted before.
         former = 0 if row is None else row.generation
         self._generation_last = max(now_ms, former + 1, self._generation_last + 1)
-        self._write(AlarmRow(at_ms, at_ms, 0, 0, self._generation_last))
+        self._write(AlarmRow(at_ms, at_ms, 0, 0, self._generation_last), is_confirmed=is_confirmed)
 
-    def delete(self) -> None:
+    def delete(self, *, is_confirmed: bool = True) -> None:
         """Have no alarm. The one whose handler runs stays until that has ended: it is at its end anyway."""
         row = self.row_or_none()
         if row is not None and row.generation != self._running:
-            self._remove()
+            self._remove(is_confirmed=is_confirmed)
 
     # ── what its runs say ────────────────────────────────────────────────────────────────────────────────────
 
@@ -158,11 +163,11 @@ class Alarm:
         row = self.row_or_none()
         return row is not None and row.generation == generation
 
-    def _write(self, row: AlarmRow) -> None:
+    def _write(self, row: AlarmRow, *, is_confirmed: bool = True) -> None:
         self._is_touched = True
-        self._tables.host_exec(_TABLE)
-        self._tables.host_exec(_WRITE, row)
+        self._tables.host_exec(_TABLE, is_confirmed=is_confirmed)
+        self._tables.host_exec(_WRITE, row, is_confirmed=is_confirmed)
 
-    def _remove(self) -> None:
+    def _remove(self, *, is_confirmed: bool = True) -> None:
         self._is_touched = True
-        self._tables.host_exec("DELETE FROM _cf_ALARM")
+        self._tables.host_exec("DELETE FROM _cf_ALARM", is_confirmed=is_confirmed)

@@ -121,7 +121,18 @@ class Database:
     it for good: every later operation raises the same error (`rollback` and `close` never do).
     """
 
-    __slots__ = ("_authorizer", "_connection", "_host", "_kv", "_row_bound", "_sql", "_tail", "_unit", "alarm")
+    __slots__ = (
+        "_authorizer",
+        "_connection",
+        "_host",
+        "_is_confirmed",
+        "_kv",
+        "_row_bound",
+        "_sql",
+        "_tail",
+        "_unit",
+        "alarm",
+    )
 
     def __init__(self, connection: apsw.Connection, *, path: Path, tail: CommitTail) -> None:
         self._connection = connection
@@ -136,6 +147,7 @@ class Database:
         self._host.exec_trace = self._before_host_statement
         self._sql = Sql(connection, self._unit, authorizer)
         self._kv = Kv(connection, self._unit)
+        self._is_confirmed = True  # of the host's statement that runs
         self.alarm: Final = Alarm(self)
         """When its object wants to be woken."""
 
@@ -195,8 +207,14 @@ class Database:
         """Forget a cursor before its end."""
         self._sql.close(cursor_id)
 
-    def host_exec(self, query: str, bindings: Sequence[SqlValue] = ()) -> list[tuple[SqlValue, ...]]:
-        """Run a statement of our own, inside the unit if it writes. Nothing is forbidden to it."""
+    def host_exec(
+        self, query: str, bindings: Sequence[SqlValue] = (), *, is_confirmed: bool = True
+    ) -> list[tuple[SqlValue, ...]]:
+        """Run a statement of our own, inside the unit if it writes. Nothing is forbidden to it.
+
+        Unless `is_confirmed`, no reply waits for what it writes.
+        """
+        self._is_confirmed = is_confirmed
         self._unit.check()
         try:
             return self._host.execute(query, bindings).fetchall()
@@ -226,7 +244,7 @@ class Database:
 
     def _before_host_statement(self, cursor: apsw.Cursor, _query: str, _bindings: apsw.Bindings | None) -> bool:
         if not cursor.is_readonly:
-            self._unit.open()
+            self._unit.open(is_confirmed=self._is_confirmed)
         return True
 
     # ── the unit ─────────────────────────────────────────────────────────────────────────────────────────────

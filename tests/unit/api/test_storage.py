@@ -99,7 +99,7 @@ class DictCalls:
     def alarm_get(self) -> int | None:
         return self.alarm
 
-    def alarm_set(self, at_ms: int | None) -> None:
+    def alarm_set(self, at_ms: int | None, *, is_confirmed: bool) -> None:
         self.alarm = at_ms
 
     def now_ms(self) -> int:

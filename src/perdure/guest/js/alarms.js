@@ -8,7 +8,7 @@ const AFTER_ALL_YEARS = 253_402_300_799_999; // the last millisecond of the year
 export const getAlarm = () => host.alarmGet();
 
 /** Has the object woken at `when`: a Date, or milliseconds since 1970. */
-export function setAlarm(when) {
+export function setAlarm(when, options) {
   const time = when instanceof Date ? when.getTime() : when;
   if (typeof time !== "number" || !Number.isFinite(time)) {
     throw new TypeError(`setAlarm() takes a Date or a number of milliseconds since 1970, not \`${String(when).slice(0, 60)}\``);
@@ -21,11 +21,11 @@ export function setAlarm(when) {
     const kind = instance.constructor?.name ?? "Object";
     throw new TypeError(`class \`${kind}\` must have an alarm() handler before it sets an alarm: define \`async alarm(info)\``);
   }
-  host.alarmSet(Math.ceil(time));
+  host.alarmSet(Math.ceil(time), !options?.allowUnconfirmed);
 }
 
 /** Has no alarm. In its handler only one that was set there is deleted. */
-export const deleteAlarm = () => host.alarmSet(undefined);
+export const deleteAlarm = (options) => host.alarmSet(undefined, !options?.allowUnconfirmed);
 
 /** Runs the handler. */
 export function runAlarm(retries, scheduledMs) {

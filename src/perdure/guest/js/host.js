@@ -70,7 +70,9 @@ export function alarmGet() {
 }
 
 /** Undefined deletes it. */
-export const alarmSet = (atMs) => void ask(ALARM_SET, undefined, atMs === undefined ? undefined : String(atMs));
+export function alarmSet(atMs, isConfirmed) {
+  ask(ALARM_SET, isConfirmed ? undefined : "unconfirmed", atMs === undefined ? undefined : String(atMs));
+}
 
 export const facetList = (startAfter, limit) => parse(ask(FACET_LIST, startAfter, String(limit)));
 

@@ -55,19 +55,19 @@ export class Storage {
   }
 
   /** Has `alarm(info)` called at `when`, even if the object is not in memory then. There is one alarm: this one. */
-  setAlarm(when, _options) {
-    setAlarm(when);
+  setAlarm(when, options) {
+    setAlarm(when, options);
     return Promise.resolve();
   }
 
   /** When the alarm is due, in milliseconds. null without one, and in its handler unless that set a new one. */
-  getAlarm(_options) {
+  getAlarm() {
     return Promise.resolve(getAlarm());
   }
 
   /** Has no alarm. In its handler only one that was set there is deleted. */
-  deleteAlarm(_options) {
-    deleteAlarm();
+  deleteAlarm(options) {
+    deleteAlarm(options);
     return Promise.resolve();
   }
 
