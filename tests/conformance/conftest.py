@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.conformance.flavours import FLAVOURS, GUESTS, TIME, Subject, Supervised, Topic, world_of
 from tests.conformance.flavours import topic as topic_named
+from tests.conformance.judge import Judge
 
 from perdure.isolates import Isolates
 from perdure.testing import World
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hold a run of the whole suite to the table of its cases."""
+    config.pluginmanager.register(Judge(Path(__file__).resolve().parent), "conformance-judge")
 
 
 @pytest.fixture
