@@ -63,6 +63,7 @@ BUNDLE_DATABASES_MAX: Final = 10_000  # in one exported object
 BUNDLE_MANIFEST_BYTES_MAX: Final = 8 * MIB
 COMMITS_LISTED_MAX: Final = 1_000  # of an object, unless more are asked for
 PAST_ROWS_MAX: Final = 100_000  # that one question about the past may answer
+CAUSE_CHARACTERS_MAX: Final = 200  # of what a record says led to it, besides a facet's name
 REWRITE_BYTES_MAX: Final = 256 * MIB  # of pages that a rewind or a clone changes: they are one record, and in memory
 DATABASE_BYTES_MAX: Final = 10 * 1024 * MIB  # of each object and each facet
 DISK_FULL_BYTES: Final = 1 * MIB  # a disk with less to spare is full, whatever quota a database has

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from perdure.errors import AlarmError
+from perdure.errors import AlarmError, BookmarkError
 from perdure.limits import ALARM_MS_MAX
 
 AlarmTime = datetime | timedelta | int | float
@@ -97,3 +97,15 @@ def call_alarm(handler: Callable[..., object], info: AlarmInfo) -> object:
         inspect.Parameter.VAR_POSITIONAL,
     }
     return handler(info) if any(parameter.kind in positional for parameter in parameters) else handler()
+
+
+def past_ms(when: object) -> int:
+    """A time of the past in milliseconds since 1970. Raises BookmarkError."""
+    match when:
+        case bool():
+            pass
+        case int() | float() if math.isfinite(when) and 0 <= when <= ALARM_MS_MAX:
+            return int(when)
+        case datetime() if when.tzinfo is not None:
+            return (when - _EPOCH) // _MILLISECOND
+    raise BookmarkError(f"`{when!r:.60}` is no time: give an aware datetime, or milliseconds since 1970")

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
+from perdure.api._alarms import past_ms
 from perdure.api._stubs import Stub
 from perdure.api._supervision import Budget, FacetEvent, FacetLimits, FacetUsage, numbers_of
 from perdure.errors import FacetError, ValueNotCloneableError
@@ -147,6 +149,14 @@ class Facets:
             if len(page) < wanted:
                 break
         return names
+
+    def rewind(self, name: str, to: str | datetime | int) -> Awaitable[str]:
+        """Bring facet `name`, with all below it, back to a bookmark or a time; the bookmark that takes it back.
+
+        A bookmark is this object's: of `storage.get_current_bookmark()` here, or in any of its facets. What runs in
+        the facet is reset, and its callers hear an ObjectResetError that may be retried. Raises BookmarkError.
+        """
+        return self._calls.rewind(facet_name(name), to if isinstance(to, str) else past_ms(to))
 
     def usage(self, name: str | None = None) -> Awaitable[FacetUsage]:
         """What facet `name` and all facets below it hold and have used. Raises FacetError when it does not exist.

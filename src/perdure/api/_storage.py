@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from perdure.api._alarms import AlarmTime, alarm_ms, alarm_time
+from perdure.api._alarms import AlarmTime, alarm_ms, alarm_time, past_ms
 from perdure.api._ready import Ready
 from perdure.api._transactions import SyncTransaction, Transaction, TransactionScope
 from perdure.errors import KvError, SqlError
@@ -130,6 +130,26 @@ class Storage:
     def sync(self) -> Awaitable[None]:
         """Until everything written before the call is durable, `allow_unconfirmed` or not."""
         return self._calls.sync()
+
+    # ── the past ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def get_current_bookmark(self) -> Awaitable[str]:
+        """The name of the present state of this object and its facets; later ones are greater."""
+        return self._calls.bookmark("current", None)
+
+    def get_bookmark_for_time(self, when: datetime | int) -> Awaitable[str]:
+        """The bookmark of what was last committed until a time: an aware datetime, or milliseconds since 1970.
+
+        Raises BookmarkError when the history does not go back so far.
+        """
+        return self._calls.bookmark("at", past_ms(when))
+
+    def on_next_session_restore_bookmark(self, bookmark: str) -> Awaitable[str]:
+        """Bring this object, with its facets, back to `bookmark` when it starts the next time, as after `ctx.abort`.
+
+        Returns the bookmark of the state just before that, which takes it back. Raises BookmarkError.
+        """
+        return self._calls.bookmark("restore", bookmark)
 
     # ── the alarm ────────────────────────────────────────────────────────────────────────────────────────────
 

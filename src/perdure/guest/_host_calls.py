@@ -134,6 +134,9 @@ class GuestStorage:
     def sync(self) -> Awaitable[None]:
         return self._operations.start("sync", {})
 
+    def bookmark(self, act: str, argument: str | int | None) -> Awaitable[str]:
+        return self._operations.start("bookmark", {"a": act, "v": argument})
+
     def alarm_get(self) -> int | None:
         reply = checked(self._ask(HostOp.ALARM_GET, "", ""))
         return int(reply) if reply else None
@@ -282,6 +285,9 @@ class GuestFacets:
     def list(self, start_after: str, limit: int) -> list[str]:
         names: list[str] = json.loads(checked(self._ask(HostOp.FACET_LIST, start_after, str(limit))))
         return names
+
+    def rewind(self, name: str, to: str | int) -> Awaitable[str]:
+        return self._operations.start("facet.rewind", {"f": name, "to": to})
 
     async def usage(self, name: str | None) -> FacetUsage:
         shape = await self._operations.start("facet.usage", {"f": name})

@@ -7,7 +7,7 @@ Effects: clock, disk, tasks.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -59,15 +59,24 @@ class AsOf:
 class Past:
     """See the module. `archive` None: no history is kept, and only the present can be read."""
 
-    def __init__(self, root: RootStore, archive: SegmentArchive | None, *, layout: Layout, clock: Clock) -> None:
+    def __init__(
+        self,
+        root: RootStore,
+        archive: SegmentArchive | None,
+        *,
+        layout: Layout,
+        clock: Clock,
+        now_us: Callable[[], int] | None = None,
+    ) -> None:
         self.root = root
         self.archive = archive
         self._layout = layout
         self._clock = clock
+        self._now_us = now_us or (lambda: clock.now_ms() * 1000)
 
     def bookmark(self) -> Bookmark:
         """The state that the journal has acknowledged. Later ones are greater."""
-        return Bookmark(self.root.log.chain.known, self._clock.now_ms() * 1000)
+        return Bookmark(self.root.log.chain.known, self._now_us())
 
     # ── which record ─────────────────────────────────────────────────────────────────────────────────────────
 

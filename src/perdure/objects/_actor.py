@@ -8,8 +8,9 @@ what was written earlier is acknowledged by the journal; a broken slot stays bro
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from itertools import count
@@ -18,13 +19,14 @@ from weakref import WeakSet
 
 from perdure.api import EventKind, FacetEvent, ObjectId
 from perdure.clock import Clock
-from perdure.errors import InternalError, ObjectResetError, OverloadedError, PerdureError
-from perdure.limits import BACKGROUND_WORK_S, BLOCK_CONCURRENCY_TIMEOUT_S, FORGOTTEN_S
+from perdure.errors import InternalError, ObjectResetError, OverloadedError, PerdureError, UsageError
+from perdure.limits import BACKGROUND_WORK_S, BLOCK_CONCURRENCY_TIMEOUT_S, CAUSE_CHARACTERS_MAX, FORGOTTEN_S
 from perdure.objects._account import Account, Served
 from perdure.objects._alarm_run import AlarmRun
 from perdure.objects._facet_events import EventStream, outcome_of, told_of_error
 from perdure.objects._gate_drivers import InputDriver, OutputDriver
 from perdure.objects._lifecycle import Event, State, after
+from perdure.objects._restores import Restore, forget, remembered
 from perdure.storage import (
     PAGE_SIZE,
     SANDBOXED,
@@ -41,6 +43,7 @@ from perdure.web import Request, Response
 from perdure.workers import shared_task
 
 Result = TypeVar("Result")
+_LOG: Final = logging.getLogger("perdure.objects")
 _STEPS_OF_A_UNIT: Final = 10
 _REQUEST_IDS: Final = count(1)
 
@@ -111,6 +114,14 @@ class Keeper(Protocol):
         """One database fewer is open."""
         ...
 
+    async def bookmark(self, actor: Actor, act: str, argument: object) -> str:
+        """What its code asks about its past."""
+        ...
+
+    async def restore(self, actor: Actor, wanted: Restore) -> None:
+        """Bring its databases back to an earlier state; none of them is open."""
+        ...
+
     def log_grew(self, root: RootStore) -> None:
         """Its journal holds so much that its files should be made durable."""
         ...
@@ -148,6 +159,7 @@ class Actor:
         self.state = State.COLD
         self.error: PerdureError | None = None
         self.was_running = False
+        self._delivered: str | Request = "start"
         self.in_flight = 0
         self.last_used_s = clock.monotonic_s()
         self.last_active_s = self.last_used_s
@@ -178,13 +190,16 @@ class Actor:
         if self.parent is None:
             self.in_flight += 1
             try:
-                return await (await self._ready_body()).fetch(request, None)
+                body = await self._ready_body()
+                self._delivered = request
+                return await body.fetch(request, None)
             finally:
                 self.in_flight -= 1
                 self._keeper.used(self)
         with self._serving(f"{request.method} {request.url}") as served:
             body = await self._ready_body()
             self.account.admit(now_ms=self.clock.now_ms())
+            self._delivered = request
             return await body.fetch(request, served)
 
     async def call(self, method: str, arguments: Sequence[object]) -> object:
@@ -192,13 +207,16 @@ class Actor:
         if self.parent is None:
             self.in_flight += 1
             try:
-                return await (await self._ready_body()).call(method, arguments, None)
+                body = await self._ready_body()
+                self._delivered = method
+                return await body.call(method, arguments, None)
             finally:
                 self.in_flight -= 1
                 self._keeper.used(self)
         with self._serving(method) as served:
             body = await self._ready_body()
             self.account.admit(now_ms=self.clock.now_ms())
+            self._delivered = method
             return await body.call(method, arguments, served)
 
     @contextmanager
@@ -299,6 +317,7 @@ class Actor:
         body = await self._ready_body()
         if served is not None:
             self.account.admit(now_ms=self.clock.now_ms())
+        self._delivered = "alarm"
         await body.alarm(run, served)
         if not self.output.gate.is_open:
             await self.output.wait()
@@ -334,6 +353,7 @@ class Actor:
             body = await self._make_body(self)
             self._check_not_broken()
             await self._open_database()
+            await self._restore()
             self._body = body
             await body.start()
             self._check_not_broken()
@@ -351,6 +371,29 @@ class Actor:
         if self.is_heard:
             self.tell("started")
         return body
+
+    async def _restore(self) -> None:
+        """Go back to an earlier state first, if the code asked for that when it ran last."""
+        wanted = remembered(self.database)
+        if wanted is None:
+            return
+        self._close_database()
+        try:
+            await self._keeper.restore(self, wanted)
+        except UsageError as error:  # What it wanted cannot be had any more: it starts as it is.
+            _LOG.warning("`%s` was to be brought back to bookmark %s: %s", self.label, wanted.to, error)
+            self._check_not_broken()
+            await self._open_database()
+            forget(self.database)
+            self.end_turn()
+            return
+        self._check_not_broken()
+        await self._open_database()
+
+    async def bookmark(self, act: str, argument: object) -> str:
+        """What its code asks about its past: of what was written until now, which is durable then."""
+        await self.output.wait_for_all(self.output.gate.mark)
+        return await self._keeper.bookmark(self, act, argument)
 
     def _check_not_broken(self) -> None:
         if self.error is not None:
@@ -472,12 +515,12 @@ class Actor:
             if self._root_store is not None and self._database is not None:
                 await self._root_store.checkpoint(self.number, on_loop=self.is_used_on_loop)
 
-    async def visit(self, turn: HostTurn[Result], *, cause: str) -> Result:
-        """Run `turn` on the open database, between two turns and outside of critical sections.
+    async def visit(self, turn: HostTurn[Result], *, cause: str, inside: bool = False) -> Result:
+        """Run `turn` on the open database, between two turns, and outside of critical sections unless `inside`.
 
         Must not be cancelled. Raises what `turn` raises, and what breaks the object meanwhile.
         """
-        async with self._turn_of_the_host(inside=False):
+        async with self._turn_of_the_host(inside=inside):
             database, root = self.database, self.root
             await _until_unit_ends(database, self.label)
             try:
@@ -493,6 +536,10 @@ class Actor:
         if commit is not None:
             await commit
         return result
+
+    def held(self) -> AbstractAsyncContextManager[None]:
+        """While it lasts no turn of its code runs, whatever section that is in."""
+        return self._turn_of_the_host(inside=True)
 
     @asynccontextmanager
     async def _turn_of_the_host(self, *, inside: bool) -> AsyncIterator[None]:
@@ -588,8 +635,18 @@ class Actor:
     def submit(self, captured: Captured | None) -> int:
         """Hand a committed unit to the journal; the mark that what is said from now on waits for."""
         if captured is not None:
-            self._track(self.root.log.submit(captured), is_confirmed=captured.is_confirmed)
+            commit = self.root.log.submit(captured, cause=self._cause())
+            self._track(commit, is_confirmed=captured.is_confirmed)
         return self.output.gate.mark
+
+    def _cause(self) -> str:
+        """What was delivered last, for people who look at commits; events that overlap may be taken for each other."""
+        delivered = self._delivered
+        if isinstance(delivered, Request):
+            path = delivered.url.partition("://")[2].partition("/")[2].partition("?")[0]
+            delivered = f"{delivered.method} /{path}"
+        delivered = delivered[:CAUSE_CHARACTERS_MAX]
+        return delivered if self.parent is None else f"{self.name[:CAUSE_CHARACTERS_MAX]}: {delivered}"
 
     def _track(self, commit: Commit, *, is_confirmed: bool = True) -> None:
         number = self.output.lock(is_confirmed=is_confirmed)

@@ -30,10 +30,11 @@ from perdure.limits import (
     OUTPUT_LOCK_TIMEOUT_S,
 )
 from perdure.objects._actor import Actor, Body
-from perdure.objects._facets import FacetSlots, tree_of
+from perdure.objects._facets import FacetSlots, path_of, tree_of
 from perdure.objects._ids import IdFactory
 from perdure.objects._lifecycle import State
 from perdure.objects._namespaces import ObjectCalls, ObjectNamespace
+from perdure.objects._restores import Restore
 from perdure.objects._sandboxed import SandboxedBody
 from perdure.objects._travels import Travels
 from perdure.objects._trusted import TrustedBody
@@ -247,6 +248,20 @@ class Directory:
             self._isolate_bytes += _NEW_ISOLATE_BYTES
             if self._isolate_bytes > ISOLATES_MEMORY_BYTES_MAX:
                 raise OverloadedError("every sandbox there is room for is in use: try again in a moment")
+
+    # ── the past ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def rewind_facet(self, parent: Actor, name: str, to: str | int) -> str:
+        """Bring a facet back to an earlier state; for the code of its parent."""
+        return await self.travels.rewind(parent.root.key, to, path=(*path_of(parent), name))
+
+    async def bookmark(self, actor: Actor, act: str, argument: object) -> str:
+        """What an object's own code may ask about its past."""
+        return await self.travels.bookmark(actor, act, argument)
+
+    async def restore(self, actor: Actor, wanted: Restore) -> None:
+        """Bring an object that is about to start back to where its code wanted it. It has no database open."""
+        await self.travels.restore(actor, wanted)
 
     # ── Keeper ──────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -64,6 +64,8 @@ class FacetKeeper(Keeper, Protocol):
         """Work of the host on one database, between the turns of whoever uses it."""
         ...
 
+    async def rewind_facet(self, parent: Actor, name: str, to: str | int) -> str: ...
+
 
 class FacetSlots:
     """Child slots of one actor; serves `perdure.api.Facets`."""
@@ -313,6 +315,11 @@ class FacetSlots:
         assert self._names is not None, "the names are remembered before a guest runs"
         return sorted(name for name in self._names.copy() if name > start_after)[:limit]
 
+    async def rewind(self, name: str, to: str | int) -> str:
+        """Bring facet `name` and all below it back to an earlier state; the bookmark that takes it back."""
+        await leave_caller()
+        return await self._keeper.rewind_facet(self._actor, name, to)
+
     async def usage(self, name: str | None) -> FacetUsage:
         """What facet `name` and all below it hold and have used; None: all facets of this object."""
         actor, root = self._actor, self._actor.root
@@ -346,9 +353,10 @@ class FacetSlots:
         """What happens in the facets below, from now on."""
         return self._actor.listen()
 
-    def forget_names(self) -> None:
-        """Ask the index anew which facets there are."""
-        self._names = None
+    def look_again(self) -> None:
+        """The index was changed by the host: ask it anew which facets there are."""
+        if self._names is not None:
+            self.remember_names()
 
     def slots(self) -> Sequence[Actor]:
         """The slots there are."""

@@ -24,6 +24,7 @@ from perdure.api import (
     numbers_of,
 )
 from perdure.errors import (
+    BookmarkError,
     FacetError,
     GuestCrashedError,
     GuestError,
@@ -316,6 +317,8 @@ class ObjectHooks:
         if operation.kind == "sync":
             await self._actor.output.wait_for_all(mark)
             return None
+        if operation.kind == "bookmark":
+            return await self._actor.bookmark(_text(operation.payload, "a"), operation.payload.get("v"))
         if operation.kind.startswith("facet."):
             return await self._perform_on_facet(operation)
         return await self._exports.perform(operation, self.session.convert)
@@ -333,6 +336,8 @@ class ObjectHooks:
                 await self._facets.clone(name, facet_name(payload.get("to")))
             case "facet.usage":
                 return _usage_shape(await self._facets.usage(name))
+            case "facet.rewind":
+                return await self._facets.rewind(name, _moment(payload.get("to")))
             case "facet.budget":
                 self._facets.set_budget(name, _numbers(Budget, payload.get("budget")))
             case "facet.abort":
@@ -409,3 +414,10 @@ def _text(payload: Mapping[str, object], key: str) -> str:
     if not isinstance(text, str):
         raise UsageError(f"`{key}` of an operation is no text")
     return text
+
+
+def _moment(value: object) -> str | int:
+    """A bookmark or a time, as a guest gave it."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise BookmarkError("a moment is a bookmark, or milliseconds since 1970")
+    return value

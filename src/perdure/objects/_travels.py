@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
 from perdure.clock import Clock
-from perdure.errors import FacetError, ObjectResetError, OverloadedError, UsageError
+from perdure.errors import BookmarkError, FacetError, ObjectResetError, OverloadedError, UsageError
 from perdure.history import (
     AsOf,
     Bookmark,
@@ -23,12 +25,14 @@ from perdure.history import (
     alarms_of,
     forget_restores,
     keep_numbers,
+    read_bookmark,
     restore_cause,
 )
 from perdure.objects._actor import Actor
 from perdure.objects._facets import FacetSlots, tree_of
 from perdure.objects._lifecycle import State
-from perdure.storage import AlarmChange, Captured, Lineage, ObjectKey, RootStore, Store, number_of
+from perdure.objects._restores import Restore, remember
+from perdure.storage import AlarmChange, Captured, Database, Lineage, ObjectKey, RootStore, Store, number_of
 from perdure.workers import shared_task
 
 _ATTEMPTS_MAX: Final = 100
@@ -58,6 +62,12 @@ class Travels:
         self._slots = slots
         self._clock = clock
         self._tasks: set[asyncio.Task[object]] = set()
+        self._last_us = 0
+
+    def _now_us(self) -> int:
+        """Microseconds that always grow, so that bookmarks do."""
+        self._last_us = max(self._clock.now_ms() * 1000, self._last_us + 1)
+        return self._last_us
 
     def past(self, key: ObjectKey) -> Past:
         """What an object was."""
@@ -67,6 +77,7 @@ class Travels:
             archive if isinstance(archive, SegmentArchive) else None,
             layout=self._store.layout,
             clock=self._clock,
+            now_us=self._now_us,
         )
 
     async def finish(self) -> None:
@@ -113,7 +124,7 @@ class Travels:
                 finally:
                     if root not in self._slots.users:
                         self._store.release(root)
-                return str(Bookmark(record - 1, self._clock.now_ms() * 1000))
+                return str(Bookmark(record - 1, self._now_us()))
         raise OverloadedError(f"object `{key.object_id.hex()}` is started all the time: try again")
 
     def _reset(self, actor: Actor | None) -> None:
@@ -124,8 +135,7 @@ class Travels:
         self, key: ObjectKey, root: RootStore, then: AsOf, path: tuple[str, ...], cause: str
     ) -> int:
         wanted = then.lineage(path)
-        top = self._slots.slot_or_none(key)
-        parent = top
+        parent = self._slots.slot_or_none(key)
         for name in path[:-1]:
             parent = parent.facets.slot_or_none(name) if parent and isinstance(parent.facets, FacetSlots) else None
         facets = parent.facets if parent is not None and isinstance(parent.facets, FacetSlots) else None
@@ -138,20 +148,30 @@ class Travels:
         now, parent_now = await self._lineages_now(root, path)
         if parent_now != wanted[:-1]:
             raise FacetError(f"the parent of facet `{'/'.join(path)}` was made anew since then: rewind that instead")
+        try:
+            return await self._rewrite_below(key, root, then, wanted, now, cause)
+        finally:
+            if facets is not None and parent is not None and parent.state is State.RUNNING:
+                facets.look_again()
+
+    async def _rewrite_below(
+        self, key: ObjectKey, root: RootStore, then: AsOf, wanted: Lineage, now: Sequence[Lineage], cause: str
+    ) -> int:
+        """Make a facet and all below it what they were, in place of the databases there are `now`."""
         files: dict[Lineage, Path | None] = dict.fromkeys(now)
         files.update({line: file for line, file in then.files.items() if line[: len(wanted)] == wanted})
         kept = {lineage: file for lineage, file in files.items() if file is not None}
         await root.aside(lambda: forget_restores(kept))
         alarms = await root.aside(lambda: alarms_of(kept))
+        top = self._slots.slot_or_none(key)
 
         def rename() -> Captured | None:
             return _rename(root, top, now, {line: then.names[number_of(line)] for line in kept})
 
-        try:
+        # The names are in the root's own database, which its code may be using on a thread.
+        is_on_thread = top is not None and top.state is State.RUNNING and not top.is_used_on_loop
+        async with top.held() if top is not None and is_on_thread else nullcontext():
             return await root.rewrite(files, cause=cause, alarms=alarms, before=rename)
-        finally:
-            if facets is not None:
-                facets.forget_names()
 
     async def _lineages_now(self, root: RootStore, path: tuple[str, ...]) -> tuple[list[Lineage], Lineage]:
         """The databases of a facet and all below it, and the lineage of its parent."""
@@ -164,6 +184,45 @@ class Travels:
         lineages = root.log.chain.live_lineages()
         parent_lineage = next((line for line in lineages if number_of(line) == parent), ())
         return [line for line in lineages if number in line], parent_lineage
+
+    # ── what an object's own code asks ───────────────────────────────────────────────────────────────────────
+
+    async def bookmark(self, actor: Actor, act: str, argument: object) -> str:
+        """`current`; `at` a time; or `restore` at its next start, which gives the bookmark of the state before it."""
+        past = self.past(actor.root.key)
+        match act, argument:
+            case "current", _:
+                return str(past.bookmark())
+            case "at", int(at_ms) if not isinstance(argument, bool):
+                return str(await past.bookmark_at(at_ms))
+            case "restore", str(to):
+                await past.sequence(to)
+                restore = Restore(to, str(past.bookmark().promise()))
+                await actor.visit(partial(_remember, restore), cause="restore at the next start", inside=True)
+                return restore.undo
+            case _:
+                raise BookmarkError(
+                    f"`{str(act)[:20]}` of `{str(argument)[:80]}` is nothing that can be asked about the past"
+                )
+
+    async def restore(self, actor: Actor, wanted: Restore) -> None:
+        """Bring an object or facet back that is about to start, with all below it, none of which is open."""
+        if isinstance(actor.facets, FacetSlots):
+            for facet in actor.facets.unclosed():
+                await facet.wait_closed()
+        root = actor.root
+        past = self.past(root.key)
+        sequence = await past.sequence(wanted.to)
+        cause = restore_cause(wanted.to, read_bookmark(wanted.undo))
+        async with past.as_of(str(Bookmark(sequence, 0))) as then:
+            if actor.parent is None:
+                await rewind_tree(root, then, cause)
+                return
+            lineage = root.log.chain.lineage(actor.number)
+            if lineage not in then.files:
+                raise BookmarkError("the facet did not exist at that moment, or was made anew since then")
+            now = [line for line in root.log.chain.live_lineages() if actor.number in line]
+            await self._rewrite_below(root.key, root, then, lineage, now, cause)
 
     # ── forking ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -235,3 +294,7 @@ def _rename(
     if not was_open:
         root.close_database(0)
     return captured
+
+
+def _remember(restore: Restore, database: Database) -> tuple[None, Captured | None]:
+    return database.host_turn(lambda database: remember(database, restore), deadline=lambda: False, may_write=True)

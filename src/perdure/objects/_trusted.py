@@ -459,6 +459,10 @@ class TrustedStorage:
         output = self._actor.output
         return Sync(output, output.gate.mark)
 
+    async def bookmark(self, act: str, argument: str | int | None) -> str:
+        self._actor.end_turn()
+        return await self._actor.bookmark(act, argument)
+
     def alarm_get(self) -> int | None:
         return self._actor.database.alarm.get()
 

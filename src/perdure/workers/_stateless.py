@@ -80,7 +80,7 @@ class StatelessHooks:
     async def confirmed(self, mark: int) -> None: ...
 
     async def perform(self, operation: Operation, mark: int) -> object:
-        if operation.kind.startswith("facet.") or operation.kind == "sync":
+        if operation.kind.startswith("facet.") or operation.kind in {"sync", "bookmark"}:
             raise UsageError(
                 f"`{operation.kind[:40]}` is not available in a stateless worker: storage and facets belong to Durable "
                 "Objects"

@@ -50,6 +50,10 @@ class RecordingCalls:
         self.calls.append(("list", start_after, limit))
         return [name for name in self.names if name > start_after][:limit]
 
+    async def rewind(self, name: str, to: str | int) -> str:
+        self.calls.append(("rewind", name, to))
+        return "undo"
+
     async def usage(self, name: str | None) -> FacetUsage:
         self.calls.append(("usage", name))
         return FacetUsage(0, 0, 0, 0, 0.0, 0, 0, 0, None)

@@ -96,6 +96,9 @@ class DictCalls:
     def database_size(self) -> int:
         return 4096
 
+    def bookmark(self, act: str, argument: str | int | None) -> Ready[str]:
+        return Ready(f"{act} {argument}")
+
     def alarm_get(self) -> int | None:
         return self.alarm
 

@@ -66,6 +66,9 @@ class FakeDatabase:
     def rollback(self) -> None:
         self.unit = Unit()
 
+    def host_exec(self, query: str, bindings: object = ()) -> list[tuple[object, ...]]:
+        return []
+
 
 class FakeRoot:
     """A root store with one database, whose log acknowledges at once unless it `holds`."""
@@ -92,7 +95,7 @@ class FakeRoot:
     def close_database(self, number: int) -> None:
         self.database.is_closed = True
 
-    def submit(self, captured: object) -> Commit:
+    def submit(self, captured: object, *, cause: str = "") -> Commit:
         commit = Commit()
         self.units.append(captured)
         self.unsettled.append(commit)
@@ -121,6 +124,9 @@ class NoFacets:
     def list(self, start_after: str, limit: int) -> list[str]:
         return []
 
+    async def rewind(self, name: str, to: str | int) -> str:
+        raise AssertionError("no facets here")
+
     async def usage(self, name: str | None) -> FacetUsage:
         raise AssertionError("no facets here")
 
@@ -136,6 +142,11 @@ class NoKeeper:
     def opened(self, actor: Actor, root: RootStore) -> None: ...
     def closed(self, actor: Actor, root: RootStore) -> None: ...
     def log_grew(self, root: RootStore) -> None: ...
+    async def bookmark(self, actor: Actor, act: str, argument: object) -> str:
+        raise AssertionError("no history here")
+
+    async def restore(self, actor: Actor, wanted: object) -> None:
+        raise AssertionError("no history here")
 
 
 class Seat:

@@ -259,6 +259,7 @@ async def test_a_diff_says_what_changed_and_who_did_it(tmp_path: Path) -> None:
         assert root.schema == ["+ CREATE INDEX i ON t(a)"]
         assert part.kv.added == [("k",)]
         assert len(diff.commits) >= 5
+        assert {"put", "sql", "x: put"} <= {commit.cause for commit in diff.commits}
         assert not diff.is_truncated
         assert (await history.diff(None)).databases == []
 

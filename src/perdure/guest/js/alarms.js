@@ -24,6 +24,15 @@ export function setAlarm(when, options) {
   host.alarmSet(Math.ceil(time), !options?.allowUnconfirmed);
 }
 
+/** A time of the past in milliseconds: of a Date, or milliseconds since 1970. */
+export function pastTime(when) {
+  const time = when instanceof Date ? when.getTime() : when;
+  if (typeof time !== "number" || !(time >= 0 && time <= AFTER_ALL_YEARS)) {
+    throw new TypeError(`\`${String(when).slice(0, 60)}\` is no time: give a Date, or milliseconds since 1970`);
+  }
+  return Math.floor(time);
+}
+
 /** Has no alarm. In its handler only one that was set there is deleted. */
 export const deleteAlarm = (options) => host.alarmSet(undefined, !options?.allowUnconfirmed);
 

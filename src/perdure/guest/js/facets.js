@@ -1,4 +1,5 @@
 // `ctx.facets`: child objects with databases of their own, under this object's supervision.
+import { pastTime } from "./alarms.js";
 import * as host from "./host.js";
 import { instance } from "./instance.js";
 import { startOperation } from "./operations.js";
@@ -63,6 +64,12 @@ export class Facets {
       if (page.length < wanted) break;
     }
     return names;
+  }
+
+  /** Brings facet `name`, with all below it, back to a bookmark or a time; the bookmark that takes it back. */
+  async rewind(name, to) {
+    checkName(name);
+    return await startOperation("facet.rewind", { f: name, to: typeof to === "string" ? to : pastTime(to) });
   }
 
   /** What facet `name` and all facets below it hold and have used; without a name all facets of this object. */

@@ -2,7 +2,7 @@
 //
 // `kv` and `sql` are synchronous; `get`, `put` and the like are the asynchronous face of the same table, and do their work
 // at the call too: what they return is settled already, so that awaiting it never ends the turn.
-import { deleteAlarm, getAlarm, setAlarm } from "./alarms.js";
+import { deleteAlarm, getAlarm, pastTime, setAlarm } from "./alarms.js";
 import * as host from "./host.js";
 import { startOperation } from "./operations.js";
 import { cancelCursors, Sql } from "./sql.js";
@@ -69,6 +69,21 @@ export class Storage {
   deleteAlarm(options) {
     deleteAlarm(options);
     return Promise.resolve();
+  }
+
+  /** The name of the present state of this object and its facets; later ones are greater. */
+  getCurrentBookmark() {
+    return startOperation("bookmark", { a: "current", v: null });
+  }
+
+  /** The bookmark of what was last committed until a time: a Date, or milliseconds since 1970. */
+  async getBookmarkForTime(when) {
+    return await startOperation("bookmark", { a: "at", v: pastTime(when) });
+  }
+
+  /** Brings this object back to `bookmark` at its next start; the bookmark of the state just before that. */
+  onNextSessionRestoreBookmark(bookmark) {
+    return startOperation("bookmark", { a: "restore", v: String(bookmark) });
   }
 
   /** Forgets everything: entries, tables, facets, and the alarm unless `deleteAlarm` is false. */
