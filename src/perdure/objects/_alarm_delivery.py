@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Final, Protocol, TypeVar
 
 from perdure.clock import Clock, Entropy
-from perdure.errors import AbortedError, GuestError, PerdureError
+from perdure.errors import AbortedError, GuestError, ObjectResetError, PerdureError
 from perdure.limits import ALARM_RETRIES_MAX
 from perdure.objects._actor import Actor
 from perdure.objects._alarm_clock import retry_delay_ms
@@ -151,4 +151,5 @@ def _is_own_act(actor: Actor, error: PerdureError) -> bool:
     """Whether the object was reset by its own code or its limits, not by disk, platform or parent."""
     if actor.parent is not None and actor.parent.error is error:
         return False
-    return isinstance(error, AbortedError | GuestError)
+    is_of_its_code = isinstance(error, ObjectResetError) and isinstance(error.__cause__, Exception)
+    return is_of_its_code or isinstance(error, AbortedError | GuestError)

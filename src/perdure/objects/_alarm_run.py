@@ -45,6 +45,7 @@ class AlarmRun:
         assert self._alarm is not None, "a run ended that had not begun"
         assert self.row is not None, "a run ended that had not begun"
         self._alarm.finish(self.row.generation)
+        self._alarm.end_run()  # What comes before this is acknowledged may look at the alarm, and delete a retry.
         self.is_recorded = True
 
     def drop(self) -> None:
@@ -56,6 +57,7 @@ class AlarmRun:
         """The handler failed, and that counts."""
         assert self._alarm is not None, "a run failed that had not begun"
         self.fail_in(self._alarm, now_ms=now_ms)
+        self._alarm.end_run()
 
     def fail_in(self, alarm: Alarm, *, now_ms: int) -> None:
         """The same, when the object was reset meanwhile: in its database as it was opened anew."""

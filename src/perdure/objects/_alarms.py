@@ -41,13 +41,14 @@ class Deliver(Protocol):
 
 
 class Alarms:
-    """Started with the platform, on its event loop; `stop` it, let the objects end, then `wait_ended`."""
+    """Made and started with the platform, on its event loop; `stop` it, let the objects end, then `wait_ended`."""
 
     def __init__(self, index: AlarmIndex, deliver: Deliver, *, clock: Clock, entropy: Entropy) -> None:
         self._index = index
         self._deliver = deliver
         self._clock = clock
         self._entropy = entropy
+        self._loop = asyncio.get_running_loop()
         self._alarms = AlarmClock()
         self._next_ms: int | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -65,12 +66,12 @@ class Alarms:
         self._look_soon()
 
     def classes_changed(self) -> None:
-        """Alarms of classes that were missing may be delivered now."""
+        """Alarms of classes that were missing may be delivered now. May be called while the loop does not run."""
         for namespace in self._told:
             self._index.hurry_alarms(namespace=namespace)
         if self._told:
             self._told.clear()
-            self._look_soon()
+            self._loop.call_soon_threadsafe(self._look_soon)
 
     @property
     def running(self) -> int:
@@ -89,8 +90,8 @@ class Alarms:
         """Until nothing runs; to be called when the objects have ended."""
         for run in self._runs:
             run.cancel()
-        if self._postponing is not None:
-            self._postponing.cancel()
+        self._late.clear()
+        # Not cancelled: a thread may be waiting for the index, which is closed next.
         under_way = [*self._runs, *([self._postponing] if self._postponing is not None else [])]
         if under_way:
             await asyncio.wait(under_way)
@@ -117,12 +118,12 @@ class Alarms:
         if self._timer is not None:
             self._timer.cancel()
         # Not longer, because the wall clock may be set forward meanwhile.
-        self._timer = asyncio.get_running_loop().call_later(min(delay_s, ALARM_LOOK_S_MAX), self._wake)
+        self._timer = self._loop.call_later(min(delay_s, ALARM_LOOK_S_MAX), self._wake)
 
     def _look_soon(self) -> None:
         """Once for all that happens in this step of the loop."""
         if self._looking is None and not self._is_stopped:
-            self._looking = asyncio.get_running_loop().call_soon(self._look)
+            self._looking = self._loop.call_soon(self._look)
 
     def _look(self) -> None:
         self._looking = None
@@ -136,7 +137,7 @@ class Alarms:
             return
         plan = self._alarms.plan(page, now_ms=now_ms, now_s=self._clock.monotonic_s())
         for alarm in plan.starts:
-            run = asyncio.get_running_loop().create_task(self._run(alarm))
+            run = self._loop.create_task(self._run(alarm))
             self._runs.add(run)
             run.add_done_callback(partial(self._ended, place_of(alarm)))
         self._next_ms = now_ms if plan.look_in_s is not None else plan.look_ms
@@ -186,16 +187,16 @@ class Alarms:
         self._late.append((alarm, until_ms))
         if self._postponing is None:
             self._postponing = shared_task(self._write_late())
-        await asyncio.shield(self._postponing)
+        try:
+            await asyncio.shield(self._postponing)
+        except PerdureError as error:
+            _LOG.warning("a late alarm cannot be postponed: %s", error)
+            await asyncio.sleep(ALARM_LOOK_S_MAX)  # It stays where it is, and is not tried again before.
 
     async def _write_late(self) -> None:
         try:
             while self._late:
                 late, self._late = self._late, []
-                await asyncio.get_running_loop().run_in_executor(None, self._index.postpone_alarms, late)
-        except PerdureError as error:
-            _LOG.warning("late alarms cannot be postponed: %s", error)
-            self._late.clear()
-            await asyncio.sleep(ALARM_LOOK_S_MAX)  # They stay where they are, and are not tried again before.
+                await self._loop.run_in_executor(None, self._index.postpone_alarms, late)
         finally:
             self._postponing = None

@@ -73,6 +73,8 @@ class Index:
         self.listener = listener
 
     def postpone_alarms(self, alarms: Sequence[tuple[DueAlarm, int]]) -> None:
+        if self.error is not None:
+            raise self.error
         for alarm, until_ms in alarms:
             self.alarms[alarm.key, alarm.number] = alarm._replace(look_ms=until_ms)
 
@@ -276,6 +278,21 @@ async def test_an_index_that_cannot_be_read_is_asked_again(caplog: pytest.LogCap
 
     assert len(here.desk.fired) == 1
     assert "the disk is gone" in caplog.text
+
+
+@sim
+async def test_an_alarm_that_cannot_be_postponed_does_not_spin(caplog: pytest.LogCaptureFixture) -> None:
+    here = scene()
+    here.desk.ends = AlarmEnd.MISSED
+    here.index.add(0, START_MS)
+    here.alarms.start()
+    await asyncio.sleep(0)
+    here.index.error = StorageFailedError("the disk is full")
+
+    await asyncio.sleep(ALARM_LOOK_S_MAX - 1)
+
+    assert len(here.desk.fired) == 1
+    assert "the disk is full" in caplog.text
 
 
 @sim
