@@ -137,10 +137,10 @@ async def test_case_51_full_text_search(subject: Subject) -> None:
 
     found = await subject.call(
         "sql",
-        "SELECT a, bm25(f) < 0 FROM f WHERE f MATCH 'two'",
+        "SELECT a, bm25(f) < 0, highlight(f, 0, '<', '>'), snippet(f, 0, '[', ']', '…', 1) FROM f WHERE f MATCH 'two'",
     )
 
-    assert found["rows"] == [["one two", 1]]
+    assert found["rows"] == [["one two", 1, "one <two>", "…[two]"]]
 
 
 async def test_case_53_rows_read_and_written_are_counted(subject: Subject) -> None:

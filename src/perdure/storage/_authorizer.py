@@ -35,15 +35,12 @@ _FUNCTIONS_BY_FAMILY: Final = {
         json_type json_valid jsonb jsonb_array jsonb_array_insert jsonb_extract jsonb_group_array jsonb_group_object
         jsonb_insert jsonb_object jsonb_patch jsonb_remove jsonb_replace jsonb_set""",
     "full text and R*Tree": """
-        bm25 match rtreecheck""",
+        bm25 highlight match rtreecheck snippet""",
     "what ALTER TABLE calls inside; SQLite refuses them anywhere else": """
         sqlite_add_constraint sqlite_drop_column sqlite_drop_constraint sqlite_fail sqlite_find_constraint
         sqlite_rename_column sqlite_rename_quotefix sqlite_rename_table sqlite_rename_test""",
 }
 _FUNCTIONS: Final = frozenset(name for family in _FUNCTIONS_BY_FAMILY.values() for name in family.split())
-
-# FTS5's own take time with the square of the document inside one step, where no deadline reaches: 64 KB, four seconds.
-_QUADRATIC: Final = frozenset({"highlight", "snippet"})
 
 # Ours gives text that is not known as JSON to a function around it, which would quote it (see `_functions.py`).
 _PATCH: Final = "json_patch"
@@ -168,10 +165,6 @@ def _read(table: str | None, _column: str | None) -> str | None:
 
 
 def _function(_nothing: str | None, function: str | None) -> str | None:
-    if function in _QUADRATIC:
-        return (
-            "its work over a long document cannot be interrupted: select the text, and mark or cut it in your own code"
-        )
     return None if function in _FUNCTIONS else "see the list of functions in the documentation of storage.sql"
 
 

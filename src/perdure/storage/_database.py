@@ -19,6 +19,7 @@ from perdure.storage._alarm import Alarm
 from perdure.storage._authorizer import MODULES, Authorizer
 from perdure.storage._capture import Captured, WalTail
 from perdure.storage._content import delete_content
+from perdure.storage._full_text import define_full_text_functions
 from perdure.storage._functions import RowBound, override_functions
 from perdure.storage._kv import Kv
 from perdure.storage._layout import wal_path
@@ -138,10 +139,11 @@ class Database:
         self._connection = connection
         self._tail = tail
         self._unit = Unit(connection, path=path)
-        authorizer = self._authorizer = Authorizer()
-        connection.authorizer = authorizer
         self._row_bound = RowBound()
         override_functions(connection, self._row_bound)
+        define_full_text_functions(connection, self._row_bound)  # Before the authorizer: FTS5 is asked in SQL.
+        authorizer = self._authorizer = Authorizer()
+        connection.authorizer = authorizer
         connection.set_progress_handler(self._unit.is_overdue, SQL_DEADLINE_STEPS)
         self._host = connection.cursor()
         self._host.exec_trace = self._before_host_statement
