@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from perdure.errors import WorkerLoadError as WorkerLoadError
     from perdure.history import HistoryOptions as HistoryOptions
     from perdure.objects import NamespaceOptions as NamespaceOptions
+    from perdure.objects import NamespaceQuota as NamespaceQuota
     from perdure.server import Platform as Platform
     from perdure.server import Worker as Worker
     from perdure.storage import StorageLimits as StorageLimits
@@ -75,6 +76,7 @@ _HOMES = {
     "Platform": "perdure.server",
     "Worker": "perdure.server",
     "NamespaceOptions": "perdure.objects",
+    "NamespaceQuota": "perdure.objects",
     "StorageLimits": "perdure.storage",
     "BigInt": "perdure.wire",
     "DateNumber": "perdure.wire",

@@ -10,4 +10,5 @@ from perdure.objects._entrypoints import TrustedEntrypoint as TrustedEntrypoint
 from perdure.objects._ids import IdFactory as IdFactory
 from perdure.objects._namespaces import NamespaceOptions as NamespaceOptions
 from perdure.objects._namespaces import ObjectNamespace as ObjectNamespace
+from perdure.objects._population import NamespaceQuota as NamespaceQuota
 from perdure.objects._travels import Travels as Travels

@@ -34,6 +34,7 @@ from perdure.objects._facets import FacetSlots, path_of, tree_of
 from perdure.objects._ids import IdFactory
 from perdure.objects._lifecycle import State
 from perdure.objects._namespaces import ObjectCalls, ObjectNamespace
+from perdure.objects._population import NamespaceQuota, Population
 from perdure.objects._restores import Restore
 from perdure.objects._sandboxed import SandboxedBody
 from perdure.objects._travels import Travels
@@ -62,6 +63,7 @@ class TrustedClass:
     ids: IdFactory
     prevents_eviction: bool
     storage_limits: StorageLimits | None
+    quota: NamespaceQuota
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class GuestClass:
     ids: IdFactory
     prevents_eviction: bool
     storage_limits: StorageLimits | None
+    quota: NamespaceQuota
 
 
 class Directory:
@@ -100,6 +103,8 @@ class Directory:
         self._compacting_idle: asyncio.Future[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._isolate_bytes = 0
+        self._populations: dict[str, Population] = {}
+        self._newcomers: dict[Actor, tuple[Population, RootStore]] = {}
         self._visits = Visits(store, self, clock)
         self.travels: Final = Travels(store, self, clock)
         """The past of objects, and ways back to it."""
@@ -116,10 +121,13 @@ class Directory:
         exports: object,
         prevents_eviction: bool = False,
         storage_limits: StorageLimits | None = None,
+        quota: NamespaceQuota | None = None,
     ) -> ObjectNamespace:
         """A namespace for `kind`; `key` names its objects on disk and in their ids."""
         calls = ObjectCalls(self, key, entropy=self._entropy)
-        self._classes[key] = TrustedClass(kind, env, exports, calls.ids, prevents_eviction, storage_limits)
+        self._classes[key] = TrustedClass(
+            kind, env, exports, calls.ids, prevents_eviction, storage_limits, quota or NamespaceQuota()
+        )
         return ObjectNamespace(calls, DurableObjectClass(kind))
 
     def define_guest(
@@ -129,10 +137,13 @@ class Directory:
         *,
         prevents_eviction: bool = False,
         storage_limits: StorageLimits | None = None,
+        quota: NamespaceQuota | None = None,
     ) -> ObjectNamespace:
         """A namespace for a class of a worker; its code is loaded when the first object is called."""
         calls = ObjectCalls(self, key, entropy=self._entropy)
-        self._classes[key] = GuestClass(definition, calls.ids, prevents_eviction, storage_limits)
+        self._classes[key] = GuestClass(
+            definition, calls.ids, prevents_eviction, storage_limits, quota or NamespaceQuota()
+        )
         return ObjectNamespace(calls, DurableObjectClass(definition))
 
     def defines(self, namespace: str) -> bool:
@@ -160,6 +171,7 @@ class Directory:
         known = ObjectId(identity.hex(), name=name, jurisdiction=kind.ids.jurisdiction_of(identity))
 
         async def make_body(actor: Actor) -> Body:
+            self._admit(actor, key, kind.quota)
             if isinstance(kind, GuestClass):
                 return await self._guest_body(actor, kind.definition, {}, kind.storage_limits)
             return self._trusted_body(actor, kind.kind, kind, {}, kind.storage_limits)
@@ -177,6 +189,26 @@ class Directory:
             after=self._closing.get(key),
             prevents_eviction=kind.prevents_eviction,
         )
+
+    def _admit(self, actor: Actor, key: Key, quota: NamespaceQuota) -> None:
+        """Let an object start. Raises QuotaExceededError when it would be one too many."""
+        actor.account.limits = quota.limits
+        root = self._store.root(*key)
+        if root.exists or actor in self._newcomers:
+            return
+        population = self._populations.get(key[0])
+        if population is None:
+            count = self._store.count_objects(key[0])
+            population = Population(quota, scope=key[0], count=count, now_s=self._clock.monotonic_s())
+            self._populations[key[0]] = population
+        population.admit(now_s=self._clock.monotonic_s())
+        self._newcomers[actor] = (population, root)
+
+    def _settle(self, actor: Actor) -> None:
+        """A newcomer is closed, or never came to be: it counts if it stored something."""
+        newcomer = self._newcomers.pop(actor, None)
+        if newcomer is not None and not newcomer[1].exists:
+            newcomer[0].withdraw()
 
     def _forget(self, key: Key, actor: Actor) -> None:
         if self._slots.get(key) is actor:
@@ -281,6 +313,7 @@ class Directory:
 
     def stopped(self, actor: Actor) -> None:
         """It is out of memory: evicted or broken."""
+        self._settle(actor)
         self._live.pop(actor, None)
 
     def opened(self, actor: Actor, root: RootStore) -> None:
@@ -289,6 +322,7 @@ class Directory:
 
     def closed(self, actor: Actor, root: RootStore) -> None:
         """One database fewer is open; without any, the root's files are let go."""
+        self._settle(actor)
         self._open[root].discard(actor)
         if not self._open[root]:
             del self._open[root]
@@ -317,6 +351,8 @@ class Directory:
         """Reset an object and delete it with all its facets. Raises UnknownObjectError."""
         self._check_open()
         await self._visits.delete(key)
+        if key.namespace in self._populations:
+            self._populations[key.namespace].died()
 
     async def delete_facet(self, key: ObjectKey, path: Sequence[str]) -> None:
         """Reset a facet and delete it with all below it. Raises UnknownObjectError, FacetError."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from perdure.api import DurableObjectClass, Namespace, ObjectId
@@ -12,6 +12,7 @@ from perdure.limits import OBJECT_NAME_KEPT_BYTES_MAX
 from perdure.objects._actor import Actor, leave_caller
 from perdure.objects._ids import IdFactory
 from perdure.objects._lifecycle import State
+from perdure.objects._population import NamespaceQuota
 from perdure.storage import StorageLimits
 from perdure.web import Request, Response
 
@@ -29,11 +30,13 @@ class NamespaceOptions:
     `key`: names them on disk and in their ids, so it must never change; by default it is made from the class's name.
     `prevent_eviction`: once in memory they stay, with their facets, until they are reset or the platform stops.
     `storage_limits`: how large what their SQL and kv handle may be. Their facets have those of their own code.
+    `quota`: how many there may be, and how large.
     """
 
     key: str | None = None
     prevent_eviction: bool = False
     storage_limits: StorageLimits | None = None
+    quota: NamespaceQuota = field(default_factory=NamespaceQuota)
 
 
 class ObjectCalls:

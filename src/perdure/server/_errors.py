@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from perdure.clock import Entropy
-from perdure.errors import GuestError, PerdureError, UnavailableError
+from perdure.errors import GuestError, PerdureError, QuotaExceededError, UnavailableError
 from perdure.web import Request, Response
 
 _LOG: Final = logging.getLogger("perdure.server")
@@ -56,12 +56,23 @@ class ErrorAnswers:
         error_id = self._entropy.random_bytes(6).hex()
         _LOG.error("%s %s failed, error %s: %s", request.method, request.url, error_id, _as_text(report))
         if not self._show_details:
-            report = ErrorReport(title="Internal error" if status == 500 else "Temporarily unavailable", traceback="")
+            report = ErrorReport(title=_TITLES[status], traceback="")
         return answer(request, report, status=status, error_id=error_id)
 
 
+_TITLES: Final = {
+    429: "Too many new objects: try again in a minute",
+    500: "Internal error",
+    503: "Temporarily unavailable",
+    507: "A quota is used up",
+}
+_RETRY_AFTER_S: Final = {429: "60", 503: "1"}
+
+
 def status_of(error: Exception) -> int:
-    """503 for what may pass by itself, 500 for the rest."""
+    """429 for too many at once, 507 for too much, 503 for what may pass by itself, 500 for the rest."""
+    if isinstance(error, QuotaExceededError):
+        return 429 if error.quota == "new_objects_per_minute" else 507
     return 503 if isinstance(error, UnavailableError) else 500
 
 
@@ -92,7 +103,7 @@ def _report_of_guest(error: GuestError) -> ErrorReport:
 
 def answer(request: Request, report: ErrorReport, *, status: int, error_id: str) -> Response:
     """The answer: a page for a browser that asks for one, plain text for everything else."""
-    headers = {"retry-after": "1"} if status == 503 else {}
+    headers = {"retry-after": _RETRY_AFTER_S[status]} if status in _RETRY_AFTER_S else {}
     note = f"error {error_id}"
     if "text/html" not in request.headers.get("accept", ""):
         return Response(f"{_as_text(report)}\n\n{note}\n", status, headers)

@@ -202,6 +202,7 @@ class Platform:
             exports=self._exports,
             prevents_eviction=options.prevent_eviction,
             storage_limits=options.storage_limits,
+            quota=options.quota,
         )
         self._namespaces[namespace.key] = namespace
         self._exports.add_namespace(kind.__name__, namespace)
@@ -215,6 +216,7 @@ class Platform:
                 DynamicClass(entry, name),
                 prevents_eviction=options.prevent_eviction,
                 storage_limits=options.storage_limits,
+                quota=options.quota,
             )
             calls[name] = namespace.calls
 

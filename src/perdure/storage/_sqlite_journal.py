@@ -343,6 +343,11 @@ class SqliteJournal:
             )
             return [ObjectKey(namespace, object_id) for namespace, object_id in rows]
 
+    def count_objects(self, namespace: str) -> int:
+        """How many objects of a namespace were ever committed to; deleted ones count until the next clean stop."""
+        with self._reading("objects") as reader:
+            return int(reader.execute("SELECT count(*) FROM object WHERE namespace = ?", (namespace,)).get)
+
     def has_file(self, key: ObjectKey, lineage: Lineage) -> bool:
         """Whether the database was ever made durable as a file, and not deleted since."""
         with self._reading("files") as reader:

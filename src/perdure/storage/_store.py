@@ -131,6 +131,10 @@ class Store:
             root.tell_name(name)
         return root
 
+    def count_objects(self, namespace: str) -> int:
+        """How many objects of a namespace exist. Reads all of the journal's names: ask once, then count along."""
+        return self._journal.count_objects(namespace)
+
     def release(self, root: RootStore) -> None:
         """Close the databases of an object that nobody uses. Its log stays known until it is compacted."""
         root.close()

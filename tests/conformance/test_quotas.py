@@ -1,0 +1,92 @@
+"""A URL must not make files without bound."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from perdure import DurableObject, FacetLimits, NamespaceOptions, NamespaceQuota, QuotaExceededError, Request, Response
+from perdure.clock import SystemEntropy
+from perdure.limits import KIB, MIB
+from perdure.server._errors import ErrorAnswers
+from perdure.testing import World
+
+
+class Room(DurableObject):
+    async def fetch(self, request: Request) -> Response:
+        if request.method == "POST":
+            self.ctx.storage.kv.put("seen", 1)
+        return Response(str(self.ctx.storage.kv.get("seen")))
+
+    def put(self, size: int) -> None:
+        self.ctx.storage.kv.put("large", "x" * size)
+
+
+def rooms(world: World, **quota: object) -> None:
+    world.add(Room, options=NamespaceOptions(quota=NamespaceQuota(**quota)))  # type: ignore[arg-type]  # numbers
+
+
+def files(world: World) -> list[Path]:
+    return [path for path in Path(world.data).rglob("*") if path.is_file() and "objects" in path.parts]
+
+
+async def test_objects_are_counted_across_a_restart(world: World) -> None:
+    rooms(world, objects=2)
+    await world.get(Room, "a").put(1)
+    await world.get(Room, "b").put(1)
+    await world.restart()
+
+    with pytest.raises(QuotaExceededError) as caught:
+        await world.get(Room, "c").put(1)
+
+    assert (caught.value.quota, caught.value.used) == ("objects", 2)
+    await world.get(Room, "a").put(2)
+
+
+async def test_reading_a_missing_object_leaves_nothing(world: World) -> None:
+    rooms(world, objects=1)
+    for number in range(5):
+        response = await world.get(Room, f"missing {number}").fetch("http://x/")
+        assert await response.text() == "None"
+        await world.advance(25)
+
+    assert files(world) == []
+    assert await (await world.get(Room, "real").fetch("http://x/", method="POST")).text() == "1"
+
+
+async def test_new_objects_come_at_a_rate(world: World) -> None:
+    rooms(world, new_objects_per_minute=2)
+    await world.get(Room, "a").put(1)
+    await world.get(Room, "b").put(1)
+
+    with pytest.raises(QuotaExceededError, match="2 new objects each minute"):
+        await world.get(Room, "c").put(1)
+    await world.advance(31)
+
+    await world.get(Room, "c").put(1)
+
+
+async def test_an_object_has_a_size(world: World) -> None:
+    rooms(world, limits=FacetLimits(database_bytes=64 * KIB))
+
+    with pytest.raises(QuotaExceededError, match="database_bytes"):
+        await world.get(Room, "a").put(MIB)
+
+
+@pytest.mark.parametrize(
+    ("quota", "status", "words"),
+    [
+        ("objects", 507, "A quota is used up"),
+        ("new_objects_per_minute", 429, "Too many new objects"),
+    ],
+)
+def test_http_says_which_kind_of_quota(quota: str, status: int, words: str) -> None:
+    error = QuotaExceededError("no more", quota=quota)
+
+    answer = ErrorAnswers(show_details=False, entropy=SystemEntropy())(Request("http://x/"), error)
+
+    assert answer.status == status
+    assert words in asyncio.run(answer.text())
+    assert (answer.headers.get("retry-after") is not None) is (status == 429)
