@@ -2,28 +2,27 @@
 
     python -m benchmarks [--rounds N] [--seconds S] [--only ROW]
 
-Prints a Markdown table. See README.md for what the rows mean. Effects: process, disk.
+Prints one Markdown table with everything. See README.md for what the rows mean. Effects: process, disk, terminal.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
-import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from benchmarks._load import load
-from benchmarks._servers import Server, perdure, workerd
-
-Figures = dict[str, dict[str, list[float]]]
+from benchmarks._servers import Server, perdure, perdure_without_history, workerd
+from benchmarks._table import Table
+from benchmarks._time_travel import SIZES_MIB
+from benchmarks._time_travel import measured as time_travel
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,8 @@ RATES = [
     Rate("durable put, 100 objects, 64 connections", "/c/", 64, 100),
     Rate("durable put, 10,000 objects, 64 connections", "/c/", 64, 10_000),
 ]
+PUTS = [row for row in RATES if row.title.startswith("durable put")]
+WITHOUT_HISTORY = ", history off"
 BURNS = [(language, way) for language in ("js", "py") for way in ("code", "regex", "sql", "calls")]
 APPS = 300
 
@@ -61,44 +62,80 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3)
-    parser.add_argument("--only", default="", help="rows whose title contains this")
+    parser.add_argument("--seconds", type=int, default=3, help="of each rate")
+    parser.add_argument("--only", default="", help="rows whose title contains this; `rewind`; `alarms`")
+    parser.add_argument("--sizes-mib", type=int, nargs="*", default=SIZES_MIB, help="of the databases that are forked")
+    parser.add_argument("--alarms", type=int, default=1_000_000, help="how many are pending")
+    parser.add_argument("--alarms-due", type=int, default=1_000, help="how many fall due meanwhile")
     options = parser.parse_args()
-    figures: Figures = defaultdict(lambda: defaultdict(list))
+    table = Table()
     for _ in range(options.rounds):
-        for start in (perdure, workerd):
-            with start() as server:
-                measure(server, options.seconds, options.only, figures)
-        if not options.only:
-            for title, act in FIRST_ANSWERS.items():
-                figures[title]["perdure"].append(act())
-    print_table(figures)
+        with perdure() as server:
+            measure(server, options.seconds, options.only, table)
+        with perdure_without_history() as server:
+            measure_rates(server, PUTS, options.seconds, options.only, table, suffix=WITHOUT_HISTORY)
+        with workerd() as server:
+            measure(server, options.seconds, options.only, table)
+        for title, act in FIRST_ANSWERS.items():
+            if not options.only:
+                table.add(title, "perdure", act())
+        measure_time_travel(options, table)
+    measure_alarms(options, table)
+    for row in PUTS:
+        table.lend(f"{row.title} [1/s]", "workerd", to=f"{row.title}{WITHOUT_HISTORY} [1/s]")
+    table.print()
 
 
-def measure(server: Server, seconds: float, only: str, figures: Figures) -> None:
+def measure_time_travel(options: argparse.Namespace, table: Table) -> None:
+    """What needs no server."""
+    if options.only in "open, fork, rewind":
+        for title, figure in time_travel(tuple(options.sizes_mib)).items():
+            table.add(title, "perdure", figure)
+
+
+def measure_alarms(options: argparse.Namespace, table: Table) -> None:
+    """Once, since it takes a minute, and in a process of its own, whose memory is a row."""
+    if options.only not in "alarms":
+        return
+    command = [sys.executable, "-m", "benchmarks.alarms", f"--pending={options.alarms}", f"--due={options.alarms_due}"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    for line in lines[2:]:
+        _, title, text, _ = line.split("|")
+        table.note(f"alarms: {title.strip()}", text.strip())
+
+
+def measure_rates(
+    server: Server, rows: Sequence[Rate], seconds: float, only: str, table: Table, *, suffix: str = ""
+) -> None:
+    """Answers per second of one server."""
+    for row in rows:
+        title = f"{row.title}{suffix}"
+        if only not in title:
+            continue
+        path = row.path if server.name == "perdure" or row.peer_path is None else row.peer_path
+        measured = load(server.url, path, connections=row.connections, seconds=seconds, names=row.names)
+        table.add(f"{title} [1/s]", server.name, measured.per_second)
+        if measured.errors:
+            print(f"{server.name}: {title}: {measured.errors} errors", file=sys.stderr)
+
+
+def measure(server: Server, seconds: float, only: str, table: Table) -> None:
     """All rows against one server."""
     ours = server.name == "perdure"
     get(server.url + "/init/warm")
     if ours:
         get(server.url + "/init-py/warm-py")
-    for row in RATES:
-        if only not in row.title:
-            continue
-        path = row.path if ours or row.peer_path is None else row.peer_path
-        measured = load(server.url, path, connections=row.connections, seconds=seconds, names=row.names)
-        figures[f"{row.title} [1/s]"][server.name].append(measured.per_second)
-        if measured.errors:
-            print(f"{server.name}: {row.title}: {measured.errors} errors", file=sys.stderr)
+    measure_rates(server, RATES, seconds, only, table)
     if ours:
         for language, way in BURNS:
             title = f"p99 of another app while a {language} guest burns CPU in {way} [ms]"
             if only in title:
-                figures[title][server.name].append(p99_beside_burner(server, language, way, seconds))
+                table.add(title, server.name, p99_beside_burner(server, language, way, seconds))
     if not only:
-        figures["start-up to first answer [ms]"][server.name].append(server.started_s * 1000)
+        table.add("start-up to first answer [ms]", server.name, server.started_s * 1000)
         for suffix in ("", "-py") if ours else ("",):
             title = f"memory per live app{', Python guest' if suffix else ''} [KiB]"
-            figures[title][server.name].append(memory_per_app(server, suffix))
+            table.add(title, server.name, memory_per_app(server, suffix))
 
 
 def p99_beside_burner(server: Server, language: str, way: str, seconds: float) -> float:
@@ -157,19 +194,6 @@ FIRST_ANSWERS = {
         else {}
     ),
 }
-
-
-def print_table(figures: Figures) -> None:
-    """Medians, and the ratio where both were measured."""
-    print("| | perdure | workerd | ratio |\n|---|---:|---:|---:|")
-    for title, sides in figures.items():
-        ours, theirs = (statistics.median(sides[name]) if sides.get(name) else None for name in ("perdure", "workerd"))
-        ratio = f"{ours / theirs:.2f}" if ours is not None and theirs else ""
-        print(f"| {title} | {_number(ours)} | {_number(theirs)} | {ratio} |")
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 if __name__ == "__main__":

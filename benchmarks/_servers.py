@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -38,10 +39,20 @@ class Server:
 @contextmanager
 def perdure() -> Iterator[Server]:
     """`perdure serve` on our app, with images compiled already."""
+    yield from _perdure({})
+
+
+@contextmanager
+def perdure_without_history() -> Iterator[Server]:
+    """The same, but keeping no history."""
+    yield from _perdure({"BENCH_HISTORY": "off"})
+
+
+def _perdure(settings: dict[str, str]) -> Iterator[Server]:
     with tempfile.TemporaryDirectory() as data:
         port = _free_port()
         command = [sys.executable, "-m", "perdure", "serve", str(HERE / "app.py"), "--port", str(port), "--data", data]
-        yield from _run("perdure", command, port, "/c/warm")
+        yield from _run("perdure", command, port, "/c/warm", settings)
 
 
 @contextmanager
@@ -56,9 +67,12 @@ def workerd() -> Iterator[Server]:
         yield from _run("workerd", command, port, "/c/warm")
 
 
-def _run(name: str, command: list[str], port: int, path: str) -> Iterator[Server]:
+def _run(
+    name: str, command: list[str], port: int, path: str, settings: dict[str, str] | None = None
+) -> Iterator[Server]:
     before = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {**os.environ, **(settings or {})}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_for(url + path, process)

@@ -7,10 +7,21 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 from uuid import uuid4
 
-from perdure import DurableObject, FacetOptions, Limits, Platform, Request, Response, WorkerCode, WorkerEntrypoint
+from perdure import (
+    DurableObject,
+    FacetOptions,
+    HistoryOptions,
+    Limits,
+    Platform,
+    Request,
+    Response,
+    WorkerCode,
+    WorkerEntrypoint,
+)
 from perdure.api import WorkerStub
 
 AGENT_CODE = (Path(__file__).parent / "agent_code.js").read_text()
@@ -140,4 +151,6 @@ class Default(WorkerEntrypoint):
         return await runner.fetch(request)
 
 
-platform = Platform([AppRunner, Counter, Burner], fetch=Default)
+HISTORY = None if os.environ.get("BENCH_HISTORY") == "off" else HistoryOptions()
+
+platform = Platform([AppRunner, Counter, Burner], fetch=Default, history=HISTORY)
