@@ -242,6 +242,52 @@ export class Subject extends DurableObject {
     await deleting;
   }
 
+  // Alarms
+
+  alarm() {
+    this.storage.kv.put("rang", 1);
+  }
+
+  async alarmAndDeleteAll(keeps) {
+    await this.storage.setAlarm(3_000_000_000_000);
+    await this.storage.deleteAll({ deleteAlarm: !keeps });
+    return (await this.storage.getAlarm()) !== null;
+  }
+
+  async alarmInATransaction(how) {
+    await this.storage.transaction(async (txn) => {
+      await txn.setAlarm(3_000_000_000_000);
+      await sleep(1);
+      if (how === "rollback") txn.rollback();
+    });
+    return (await this.storage.getAlarm()) !== null;
+  }
+
+  alarmInASyncTransaction() {
+    try {
+      this.storage.transactionSync(() => {
+        this.storage.setAlarm(3_000_000_000_000);
+        throw new Error("undo it");
+      });
+    } catch {}
+  }
+
+  async hasAlarm() {
+    return (await this.storage.getAlarm()) !== null;
+  }
+
+  async catchIn(kind, query) {
+    const inside = () => {
+      try {
+        this.storage.sql.exec(query);
+      } catch {}
+    };
+    if (kind === "sync") this.storage.transactionSync(inside);
+    else if (kind === "async") await this.storage.transaction(async () => inside());
+    else inside();
+    return "caught";
+  }
+
   // Transactions that last
 
   async transact(key, value, how, seconds = 0) {

@@ -222,6 +222,59 @@ class Subject(DurableObject):
     def delete_all_in_a_sync_transaction(self):
         self.storage.transaction_sync(lambda: self.storage.delete_all())
 
+    # Alarms
+
+    def alarm(self, info):
+        self.storage.kv.put("rang", 1)
+
+    async def alarm_and_delete_all(self, keeps):
+        await self.storage.set_alarm(3_000_000_000_000)
+        await self.storage.delete_all(delete_alarm=not keeps)
+        return await self.storage.get_alarm() is not None
+
+    async def alarm_in_a_transaction(self, how):
+        async def inside(txn):
+            await txn.set_alarm(3_000_000_000_000)
+            await asyncio.sleep(1)
+            if how == "rollback":
+                txn.rollback()
+
+        await self.storage.transaction(inside)
+        return await self.storage.get_alarm() is not None
+
+    def alarm_in_a_sync_transaction(self):
+        def inside():
+            self.storage.set_alarm(3_000_000_000_000)
+            raise ValueError("undo it")
+
+        try:
+            self.storage.transaction_sync(inside)
+        except ValueError:
+            pass
+
+    async def has_alarm(self):
+        return await self.storage.get_alarm() is not None
+
+    async def catch_in(self, kind, query):
+        """A critical error that is caught, in each kind of transaction."""
+
+        def inside(*_):
+            try:
+                self.storage.sql.exec(query)
+            except Exception:
+                pass
+
+        async def inside_async(_):
+            inside()
+
+        if kind == "sync":
+            self.storage.transaction_sync(inside)
+        elif kind == "async":
+            await self.storage.transaction(inside_async)
+        else:
+            inside()
+        return "caught"
+
     # Transactions that last
 
     async def transact(self, key, value, how, seconds=0):

@@ -99,17 +99,6 @@ async def test_case_28_one_confirmed_write_holds_back_the_reply(subject: Subject
     assert await answering == "answered"
 
 
-async def test_case_29_an_unconfirmed_write_that_fails_resets_the_object(subject: Subject) -> None:
-    await subject.call("count")
-    await subject.call("put", "u", 0)
-    with subject.world.journal_held():
-        assert await subject.call("unconfirmed", "put") == "answered"
-        await subject.crash()
-
-    assert await subject.call("count") == 0
-    assert await subject.call("read", "u") in {0, 1}
-
-
 async def test_case_e7_sync_waits_for_what_was_written_before(subject: Subject) -> None:
     await subject.call("put", "u", 0)
     assert await subject.call("sync") == "synced"
@@ -231,6 +220,29 @@ async def test_case_42_a_reset_before_the_commit_keeps_everything(subject: Subje
     assert await subject.call("read", "early") == 1
 
 
+async def test_case_42_facets_are_reset_and_deleted_with_everything(subject: Subject) -> None:
+    await subject.call("putInFacet", "f", "k", 1)
+    await subject.call("putInFacet", "g", "k", 1)
+
+    await subject.call("deleteAll")
+
+    assert await subject.call("facetNames") == []
+    assert await subject.call("readInFacet", "f", "k") is None
+    await subject.call("putInFacet", "f", "k", 2)
+    await subject.crash()
+    assert await subject.call("facetNames") == ["f"]
+    assert await subject.call("readInFacet", "f", "k") == 2
+
+
+async def test_case_42_facets_survive_a_reset_before_the_commit(subject: Subject) -> None:
+    await subject.call("putInFacet", "f", "k", 1)
+
+    await failure(subject.call("deleteAllAndAbort"))
+
+    subject.renew()
+    assert await subject.call("readInFacet", "f", "k") == 1
+
+
 async def test_open_cursors_are_cancelled(subject: Subject) -> None:
     error = await failure(subject.call("readBeyondTheEnd"))
 
@@ -244,6 +256,19 @@ async def test_delete_all_is_refused_in_a_sync_transaction(subject: Subject) -> 
 
     assert "Cannot call deleteAll() within a transaction" in str(error)
     assert await subject.call("read", "k") == 1
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+async def test_case_43_the_alarm_goes_too_unless_it_is_kept(subject: Subject, *, keeps: bool) -> None:
+    assert await subject.call("alarmAndDeleteAll", keeps) is keeps
+
+
+async def test_case_41_the_first_alarm_may_be_undone(subject: Subject) -> None:
+    await subject.call("alarmInASyncTransaction")
+    assert await subject.call("hasAlarm") is False
+
+    assert await subject.call("alarmInATransaction", "rollback") is False
+    assert await subject.call("alarmInATransaction", "keep") is True
 
 
 # ── the rest of SQL (3.7) ────────────────────────────────────────────────────────────────────────────────────

@@ -36,6 +36,7 @@ from perdure.storage import (
     Database,
     DatabaseQuota,
     HostTurn,
+    Lineage,
     RootStore,
     TreeBound,
 )
@@ -98,6 +99,9 @@ class Children(Protocol):
     def any_live(self) -> bool: ...
     def unclosed(self) -> Sequence[Actor]: ...
     def break_all(self, error: PerdureError) -> None: ...
+    def forget_all(self) -> None:
+        """Everything was deleted, and they are too."""
+        ...
 
 
 class Keeper(Protocol):
@@ -626,18 +630,53 @@ class Actor:
         if database is None:
             return
         try:
+            gone = self._facets_deleted() if self.parent is None else []
             captured = database.commit()
         except PerdureError as error:
             self.break_(error)
             raise
-        self.submit(captured)
+        if gone and captured is not None:
+            self._track(self.root.delete_below(gone, [captured]))
+        else:
+            self.submit(captured)
 
     def submit(self, captured: Captured | None) -> int:
         """Hand a committed unit to the journal; the mark that what is said from now on waits for."""
-        if captured is not None:
+        gone = self._facets_deleted()
+        if gone:
+            of_root = self.root.open_database(0).commit()
+            both = [each for each in (captured, of_root) if each is not None]
+            self._track(self.root.delete_below(gone, both))
+        elif captured is not None:
             commit = self.root.log.submit(captured, cause=self._cause())
             self._track(commit, is_confirmed=captured.is_confirmed)
         return self.output.gate.mark
+
+    def check_may_delete_all(self) -> None:
+        """Raise UsageError while the root, where the names of facets are, has a transaction open. For any thread."""
+        top = self.top
+        if top is not self and top.database.in_transaction:
+            raise UsageError(
+                "Cannot call deleteAll() within a transaction: the root object of this facet has one open, "
+                "try again when it has ended"
+            )
+
+    def _facets_deleted(self) -> list[Lineage]:
+        """Those that go because everything was deleted, out of memory and out of the root's index."""
+        if self._database is None or not self._database.take_deleted_all():
+            return []
+        if self.facets is not None:
+            self.facets.forget_all()
+        top = self.top
+        if top is not self:
+            is_busy = top.is_in_turn_aside
+            if not is_busy:
+                top.end_turn()
+            if is_busy or top.database.in_transaction:  # Since the call was checked; the names cannot go now.
+                reason = "deleteAll() of a facet came while its root object was writing: try again"
+                self.root.log.break_(reason)
+                raise ObjectResetError(reason)
+        return self.root.forget_below(self.number)
 
     def _cause(self) -> str:
         """What was delivered last, for people who look at commits; events that overlap may be taken for each other."""
@@ -666,11 +705,21 @@ class Actor:
 
     def _break_tree(self, error: PerdureError) -> None:
         """Reset the whole root object: it has one log, and nothing is committed any more after an append failed."""
-        top = self
-        while top.parent is not None:
-            top = top.parent
-        top.break_(error)
+        self.top.break_(error)
         self.break_(error)
+
+    @property
+    def is_in_turn_aside(self) -> bool:
+        """Whether a guest's turn may be using the database now, perhaps on another thread."""
+        return self._body is not None and not self._body.is_trusted and self._body.is_in_turn
+
+    @property
+    def top(self) -> Actor:
+        """The root object that this is, or belongs to."""
+        actor = self
+        while actor.parent is not None:
+            actor = actor.parent
+        return actor
 
     def hold_until(self, commit: Commit) -> None:
         """Let nothing out before `commit`, which the host made on this object's behalf."""

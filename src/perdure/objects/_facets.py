@@ -168,6 +168,7 @@ class FacetSlots:
         known = root.facet_number_or_none(self._actor.number, name)
         if known is not None:
             return known
+        self._check_root_is_between_transactions(name)
         check_facet_count(self._actor, name)
         number = root.facet_number(self._actor.number, name)
         root_of(self._actor).end_turn()  # A new number is a row in the root's own database.
@@ -177,6 +178,14 @@ class FacetSlots:
         if slot is not None:
             slot.account.meter = self._meter(number)
         return number
+
+    def _check_root_is_between_transactions(self, name: str) -> None:
+        """The names of all facets are in the root's database: what happens to them must not be rolled back."""
+        if root_of(self._actor).database.in_transaction:
+            raise FacetError(
+                f"facet `{name}` cannot be made or deleted while its root object has a transaction() open: "
+                "do it before, or after"
+            )
 
     def _meter(self, number: int) -> Meter:
         return root_of(self._actor).account.meters.setdefault(number, Meter())
@@ -193,11 +202,22 @@ class FacetSlots:
         if actor is not None:
             actor.break_(ObjectResetError(reason))
 
+    def forget_all(self) -> None:
+        """Everything was deleted: reset those that run, and forget which there were."""
+        meters = root_of(self._actor).account.meters
+        for running in list(self._slots.values()):
+            for actor in tree_of(running):
+                meters.pop(actor.number, None)
+            running.break_(ObjectResetError("Facet was deleted."))
+        if self._names is not None:
+            self._names.clear()
+
     def clone(self, source: str, target: str) -> Awaitable[None]:
         """Reset facet `target` and make it a copy of `source`, with all below it; `source` goes on.
 
         It is done when it is awaited; whoever uses `target` before waits.
         """
+        self._check_root_is_between_transactions(target)
         running = tree_of(self._slots[target]) if target in self._slots else []
         self.abort(target, _CLONED_OVER)
         if source == target:
@@ -262,6 +282,7 @@ class FacetSlots:
 
     def delete(self, name: str) -> None:
         """Reset facet `name` and forget its data, and that of its descendants."""
+        self._check_root_is_between_transactions(name)
         if name in self._changing:
 
             async def later() -> None:

@@ -153,6 +153,7 @@ class ObjectHost(WorkerHost):
         return ""
 
     def _delete_all(self, option: str, _: str) -> str:
+        self._actor.check_may_delete_all()
         self._database.delete_all(keeps_alarm=option == "keep alarm")
         return ""
 

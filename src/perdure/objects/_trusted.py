@@ -452,6 +452,7 @@ class TrustedStorage:
         self._end_turn_soon()
 
     def delete_all(self, *, keeps_alarm: bool) -> None:
+        self._actor.check_may_delete_all()
         self._writing().delete_all(keeps_alarm=keeps_alarm)
 
     def sync(self) -> Awaitable[None]:

@@ -125,6 +125,7 @@ class Database:
     __slots__ = (
         "_authorizer",
         "_connection",
+        "_has_deleted_all",
         "_host",
         "_is_confirmed",
         "_kv",
@@ -138,6 +139,7 @@ class Database:
     def __init__(self, connection: apsw.Connection, *, path: Path, tail: CommitTail) -> None:
         self._connection = connection
         self._tail = tail
+        self._has_deleted_all = False
         self._unit = Unit(connection, path=path)
         self._row_bound = RowBound()
         override_functions(connection, self._row_bound)
@@ -243,6 +245,12 @@ class Database:
             raise self._unit.explained(error) from error
         if not keeps_alarm:
             self.alarm.delete()
+        self._has_deleted_all = True
+
+    def take_deleted_all(self) -> bool:
+        """Whether `delete_all` was called since this was asked last: then facets go too. Undone by `rollback`."""
+        had, self._has_deleted_all = self._has_deleted_all, False
+        return had
 
     def _before_host_statement(self, cursor: apsw.Cursor, _query: str, _bindings: apsw.Bindings | None) -> bool:
         if not cursor.is_readonly:
@@ -370,6 +378,7 @@ class Database:
         self._sql.discard()
         self._unit.rollback()
         self.alarm.settled()
+        self._has_deleted_all = False
 
     def host_turn(
         self, work: Callable[[Database], Result], *, deadline: Callable[[], bool], may_write: bool

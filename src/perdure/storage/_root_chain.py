@@ -108,6 +108,11 @@ class RootChain(Generic[Waiter]):
         database = self._databases.get(number)
         return database is not None and database.template is None and not database.is_deleted
 
+    def is_gone(self, number: int) -> bool:
+        """Whether the database is deleted, and was not made anew."""
+        database = self._databases.get(number)
+        return database is not None and database.is_deleted
+
     def is_deleted(self, number: int) -> bool:
         return self._databases[number].is_deleted
 

@@ -95,9 +95,11 @@ class RootLog:
         commit = Commit()
         if self.error is not None:
             commit.settle(self.error)
-            return commit
-        self._take(captured, commit)
-        self._go_on(cause)
+        elif self.chain.is_gone(captured.number):
+            commit.settle()  # Its last turn ended on a thread after it was deleted: nobody will ask for it.
+        else:
+            self._take(captured, commit)
+            self._go_on(cause)
         return commit
 
     def _take(self, captured: Captured, commit: Commit) -> None:
@@ -107,18 +109,18 @@ class RootLog:
         if captured.alarm is not None:
             self._alarms[captured.number] = captured.alarm
 
-    def delete(self, databases: Iterable[Lineage], *, captured: Captured | None = None, cause: str = "") -> Commit:
+    def delete(self, databases: Iterable[Lineage], *, captured: Iterable[Captured] = (), cause: str = "") -> Commit:
         """Put on its way that these databases are no more, nor their alarms.
 
-        `captured`: what another database says of that. Both come into one record, so that no crash can part them.
+        `captured`: what other databases say of that. All comes into one record, so that no crash can part it.
         """
         commit = Commit()
         if self.error is not None:
             commit.settle(self.error)
             return commit
         lineages = list(databases)
-        if captured is not None:
-            self._take(captured, Commit())
+        for other in captured:
+            self._take(other, Commit())
         self.chain.delete(lineages, commit)
         for lineage in lineages:
             self.ledger.record(lineage, 0)

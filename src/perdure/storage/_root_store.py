@@ -341,7 +341,19 @@ class RootStore:
         captured = root.commit()
         for lineage in tree:
             self.close_database(number_of(lineage))
-        return self._delete(tree, captured=captured)
+        return self._delete(tree, captured=[] if captured is None else [captured])
+
+    def forget_below(self, number: int) -> list[Lineage]:
+        """Take the facets below a database out of the index, in the root's unit; `delete_below` follows."""
+        index = self._facet_index()
+        return [lineage for child in index.numbers(number).values() for lineage in index.remove(child)]
+
+    def delete_below(self, lineages: list[Lineage], captured: Sequence[Captured]) -> Commit:
+        """Delete what `forget_below` gave, in one record with what databases committed of it.
+
+        What runs on them has been reset; a turn that ends later on a thread commits nothing any more.
+        """
+        return self._delete(lineages, captured=captured)
 
     def delete(self) -> Commit:
         """Delete the object with all its facets. It may be opened anew when the journal has acknowledged it."""
@@ -350,7 +362,7 @@ class RootStore:
         self._deletion = self._delete(lineages)
         return self._deletion
 
-    def _delete(self, lineages: list[Lineage], *, captured: Captured | None = None) -> Commit:
+    def _delete(self, lineages: list[Lineage], *, captured: Sequence[Captured] = ()) -> Commit:
         commit = self.log.delete(lineages, captured=captured, cause="deleted")
 
         def unlink(commit: Commit) -> None:

@@ -63,6 +63,9 @@ class FakeDatabase:
         self.kept.update(unit)
         return unit or None
 
+    def take_deleted_all(self) -> bool:
+        return False
+
     def rollback(self) -> None:
         self.unit = Unit()
 
