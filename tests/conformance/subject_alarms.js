@@ -84,6 +84,24 @@ export class Subject extends DurableObject {
     }
   }
 
+  async undoLater(spanMs) {
+    const undone = this.storage.transaction(async (txn) => {
+      await txn.setAlarm(Date.now() + spanMs);
+      await sleep(1);
+      fail();
+    });
+    await undone.catch(() => {});
+  }
+
+  async keepLater(spanMs) {
+    const at = Date.now() + spanMs;
+    await this.storage.transaction(async (txn) => {
+      await txn.setAlarm(at);
+      await sleep(1);
+    });
+    return at;
+  }
+
   async setTwice(firstMs, secondMs) {
     const start = Date.now();
     await this.storage.setAlarm(start + firstMs);

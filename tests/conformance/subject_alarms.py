@@ -81,6 +81,22 @@ class Subject(DurableObject):
         except ValueError:
             return
 
+    async def undo_later(self, span_ms):
+        try:
+            async with self.storage.transaction() as txn:
+                await txn.set_alarm(now() + span_ms)
+                await asyncio.sleep(1)
+                raise ValueError("undone")
+        except ValueError:
+            return
+
+    async def keep_later(self, span_ms):
+        at = now() + span_ms
+        async with self.storage.transaction() as txn:
+            await txn.set_alarm(at)
+            await asyncio.sleep(1)
+        return at
+
     async def set_twice(self, first_ms, second_ms):
         start = now()
         await self.storage.set_alarm(start + first_ms)

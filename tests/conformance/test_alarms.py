@@ -444,6 +444,24 @@ async def test_case_e18_a_transaction_that_is_undone_leaves_the_former_alarm(sub
     assert await subject.call("ranAt") == [at]
 
 
+async def test_case_e18_a_transaction_over_several_turns_that_is_undone(subject: Subject) -> None:
+    at = await subject.call("setIn", 50_000)
+
+    await subject.call("undoLater", 5_000)
+
+    assert await subject.call("get") == at
+    await subject.world.advance("1m")
+    assert await subject.call("ranAt") == [at]
+
+
+async def test_case_e18_an_alarm_set_in_a_transaction_counts_when_that_has_ended(subject: Subject) -> None:
+    at = await subject.call("keepLater", 5_000)
+
+    assert [entry.at_ms for entry in pending(subject)] == [at]
+    await subject.world.advance("1m")
+    assert await subject.call("ranAt") == [at]
+
+
 async def test_an_unconfirmed_alarm_holds_back_no_reply(subject: Subject) -> None:
     await subject.call("get")
 
