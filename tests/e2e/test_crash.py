@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import os
 import re
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from random import Random
 import pytest
 
 APP = Path(__file__).parent / "counter_app" / "app.py"
-KINDS = ("plain", "python", "javascript", "batch", "large", "bank", "emptied")
+KINDS = ("plain", "python", "javascript", "batch", "large", "bank", "emptied", "alarmed")
 OBJECTS = (
     *(f"/{kind}/{number}" for kind in KINDS for number in range(2)),
     "/renewed/0",
@@ -92,7 +93,7 @@ class Clients:
 
     def write(self, paths: Iterator[str]) -> None:
         """Write to one path after the other until the server dies, or is about to."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)) as connection:
             for path in paths:
                 known = self.known.setdefault(path, Known())
                 known.unanswered += 1
@@ -178,11 +179,17 @@ def started(data: Path, *, log: Path | None = None) -> Iterator[Server]:
     command = [sys.executable, "-m", "perdure", "serve", str(APP), "--port", "0", "--data", str(data)]
     log = log or data.with_suffix(".log")
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        environment = os.environ | {"PYTHONFAULTHANDLER": "1"}
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
     watchdog = threading.Timer(DEADLINE_S, process.kill)
     watchdog.start()
     try:
         yield Server(process, log)
+    except BaseException as error:
+        process.send_signal(signal.SIGABRT)  # It says what its threads do.
+        process.wait(timeout=DEADLINE_S)
+        error.add_note(f"the server said:\n{log.read_text()[-6000:]}")
+        raise
     finally:
         watchdog.cancel()
         process.kill()
@@ -196,11 +203,15 @@ def server(data: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
         yield one.process, one.wait_for_port()
 
 
-def look(port: int, path: str) -> dict[str, int]:
-    """What the server has at `path`."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
-        connection.request("GET", path)
-        answer = connection.getresponse()
+def look(port: int, path: str, *, query: str = "?settled") -> dict[str, int]:
+    """What the server has at `path`, once its alarm has come."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)) as connection:
+        connection.request("GET", path + query)
+        try:
+            answer = connection.getresponse()
+        except TimeoutError as error:
+            error.add_note(f"`{path}` gave no answer")
+            raise
         body = answer.read()
     assert answer.status == 200, (path, body)
     result: dict[str, int] = json.loads(body)
@@ -315,7 +326,7 @@ def test_a_clean_stop_leaves_plain_sqlite_files(tmp_path: Path) -> None:
     data = tmp_path / "data"
 
     with server(data) as (process, port):
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)) as connection:
             connection.request("POST", "/plain/a")
             assert connection.getresponse().read() == b'{"count":1,"rows":1}'
         process.send_signal(signal.SIGTERM)

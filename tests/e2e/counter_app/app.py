@@ -5,7 +5,10 @@ Every answer has `count` and, counted anew from what is stored, `rows`: they dif
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from perdure import (
@@ -20,12 +23,14 @@ from perdure import (
 )
 
 PYTHON = """
+from datetime import timedelta
+
 from workers import DurableObject, Response
 
 VERSION = 0
 
 class App(DurableObject):
-    def fetch(self, request):
+    async def fetch(self, request):
         count = self.ctx.storage.kv.get("count", 0)
         self.ctx.storage.sql.exec("create table if not exists hit(id integer primary key)")
         if request.method == "POST":
@@ -34,10 +39,16 @@ class App(DurableObject):
                 self.ctx.storage.kv.put("count", count)
                 self.undone()
                 self.ctx.storage.sql.exec("insert into hit(id) values (?)", count)
+            if await self.ctx.storage.get_alarm() is None:
+                await self.ctx.storage.set_alarm(timedelta(milliseconds=30))
         rows = self.ctx.storage.sql.exec("select count(*) from hit").scalar()
+        noted = self.ctx.storage.kv.get("noted", 0)
         if self.ctx.storage.kv.get("undone"):
             rows = -1
-        return Response.json({"count": count, "rows": rows, "version": VERSION})
+        return Response.json({"count": count, "rows": rows, "version": VERSION, "noted": noted})
+
+    def alarm(self):
+        self.ctx.storage.kv.put("noted", self.ctx.storage.kv.get("count"))
 
     def undone(self):
         try:
@@ -60,7 +71,7 @@ import { DurableObject } from "cloudflare:workers";
 const VERSION = 0;
 
 export class App extends DurableObject {
-  fetch(request) {
+  async fetch(request) {
     const { kv, sql } = this.ctx.storage;
     sql.exec("create table if not exists hit(id integer primary key)");
     let count = kv.get("count") ?? 0;
@@ -71,9 +82,15 @@ export class App extends DurableObject {
         this.undone();
         sql.exec("insert into hit(id) values (?)", count);
       });
+      if ((await this.ctx.storage.getAlarm()) === null) this.ctx.storage.setAlarm(Date.now() + 30);
     }
     const rows = kv.get("undone") ? -1 : sql.exec("select count(*) as n from hit").one().n;
-    return Response.json({ count, rows, version: VERSION });
+    return Response.json({ count, rows, version: VERSION, noted: kv.get("noted") ?? 0 });
+  }
+
+  alarm() {
+    const { kv } = this.ctx.storage;
+    kv.put("noted", kv.get("count"));
   }
 
   undone() {
@@ -206,15 +223,61 @@ class Emptied(DurableObject):
         return Response.json({"count": count, "rows": count if is_whole else TORN})
 
 
+class Alarmed(DurableObject):
+    """Each count is noted by an alarm, later. One of them fails at first, and is tried again."""
+
+    async def fetch(self, request: Request) -> Response:
+        storage = self.ctx.storage
+        count = await storage.get("count", default=0)
+        if request.method == "POST":
+            count += 1
+            await storage.put("count", count)
+            if await storage.get_alarm() is None:
+                await storage.set_alarm(timedelta(milliseconds=30))
+            return Response.json({"count": count, "rows": count})
+        is_noted = not is_settled_wanted(request) or await until(lambda: storage.kv.get("noted", 0) == count)
+        return Response.json({"count": count, "rows": count if is_noted else TORN})
+
+    async def alarm(self, info: Any) -> None:
+        count = await self.ctx.storage.get("count")
+        await asyncio.sleep(0.01)
+        if count % 40 == 0 and not info.is_retry:
+            raise RuntimeError("this alarm is tried again")
+        await self.ctx.storage.put("noted", await self.ctx.storage.get("count"))
+
+
+def is_settled_wanted(request: Request) -> bool:
+    """Whether the answer is to wait for the alarm of the last count."""
+    return request.method == "GET" and request.url.endswith("?settled")
+
+
+async def until(is_so: Callable[[], object]) -> bool:
+    """Whether it comes to be so, in the time that an alarm may take which is tried again."""
+    for _ in range(1000):
+        if is_so():
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
 class Runner(DurableObject):
     """Runs a guest's counter as a facet."""
 
     async def fetch(self, request: Request) -> Response:
-        language = request.path.split("/")[1]
-        response: Response = await self.ctx.facets.get("app", lambda: self.start_app(language)).fetch(request)
+        facet = self.ctx.facets.get("app")
+        response: Response = await facet.fetch(request)
+        if is_settled_wanted(request):
+            for _ in range(1000):
+                found = await response.json()
+                if found["noted"] == found["count"]:
+                    return Response.json(found)
+                await asyncio.sleep(0.02)
+                response = await facet.fetch("http://app/")
+            return Response.json(found | {"rows": TORN})
         return response
 
-    def start_app(self, language: str) -> FacetOptions:
+    def start_facet(self, _name: str) -> FacetOptions:
+        language = str(self.ctx.id.name).split("-")[0]
         worker = self.env.LOADER.get(language, lambda: code_of(language, 0))
         return FacetOptions(cls=worker.get_durable_object_class("App"))
 
@@ -259,9 +322,9 @@ class Recoded(DurableObject):
         return Response.json({"count": version, "rows": answer["version"] if is_whole else TORN})
 
     def facet(self) -> Any:
-        return self.ctx.facets.get("app", self.start_app)
+        return self.ctx.facets.get("app")
 
-    def start_app(self) -> FacetOptions:
+    def start_facet(self, _name: str) -> FacetOptions:
         version = self.ctx.storage.kv.get("version", 0)
         language = ("python", "javascript")[version % 2]
         worker = self.env.LOADER.get(f"version {version}", lambda: code_of(language, version))
@@ -291,5 +354,5 @@ class Default(WorkerEntrypoint):
         return response
 
 
-OWN_KINDS = [Plain, Batch, Large, Bank, Emptied, Renewed]
+OWN_KINDS = [Plain, Batch, Large, Bank, Emptied, Alarmed, Renewed]
 platform = Platform([*OWN_KINDS, Runner, Recoded], fetch=Default)
