@@ -103,8 +103,19 @@ class Layout:
     def databases(self) -> Iterator[tuple[ObjectKey, Lineage]]:
         """The databases of which there is a file; walks all names there are."""
         for path in self.objects.glob("*/*.sqlite"):
-            name, *lineage = path.name.removesuffix(".sqlite").split(".")
-            yield ObjectKey(unquote(path.parent.name), bytes.fromhex(name)), tuple(map(int, lineage))
+            yield _database_of(path)
+
+    def lone_logs(self) -> Iterator[tuple[ObjectKey, Lineage]]:
+        """The databases of which there is a `-wal`, and no file any more; walks all names there are."""
+        for path in self.objects.glob("*/*.sqlite-wal"):
+            database = path.with_suffix(".sqlite")
+            if not database.exists():
+                yield _database_of(database)
+
+
+def _database_of(path: Path) -> tuple[ObjectKey, Lineage]:
+    name, *lineage = path.name.removesuffix(".sqlite").split(".")
+    return ObjectKey(unquote(path.parent.name), bytes.fromhex(name)), tuple(map(int, lineage))
 
 
 def _file_name(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -262,7 +263,7 @@ class Store:
             return
         layout, disk = self._context.layout, self._context.disk
         try:
-            for key, lineage in layout.databases():
+            for key, lineage in chain(layout.databases(), layout.lone_logs()):
                 path = layout.database(key, lineage)
                 has_wal = wal_path(path).exists()
                 if has_wal:

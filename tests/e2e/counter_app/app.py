@@ -266,15 +266,15 @@ class Runner(DurableObject):
     async def fetch(self, request: Request) -> Response:
         facet = self.ctx.facets.get("app")
         response: Response = await facet.fetch(request)
-        if is_settled_wanted(request):
-            for _ in range(1000):
-                found = await response.json()
-                if found["noted"] == found["count"]:
-                    return Response.json(found)
-                await asyncio.sleep(0.02)
-                response = await facet.fetch("http://app/")
-            return Response.json(found | {"rows": TORN})
-        return response
+        if not is_settled_wanted(request):
+            return response
+        found = await response.json()
+        for _ in range(1000):
+            if found["noted"] == found["count"]:
+                return Response.json(found)
+            await asyncio.sleep(0.02)
+            found = await (await facet.fetch("http://app/")).json()
+        return Response.json(found | {"rows": TORN})
 
     def start_facet(self, _name: str) -> FacetOptions:
         language = str(self.ctx.id.name).split("-")[0]

@@ -157,3 +157,15 @@ async def test_a_journal_that_could_not_be_told_of_durable_files_is_told_later(
 
     async with store_in(tmp_path) as again:
         assert again.root(NAMESPACE, OBJECT_ID).open_database().kv_get("b") == "2"
+
+
+async def test_a_log_whose_database_is_gone_goes_with_the_next_clean_stop(tmp_path: Path) -> None:
+    await crash(opened(tmp_path))
+    directory = database_file(tmp_path).parent
+    directory.mkdir(parents=True)
+    (directory / f"{OBJECT_ID.hex()}.1.sqlite-wal").touch()
+
+    async with store_in(tmp_path):
+        pass
+
+    assert not list(directory.iterdir())
