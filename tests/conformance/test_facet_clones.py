@@ -140,3 +140,19 @@ async def test_a_clone_that_is_too_many_leaves_everything_as_it_was(subject: Sub
 
     assert "may have 3 facets at once" in str(error)
     assert await subject.call("relay", ["a"], "names") == ["one", "two"]
+
+
+async def test_a_deletion_of_many_facets_is_whole_after_a_crash(subject: Subject) -> None:
+    for number in range(12):
+        await subject.call("relay", ["doomed", str(number)], "put", "n", number)
+    await subject.call("relay", ["kept"], "put", "n", 1)
+
+    await subject.call("deleteFacet", "doomed")
+    await subject.call("put", "after", 1)
+    await subject.crash()
+
+    assert await subject.call("read", "after") == 1
+    assert await subject.call("names") == ["kept"]
+    assert (await subject.call("usage"))["facets"] == 1
+    assert await subject.call("relay", ["doomed", "3"], "read", "n") is None
+    assert await subject.call("relay", ["kept"], "read", "n") == 1
