@@ -9,6 +9,16 @@ export class Subject extends DurableObject {
     this.storage = ctx.storage;
     this.memory = 0;
     this.events = [];
+    if (Date.now() < (this.storage.kv.get("fail_until") ?? 0)) {
+      ctx.blockConcurrencyWhile(async () => {
+        await sleep(0.5);
+        throw new Error("the start failed");
+      });
+    }
+  }
+
+  failFor(milliseconds) {
+    this.storage.kv.put("fail_until", Date.now() + milliseconds);
   }
 
   // Plain steps

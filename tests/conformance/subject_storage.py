@@ -4,6 +4,7 @@
 # ruff: noqa: ANN001, ANN002, ANN201, ANN202, ANN204, BLE001, PLW0108, SIM105
 
 import asyncio
+import time
 
 from perdure import DurableObject, FacetOptions
 
@@ -14,7 +15,14 @@ class Subject(DurableObject):
         self.storage = ctx.storage
         self.memory = 0
         self.events = []
-        self.cursor = None
+
+    async def on_start(self):
+        if time.time() * 1000 < self.storage.kv.get("fail_until", 0):
+            await asyncio.sleep(0.5)
+            raise ValueError("the start failed")
+
+    def fail_for(self, milliseconds):
+        self.storage.kv.put("fail_until", time.time() * 1000 + milliseconds)
 
     # Plain steps
 

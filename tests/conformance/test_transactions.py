@@ -218,6 +218,35 @@ async def test_case_23_sections_are_nested_64_deep_and_no_deeper(subject: Subjec
     assert await subject.call("count") == 0
 
 
+async def test_case_24_a_section_of_the_start_that_fails(subject: Subject) -> None:
+    await subject.call("failFor", 60_000)
+    await subject.evict()
+
+    first = subject.begin("count")
+    second = subject.begin("count")
+    await asyncio.wait([first, second])
+
+    assert "the start failed" in str(first.exception())
+    assert "the start failed" in str(second.exception())
+    await subject.world.advance(61)
+    subject.renew()
+    assert await subject.call("count") == 0
+
+
+async def test_case_e6_a_reply_waits_for_no_later_write(subject: Subject) -> None:
+    await subject.call("put", "n", 1)
+
+    with subject.world.journal_held():
+        reading = subject.begin("read", "n")
+        writing = subject.begin("put", "n", 2)
+        await subject.world.settle()
+
+        assert await reading == 1
+        assert not writing.done()
+
+    await writing
+
+
 async def test_a_section_may_start_a_facet(subject: Subject) -> None:
     assert await subject.call("sectionThatStartsAFacet", "f") == 0
 
