@@ -175,6 +175,16 @@ async def test_case_66_identity_and_props(subject: Subject) -> None:
     assert without["name"] == "plain"
 
 
+async def test_case_66_props_stay_with_the_handle_that_has_them(subject: Subject) -> None:
+    seen = [(await subject.call("relay", ["a"], "identity"))["props"]]
+    for name, props in (("b", {"aProp": 123}), ("c", {}), ("d", {"bProp": 321}), ("e", {}), ("f", {"cProp": 555})):
+        seen.append((await subject.call("withProps", name, props))["props"])
+
+    assert seen == [{}, {"aProp": 123}, {}, {"bProp": 321}, {}, {"cProp": 555}]
+    assert (await subject.call("relay", ["b"], "identity"))["props"] == {"aProp": 123}
+    assert (await subject.call("relay", ["b", "below"], "identity"))["props"] == {}
+
+
 async def test_case_67_names_have_a_length(subject: Subject) -> None:
     long = "x" * 257
 

@@ -34,7 +34,7 @@ async def test_case_26_no_reply_leaves_before_its_writes_are_durable(subject: Su
     assert str(await failure(failing)) == "boom"
 
 
-async def test_a_read_does_not_wait_for_later_writes(subject: Subject) -> None:
+async def test_case_e6_a_read_waits_for_the_writes_before_it_and_no_others(subject: Subject) -> None:
     await subject.call("put", "n", 1)
 
     with subject.world.journal_held():
