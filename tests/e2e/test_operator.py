@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +17,9 @@ from typing import Any
 import pytest
 from tests.e2e.test_broken_files import post
 from tests.e2e.test_crash import DEADLINE_S, Clients, Known, Server, look, started
+
+from perdure.errors import RemoteError, SqlError
+from perdure.server import AdminRequest, ListKv, ListObjects, RunSql, ShowTree, ask
 
 
 def perdure(*words: str, data: Path) -> subprocess.CompletedProcess[str]:
@@ -134,7 +139,9 @@ def test_looking_under_load_loses_nothing_that_was_acknowledged(tmp_path: Path) 
         (["sql", "Runner/python-p:ap", "SELECT 1"], "its facets are: `app`"),
         (["sql", "Plain/plain-a", "SELEC 1"], 'near "SELEC": syntax error'),
         (["tree", "Plain"], "names no object: write `Class/name`"),
-        (["delete", "Plain/plain-a"], "--yes"),
+        (["rewind", "Plain/plain-a", "-9d"], "before that"),
+        (["rewind", "Plain/plain-a", "yesterday"], "yesterday"),
+        (["sql", "Plain/plain-a", "SELECT 1", "--at", "-9d"], "before that"),
     ],
 )
 def test_errors_say_what_there_is(stopped: Path, words: list[str], said: str) -> None:
@@ -204,3 +211,67 @@ def told_unwell(data: Path) -> Any:
     ended = perdure("doctor", "--json", data=data)
     assert ended.returncode == 1
     return json.loads(ended.stdout)
+
+
+def run_printed(ended: subprocess.CompletedProcess[str]) -> None:
+    """Run the command that a command said undoes it."""
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (line,) = [line for line in ended.stdout.splitlines() if line.startswith("undo it with: ")]
+    program, *words = shlex.split(line.removeprefix("undo it with: "))
+    assert program == "perdure"
+    undone = subprocess.run(
+        [sys.executable, "-m", "perdure", *words], capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+    assert undone.returncode == 0, undone.stdout + undone.stderr
+
+
+def everything(data: Path) -> list[object]:
+    """All that can be seen of all objects; asked as the commands ask, without a process for each question."""
+
+    def asked(request: AdminRequest) -> Any:
+        try:
+            return asyncio.run(ask(data, request)).items
+        except (RemoteError, SqlError) as error:
+            return str(error)
+
+    places = [place["object"] for item in asked(ListObjects()) for place in asked(ShowTree(item["object"]))]
+    return [
+        (place, asked(ListKv(place)), asked(RunSql(place, "SELECT * FROM hit")))
+        for place in places
+        if ":" in place or not place.startswith("Runner")
+    ]
+
+
+@pytest.mark.parametrize("is_live", ["live", "stopped"])
+def test_each_command_prints_what_undoes_it(tmp_path: Path, is_live: str) -> None:
+    data = tmp_path / "data"
+    with a_server(data) as (one, port):
+        prepare(port)
+        if is_live == "stopped":
+            end(one)
+        before = everything(data)
+        first = told("history", "Runner/python-p", data=data)["items"][-1]["bookmark"]
+
+        for words in (
+            ["sql", "--write", "Plain/plain-a", "DELETE FROM hit"],
+            ["sql", "--write", "Runner/python-p:app", "UPDATE hit SET id = id + 100"],
+            ["rewind", "Runner/python-p", first],
+            ["fork", "Runner/python-p", "copy"],
+            ["delete", "Plain/plain-a"],
+            ["delete", "Runner/python-p:app"],
+            ["delete", "Runner/python-p"],
+        ):
+            ended = perdure(*words, data=data)
+            assert everything(data) != before, words
+            run_printed(ended)
+            assert everything(data) == before, words
+        bundle = tmp_path / "bundle.perdure"
+        assert perdure("export", "Runner/python-p", str(bundle), data=data).returncode == 0
+        run_printed(perdure("import", str(bundle), "Runner/again", data=data))
+        assert everything(data) == before
+
+        if is_live == "live":
+            assert look(port, "/plain/a") == {"count": 1, "rows": 1}
+            assert look(port, "/python/p")["count"] == 2
+            end(one)
+    assert perdure("doctor", data=data).returncode == 0

@@ -1,4 +1,4 @@
-"""Times as people write them: ISO 8601, or a distance from now such as `-30s`, `-2h`, `+1d`. Effects: none."""
+"""Times as people write them: ISO 8601, or a distance from now such as `-30s`, `-2h`, `now+1d`. Effects: none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from perdure.errors import UsageError
 
 _UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DISTANCE: Final = re.compile(r"([+-])(\d{1,12})(ms|s|m|h|d)")
+_DISTANCE: Final = re.compile(r"(?:now)?([+-])(\d{1,12})(ms|s|m|h|d)")
 
 
 def is_moment(text: str) -> bool:

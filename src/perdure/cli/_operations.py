@@ -13,8 +13,9 @@ from typing import Any, Final
 import click
 
 from perdure.cli._commands import errors_for_people
+from perdure.cli._differences import difference_lines
 from perdure.cli._logging import plain
-from perdure.cli._moments import milliseconds
+from perdure.cli._moments import is_moment, milliseconds
 from perdure.cli._tables import bytes_text, cell_text, table, time_text
 from perdure.clock import SystemClock
 from perdure.server import (
@@ -22,11 +23,17 @@ from perdure.server import (
     Answer,
     CancelAlarm,
     DeleteObject,
+    ExportObject,
+    ForkObject,
+    ImportObject,
     ListAlarms,
     ListKv,
     ListObjects,
+    RewindObject,
     RunSql,
     SetAlarm,
+    ShowDiff,
+    ShowHistory,
     ShowStatistics,
     ShowTree,
     ask,
@@ -81,12 +88,15 @@ def sql(
     bindings: Sequence[str],
     *,
     may_write: bool,
+    at: str,
     limit: int,
     data: Path,
     as_json: bool,
 ) -> None:
     """Run SQL in one database."""
-    answer = _answer(RunSql(object_, query, tuple(bindings), may_write, limit), data, as_json=as_json)
+    with errors_for_people(as_json=as_json):
+        request = RunSql(object_, query, tuple(bindings), may_write, limit, _moment(at))
+    answer = _answer(request, data, as_json=as_json)
     if answer is None:
         return
     columns = answer.summary["columns"]
@@ -144,6 +154,75 @@ def set_alarm(object_: str, time: str, *, data: Path, as_json: bool) -> None:
     if answer is not None:
         click.echo(f"{answer.summary['object']} has an alarm at {time_text(answer.summary['at_ms'])}")
         _tell_undo(answer, data)
+
+
+def history(object_: str, *, before: str, limit: int, data: Path, as_json: bool) -> None:
+    """List commits."""
+    with errors_for_people(as_json=as_json):
+        request = ShowHistory(object_, _moment(before), limit)
+    answer = _answer(request, data, as_json=as_json)
+    if answer is None:
+        return
+    rows = [(item["bookmark"], time_text(item["at_ms"]), item["cause"]) for item in _items(answer)]
+    click.echo(table(("BOOKMARK", "TIME", "CAUSE"), rows))
+    if "before" in answer.summary:
+        click.echo(f"… more: --before {answer.summary['before']}", err=True)
+    if not answer.summary["is_kept"]:
+        click.echo("no history is kept: these are only the commits that files do not hold yet", err=True)
+
+
+def diff(object_: str, before: str, after: str, *, data: Path, as_json: bool) -> None:
+    """Show differences."""
+    with errors_for_people(as_json=as_json):
+        request = ShowDiff(object_, _moment(before), _moment(after))
+    answer = _answer(request, data, as_json=as_json)
+    if answer is not None:
+        lines = [line for item in _items(answer) for line in difference_lines(item)]
+        click.echo("\n".join(lines) or "nothing differs")
+
+
+def rewind(object_: str, to: str, *, data: Path, as_json: bool) -> None:
+    """Go back."""
+    with errors_for_people(as_json=as_json):
+        request = RewindObject(object_, _moment(to))
+    answer = _answer(request, data, as_json=as_json)
+    if answer is not None:
+        click.echo(f"{answer.summary['object']} is what it was")
+        _tell_undo(answer, data)
+
+
+def fork(object_: str, name: str, *, at: str, data: Path, as_json: bool) -> None:
+    """Copy an object."""
+    with errors_for_people(as_json=as_json):
+        request = ForkObject(object_, name, _moment(at))
+    answer = _answer(request, data, as_json=as_json)
+    if answer is not None:
+        click.echo(f"made {answer.summary['object']}")
+        _tell_undo(answer, data)
+
+
+def export(object_: str, file: Path, *, at: str, data: Path, as_json: bool) -> None:
+    """Write an object to a file."""
+    with errors_for_people(as_json=as_json):
+        request = ExportObject(object_, str(file.absolute()), _moment(at))
+    answer = _answer(request, data, as_json=as_json)
+    if answer is not None:
+        click.echo(f"wrote {answer.summary['object']} to {file} ({bytes_text(answer.summary['size_bytes'])})")
+
+
+def import_(file: Path, object_: str, *, data: Path, as_json: bool) -> None:
+    """Make an object of a file."""
+    answer = _answer(ImportObject(str(file.absolute()), object_), data, as_json=as_json)
+    if answer is not None:
+        click.echo(f"made {answer.summary['object']}")
+        _tell_undo(answer, data)
+
+
+def _moment(text: str) -> str:
+    """A moment as requests have it: times become milliseconds, bookmarks stay."""
+    if not is_moment(text):
+        return text
+    return f"@{max(0, milliseconds(text, now_ms=SystemClock().now_ms()))}"
 
 
 def doctor(*, data: Path, may_repair: bool, as_json: bool) -> None:

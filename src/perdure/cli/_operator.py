@@ -5,6 +5,7 @@ Each asks the running server, or opens the files of a stopped one. Effects: none
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -12,11 +13,15 @@ from typing import Final
 
 import click
 
-from perdure.limits import ADMIN_ITEMS_DEFAULT, ADMIN_ITEMS_MAX
+from perdure.limits import ADMIN_ITEMS_DEFAULT, ADMIN_ITEMS_MAX, COMMITS_LISTED_MAX
 
 _OBJECT_HELP: Final = (
     "OBJECT is `Class/name`, `Class/ID` or `#ID` (the ID may be cut short); `:facet/path` behind it names a facet."
 )
+_MOMENT_HELP: Final = (
+    f"A moment is a bookmark, a time (ISO 8601, UTC unless it says otherwise) or `-30s`, `-2h`. {_OBJECT_HELP}"
+)
+_DISTANCE: Final = re.compile(r"-[0-9]+(ms|s|m|h|d)")
 _data = click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
@@ -34,6 +39,16 @@ _limit = click.option(
     help="How many at most.",
 )
 _after = click.option("--after", default="", help="Go on behind this place, as the answer before said.")
+_at = click.option("--at", default="", metavar="MOMENT", help="As it was at a bookmark or a time.")
+
+
+class _MomentsCommand(click.Command):
+    """A command among whose arguments `-2h` is a time, not the options `-2` and `-h`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [f"now{arg}" if _DISTANCE.fullmatch(arg) else arg for arg in args])
+
+
 _object = click.argument("object_", metavar="OBJECT")
 
 
@@ -62,17 +77,26 @@ def tree(object_: str, data: Path, *, as_json: bool) -> None:
 @click.argument("query")
 @click.argument("bindings", nargs=-1)
 @click.option("--write", "may_write", is_flag=True, help="Let the query write; without it, it can only read.")
+@_at
 @_limit
 @_data
 @_json
 def sql(
-    object_: str, query: str, bindings: tuple[str, ...], limit: int, data: Path, *, may_write: bool, as_json: bool
+    object_: str,
+    query: str,
+    bindings: tuple[str, ...],
+    at: str,
+    limit: int,
+    data: Path,
+    *,
+    may_write: bool,
+    as_json: bool,
 ) -> None:
     """Run QUERY in the database of OBJECT, as the object's own code could; BINDINGS are for its `?`, as text.
 
     A live object is asked between two of its turns, a cold one stays cold.
     """
-    _operations().sql(object_, query, bindings, may_write=may_write, limit=limit, data=data, as_json=as_json)
+    _operations().sql(object_, query, bindings, may_write=may_write, at=at, limit=limit, data=data, as_json=as_json)
 
 
 @click.command(epilog=_OBJECT_HELP)
@@ -143,6 +167,72 @@ def stats(data: Path, *, as_json: bool) -> None:
     _operations().stats(data=data, as_json=as_json)
 
 
+@click.command(epilog=_OBJECT_HELP)
+@_object
+@click.option("--before", default="", metavar="MOMENT", help="Until a bookmark or a time.")
+@click.option(
+    "--limit", type=click.IntRange(1, COMMITS_LISTED_MAX), default=50, show_default=True, help="How many at most."
+)
+@_data
+@_json
+def history(object_: str, before: str, limit: int, data: Path, *, as_json: bool) -> None:
+    """List the commits of OBJECT, the newest first, each with its bookmark, time and cause."""
+    _operations().history(object_, before=before, limit=limit, data=data, as_json=as_json)
+
+
+@click.command(cls=_MomentsCommand, epilog=_MOMENT_HELP)
+@_object
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="[B]", default="")
+@_data
+@_json
+def diff(object_: str, before: str, after: str, data: Path, *, as_json: bool) -> None:
+    """Show what became of OBJECT between the moments A and B (now)."""
+    _operations().diff(object_, before, after, data=data, as_json=as_json)
+
+
+@click.command(cls=_MomentsCommand, epilog=_MOMENT_HELP)
+@_object
+@click.argument("to", metavar="TO")
+@_data
+@_json
+def rewind(object_: str, to: str, data: Path, *, as_json: bool) -> None:
+    """Bring OBJECT, or a facet with all below it, back to the moment TO."""
+    _operations().rewind(object_, to, data=data, as_json=as_json)
+
+
+@click.command(epilog=_MOMENT_HELP)
+@_object
+@click.argument("name", metavar="NEW")
+@_at
+@_data
+@_json
+def fork(object_: str, name: str, at: str, data: Path, *, as_json: bool) -> None:
+    """Make an object called NEW, of the same class, of what OBJECT is or was: data, facets and alarms."""
+    _operations().fork(object_, name, at=at, data=data, as_json=as_json)
+
+
+@click.command(epilog=_MOMENT_HELP)
+@_object
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@_at
+@_data
+@_json
+def export(object_: str, file: Path, at: str, data: Path, *, as_json: bool) -> None:
+    """Write OBJECT with its facets to a new FILE."""
+    _operations().export(object_, file, at=at, data=data, as_json=as_json)
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("object_", metavar="CLASS/NAME")
+@_data
+@_json
+def import_(file: Path, object_: str, data: Path, *, as_json: bool) -> None:
+    """Make a new object of a FILE that `perdure export` wrote, here or elsewhere."""
+    _operations().import_(file, object_, data=data, as_json=as_json)
+
+
 @click.command()
 @click.option("--repair", "may_repair", is_flag=True, help="Repair what can be repaired without losing anything.")
 @_data
@@ -161,4 +251,19 @@ def _operations() -> ModuleType:
     return import_module("perdure.cli._operations")
 
 
-OPERATOR_COMMANDS: Final = (ls, tree, sql, kv, alarms, delete, doctor, stats)
+OPERATOR_COMMANDS: Final = (
+    ls,
+    tree,
+    sql,
+    kv,
+    alarms,
+    history,
+    diff,
+    rewind,
+    fork,
+    export,
+    import_,
+    delete,
+    doctor,
+    stats,
+)

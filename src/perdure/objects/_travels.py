@@ -176,14 +176,14 @@ class Travels:
     async def _lineages_now(self, root: RootStore, path: tuple[str, ...]) -> tuple[list[Lineage], Lineage]:
         """The databases of a facet and all below it, and the lineage of its parent."""
         async with root.files_aside:
-            parent = root.find(path[:-1])
+            # By names: a parent that only has facets has no database of its own, so no lineage in the chain.
+            parent = tuple(root.find(path[:depth]) for depth in range(1, len(path)))
             try:
                 number = root.find(path)
             except FacetError:
                 number = -1
         lineages = root.log.chain.live_lineages()
-        parent_lineage = next((line for line in lineages if number_of(line) == parent), ())
-        return [line for line in lineages if number in line], parent_lineage
+        return [line for line in lineages if number in line], parent
 
     # ── what an object's own code asks ───────────────────────────────────────────────────────────────────────
 
@@ -281,7 +281,7 @@ def _rename(
     """One step of the loop: the root's table says which facets there are, in the unit of nobody else."""
     if top is not None and top.state is State.RUNNING:
         top.end_turn()
-    was_open = root.is_open(0)
+    # Stays open: what is committed here is in no record yet, and closing it now would lose it.
     database = root.open_database(0)
     if database.in_unit:
         raise OverloadedError("the root object has a transaction open: try again when it has ended")
@@ -290,10 +290,7 @@ def _rename(
             database.host_exec("UPDATE _cf_FACETS SET name = NULL WHERE number = ?", (number_of(lineage),))
     for lineage, name in sorted(names.items()):
         database.host_exec(_NAME_FACET, (number_of(lineage), number_of(lineage[:-1]), name))
-    captured = database.commit()
-    if not was_open:
-        root.close_database(0)
-    return captured
+    return database.commit()
 
 
 def _remember(restore: Restore, database: Database) -> tuple[None, Captured | None]:

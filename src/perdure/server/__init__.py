@@ -5,11 +5,17 @@ from perdure.server._admin_requests import Answer as Answer
 from perdure.server._admin_requests import CancelAlarm as CancelAlarm
 from perdure.server._admin_requests import CheckUp as CheckUp
 from perdure.server._admin_requests import DeleteObject as DeleteObject
+from perdure.server._admin_requests import ExportObject as ExportObject
+from perdure.server._admin_requests import ForkObject as ForkObject
+from perdure.server._admin_requests import ImportObject as ImportObject
 from perdure.server._admin_requests import ListAlarms as ListAlarms
 from perdure.server._admin_requests import ListKv as ListKv
 from perdure.server._admin_requests import ListObjects as ListObjects
+from perdure.server._admin_requests import RewindObject as RewindObject
 from perdure.server._admin_requests import RunSql as RunSql
 from perdure.server._admin_requests import SetAlarm as SetAlarm
+from perdure.server._admin_requests import ShowDiff as ShowDiff
+from perdure.server._admin_requests import ShowHistory as ShowHistory
 from perdure.server._admin_requests import ShowStatistics as ShowStatistics
 from perdure.server._admin_requests import ShowTree as ShowTree
 from perdure.server._discover import Found as Found

@@ -8,8 +8,6 @@ Effects: disk, tasks.
 from __future__ import annotations
 
 import asyncio
-import base64
-import math
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,18 +25,26 @@ from perdure.server._admin_requests import (
     CancelAlarm,
     CheckUp,
     DeleteObject,
+    ExportObject,
+    ForkObject,
+    ImportObject,
     ListAlarms,
     ListKv,
     ListObjects,
+    RewindObject,
     RunSql,
     SetAlarm,
+    ShowDiff,
+    ShowHistory,
     ShowStatistics,
     ShowTree,
 )
 from perdure.server._alarm_desk import AlarmDesk
 from perdure.server._finder import Finder
+from perdure.server._history_desk import HistoryDesk
 from perdure.server._references import FacetNames, reference
 from perdure.server._self_checkup import examine_running
+from perdure.server._sql_cells import cells
 from perdure.storage import Database, Layout, ListedObject, ObjectKey, Store
 from perdure.wire import KvRange, SqlPage, SqlValue
 
@@ -52,6 +58,7 @@ class Admin:
         self._store = store
         self._directory = directory
         self._finder = Finder(store, directory)
+        self._history = HistoryDesk(store, directory, self._finder, clock)
         self._alarms = AlarmDesk(store, directory, self._finder, clock)
 
     async def answer(self, request: AdminRequest) -> Answer:
@@ -73,6 +80,8 @@ class Admin:
                 return await self._alarms.cancel(request)
             case SetAlarm():
                 return await self._alarms.set(request)
+            case ShowHistory() | ShowDiff() | RewindObject() | ForkObject() | ExportObject() | ImportObject():
+                return await self._history.answer(request)
             case CheckUp():
                 return await examine_running(self._store.layout, self._directory, self._all())
             case ShowStatistics():
@@ -156,25 +165,32 @@ class Admin:
         return Answer(items, {"object": target.text, "id": target.key.object_id.hex(), "count": len(items)})
 
     async def _run_sql(self, request: RunSql) -> Answer:
-        target = await self._finder.find(request.object)
+        if request.at and request.may_write:
+            raise UsageError("what was can only be read: make an object of it (fork), or go back to it (rewind)")
+        target = await self._finder.find(request.object, is_deleted_too=bool(request.at))
         work = partial(_query, request=request)
+        before = await self._history.bookmark_or_none(target) if request.may_write else None
         try:
-            result = await self._directory.visit(
-                target.key, target.path, work, cause="perdure sql", may_write=request.may_write
-            )
+            if request.at:
+                result = await self._history.look(target, request.at, work)
+            else:
+                result = await self._directory.visit(
+                    target.key, target.path, work, cause="perdure sql", may_write=request.may_write
+                )
         except SqlInterruptedError as error:
             raise _overdue(error) from None
         except UsageError as error:
             if getattr(error, "sqlite_code", "") == "SQLITE_READONLY":
                 raise UsageError(f"{error}: add --write") from None
             raise
-        items = await asyncio.to_thread(_cells, result.rows)
+        items = await asyncio.to_thread(cells, result.rows)
         summary: dict[str, object] = {
             "object": target.text,
             "columns": list(result.columns),
             "count": len(items),
             "is_complete": result.is_complete,
             "rows_written": result.rows_written,
+            "undo": None if before is None else self._history.way_back(target, before),
         }
         return Answer(items, summary)
 
@@ -193,13 +209,16 @@ class Admin:
 
     async def _delete(self, request: DeleteObject) -> Answer:
         target = await self._finder.find(request.object)
-        if not request.is_confirmed:
+        before = await self._history.bookmark_or_none(target)
+        if before is None and not request.is_confirmed:
             raise UsageError(f"deleting `{target.text}` cannot be undone, since nothing keeps its history: add --yes")
         if target.path:
             await self._directory.delete_facet(target.key, target.path)
         else:
             await self._directory.delete(target.key)
-        return Answer(summary={"object": target.text, "undo": None})
+        return Answer(
+            summary={"object": target.text, "undo": None if before is None else self._history.way_back(target, before)}
+        )
 
 
 # ── work inside a visit ──────────────────────────────────────────────────────────────────────────────────────
@@ -245,19 +264,6 @@ def _entries(database: Database, *, wanted: KvRange, limit: int) -> list[tuple[s
         size += sum(len(value) for _, value in page)
         wanted = KvRange(prefix=wanted.prefix, start_after=page[-1][0])
     return entries[: limit + 1]
-
-
-def _cells(rows: list[tuple[SqlValue, ...]]) -> list[object]:
-    return [[_cell(value) for value in row] for row in rows]
-
-
-def _cell(value: SqlValue) -> object:
-    """A value of SQLite's as JSON: what JSON lacks is an object that says what it is."""
-    if isinstance(value, bytes):
-        return {"blob": base64.b64encode(value).decode("ascii")}
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"real": "inf" if value > 0 else "-inf"}
-    return value
 
 
 def _overdue(error: SqlInterruptedError) -> UsageError:

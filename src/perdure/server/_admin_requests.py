@@ -18,6 +18,7 @@ from perdure.limits import (
     ADMIN_ITEMS_MAX,
     ADMIN_REQUEST_BYTES_MAX,
     ALARM_MS_MAX,
+    COMMITS_LISTED_MAX,
     SQL_VARIABLES_MAX,
 )
 from perdure.wire import read_json
@@ -41,13 +42,17 @@ class ShowTree:
 
 @dataclass(frozen=True, slots=True)
 class RunSql:
-    """SQL in one database, as its own code could run it; only reading unless `may_write`."""
+    """SQL in one database, as its own code could run it; only reading unless `may_write`.
+
+    `at`: in what it was at a moment, which is a bookmark, or `@` and milliseconds since 1970; nothing is now.
+    """
 
     object: str
     query: str
     bindings: tuple[int | float | str | None, ...] = ()
     may_write: bool = False
     limit: int = ADMIN_ITEMS_DEFAULT
+    at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,58 @@ class SetAlarm:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowHistory:
+    """The commits of an object until `before`, the newest first."""
+
+    object: str
+    before: str = ""
+    limit: int = COMMITS_LISTED_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class ShowDiff:
+    """What became of an object between two moments."""
+
+    object: str
+    before: str
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RewindObject:
+    """An object, or a facet with all below it, back to a moment."""
+
+    object: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForkObject:
+    """A new object of the same class, of what one is or was."""
+
+    object: str
+    name: str
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportObject:
+    """One file of an object with its facets; `path` is absolute, on the machine of the server."""
+
+    object: str
+    path: str
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportObject:
+    """A new object of an exported file."""
+
+    path: str
+    object: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckUp:
     """What a running server can check of its own directory."""
 
@@ -111,6 +168,12 @@ AdminRequest = (
     | ListAlarms
     | CancelAlarm
     | SetAlarm
+    | ShowHistory
+    | ShowDiff
+    | RewindObject
+    | ForkObject
+    | ExportObject
+    | ImportObject
     | CheckUp
     | ShowStatistics
 )
@@ -124,6 +187,12 @@ _REQUESTS: Final[dict[str, type[AdminRequest]]] = {
     "alarms": ListAlarms,
     "alarms-cancel": CancelAlarm,
     "alarms-set": SetAlarm,
+    "history": ShowHistory,
+    "diff": ShowDiff,
+    "rewind": RewindObject,
+    "fork": ForkObject,
+    "export": ExportObject,
+    "import": ImportObject,
     "doctor": CheckUp,
     "statistics": ShowStatistics,
 }

@@ -38,7 +38,7 @@ class Finder:
         self._store = store
         self._directory = directory
 
-    async def find(self, text: str) -> Target:
+    async def find(self, text: str, *, is_deleted_too: bool = False) -> Target:
         """What `text` names. Raises UsageError, UnknownObjectError that lists what there is."""
         ways = candidates(text)
         found = [
@@ -46,22 +46,32 @@ class Finder:
             for way in ways
             for namespace in ([way.namespace] if way.namespace is not None else list(self.namespaces()))
             for listed in self._between(namespace, way.first, way.last)
+            if is_deleted_too or not listed.is_deleted
         ]
         if len(found) == 1:
             listed, facets = found[0]
-            names = await self.facets(listed.key) if facets else {}
-            return Target(listed, facet_path(facets, names))
+            return Target(listed, await self._path(listed, facets, is_deleted_too=is_deleted_too))
         if found:
             known = ", ".join(f"`{_unmistakable(listed, facets)}`" for listed, facets in found[:_NAMED_MAX])
             raise UnknownObjectError(f"`{text[:80]}` can be read in more than one way: {known}")
         raise UnknownObjectError(f"there is no object `{text[:80]}`; {self._what_there_is(ways[0].namespace)}")
+
+    async def _path(self, listed: ListedObject, facets: str, *, is_deleted_too: bool) -> tuple[str, ...]:
+        if not facets:
+            return ()
+        try:
+            return facet_path(facets, await self.facets(listed.key))
+        except UnknownObjectError:
+            if is_deleted_too:  # It may have been deleted: then its name cannot hold the sign between names.
+                return tuple(facets.split("/"))
+            raise
 
     def _between(self, namespace: str, first: bytes, last: bytes) -> list[ListedObject]:
         """The first objects whose ids lie between two, both included."""
         before = int.from_bytes(first) - 1
         after = ObjectKey(namespace, before.to_bytes(len(first)) if before >= 0 else b"")
         page = self._store.objects(namespace=namespace, after=after, limit=_NAMED_MAX)
-        return [listed for listed in page if listed.key.object_id <= last and not listed.is_deleted]
+        return [listed for listed in page if listed.key.object_id <= last]
 
     def _what_there_is(self, namespace: str | None) -> str:
         classes = list(self.namespaces())

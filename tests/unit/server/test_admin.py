@@ -217,8 +217,9 @@ def test_a_short_id_names_an_object_of_any_class(world: World) -> None:
     assert answer.summary["object"] == "Desk/d"
 
 
-def test_deleting_for_good_must_be_confirmed(world: World) -> None:
+def test_deleting_for_good_must_be_confirmed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.run(world.get(Room, "a").write_facet("b"))
+    monkeypatch.setattr("perdure.server._history_desk.HistoryDesk.is_kept", False)
 
     with pytest.raises(UsageError, match=r"cannot be undone.*--yes"):
         asked(world, DeleteObject("Room/a:b"))
