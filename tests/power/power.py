@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -179,6 +179,15 @@ class RecordingDisk(SystemDisk):
         super().write_new_file(path, content)
         self.platter.write(path, 0, None)
         self.platter.write(path, 0, content)
+
+    def write_chunks(self, path: Path, chunks: Iterable[bytes]) -> None:
+        content = list(chunks)
+        super().write_chunks(path, content)
+        self.platter.write(path, 0, None)
+        offset = 0
+        for chunk in content:
+            self.platter.write(path, offset, chunk)
+            offset += len(chunk)
 
     def write_pages(self, path: Path, pages: Mapping[int, bytes], *, page_size: int, file_pages: int) -> None:
         super().write_pages(path, pages, page_size=page_size, file_pages=file_pages)
