@@ -559,7 +559,9 @@ class RootStore:
         chain.forget(last.sequence)
         self._forgotten_bytes += kept_bytes - chain.log_bytes
         if self._context.archive is not None and self._forgotten_bytes >= self._context.archive.collected_bytes:
-            await self._archive(self._context.archive)
+            # The journal keeps what could not be archived; the next compaction tries again.
+            with suppress(StorageFailedError):
+                await self._archive(self._context.archive)
 
     async def archive(self) -> None:
         """Move the records that the journal has forgotten to the archive, if there is one.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from random import Random
 
 import pytest
 from tests.unit.history.history_world import NAMESPACE, OBJECT_ID, HistoryWorld, Tree
 
-from perdure.errors import BookmarkError
-from perdure.history import Bookmark, Past, _archive
+from perdure.errors import BookmarkError, StorageFailedError
+from perdure.history import Bookmark, Past, SegmentArchive, _archive
+from perdure.storage._disk import SystemDisk
 
 
 async def found(past: Past, sequence: int) -> dict[tuple[str, ...], bytes]:
@@ -138,3 +141,30 @@ async def test_times(tmp_path: Path) -> None:
             await past.bookmark_at(at[0] - 1)
         with pytest.raises(BookmarkError, match="still to come"):
             await past.bookmark_at(world.clock.ms + 10_000)
+
+
+async def test_a_full_disk_for_the_past_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = HistoryWorld(tmp_path)
+    tree = Tree(Random(2))
+    async with world.store() as store:
+        root = store.root(NAMESPACE, OBJECT_ID)
+        monkeypatch.setattr(SegmentArchive, "collected_bytes", 1)
+        monkeypatch.setattr(SystemDisk, "write_chunks", no_room)
+        for _ in range(10):
+            await tree.write(root, 0, with_sql=False)
+            tree.note(root)
+            await root.compact()
+        with pytest.raises(StorageFailedError, match="No space left"):
+            await root.archive()
+        assert world.files == []
+        monkeypatch.undo()
+        await root.archive()
+
+        past = world.past(root)
+        for sequence in sorted(tree.states)[1:]:
+            assert await found(past, sequence) == tree.states[sequence]
+        assert world.files
+
+
+def no_room(_disk: SystemDisk, _path: Path, _chunks: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -179,6 +179,23 @@ async def test_a_deleted_facet_comes_back(tmp_path: Path) -> None:
 
 
 @in_loop
+async def test_a_deleted_object_comes_back(tmp_path: Path) -> None:
+    async with platform(tmp_path) as running:
+        book, history = running.get(Book, "a"), running.history(Book, "a")
+        await book.put("k", 1)
+        await book.part_put("x", "k", "first")
+        bookmark = await history.bookmark()
+        assert running._directory is not None
+        await running._directory.delete(running._object_key(Book, "a"))
+        assert await running.get(Book, "a").get("k") is None
+
+        await history.rewind(bookmark)
+
+        assert await running.get(Book, "a").get("k") == 1
+        assert await running.get(Book, "a").part_get("x", "k") == "first"
+
+
+@in_loop
 async def test_a_fork_is_another_object_with_alarms(tmp_path: Path) -> None:
     wake_ms = int((datetime.now(UTC) + timedelta(days=1)).timestamp() * 1000)
     async with platform(tmp_path) as running:
