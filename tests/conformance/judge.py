@@ -61,7 +61,8 @@ class Judge:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Fail the run when the suite is not whole."""
-        if not self.is_whole or session.config.option.collectonly or session.shouldstop or session.shouldfail:
+        was_cut_short = session.exitstatus not in {0, 1, 5} or session.shouldstop or session.shouldfail
+        if not self.is_whole or session.config.option.collectonly or was_cut_short:
             return
         self.faults = faults(self.passed - self.failed, self.spoiled)
         if self.faults and session.exitstatus in {0, 5}:
