@@ -241,6 +241,10 @@ class RootChain(Generic[Waiter]):
         self.kept.append(KeptRecord(record.sequence, digest, size_bytes))
         self.log_bytes += size_bytes
         self.unacknowledged_bytes -= self._in_flight_bytes
+        for number in self._in_flight_numbers:
+            if self._databases[number].is_deleted:
+                # A sync that started before it was deleted must not make it a clean one: nobody would tell the journal.
+                self._databases[number].covered = record.sequence
         self.in_flight, self._in_flight_bytes, self._in_flight_numbers = None, 0, frozenset()
         waiters, self._in_flight_waiters = self._in_flight_waiters, []
         return waiters

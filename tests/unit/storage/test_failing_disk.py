@@ -14,8 +14,10 @@ from tests.unit.storage.test_opening import SlowDisk
 
 from perdure.errors import StorageFailedError
 from perdure.storage import RootStore, StoreOptions
+from perdure.storage._capture import Captured
 from perdure.storage._disk import SystemDisk
-from perdure.storage._record import Changed, Deleted, decode_record
+from perdure.storage._record import NO_DIGEST, Changed, Deleted, decode_record
+from perdure.storage._root_chain import KeptRecord, RootChain
 from perdure.storage._sqlite_journal import SqliteJournal
 
 
@@ -169,3 +171,25 @@ async def test_a_log_whose_database_is_gone_goes_with_the_next_clean_stop(tmp_pa
         pass
 
     assert not list(directory.iterdir())
+
+
+def test_a_sync_that_began_before_a_deletion_does_not_make_the_deleted_clean() -> None:
+    chain: RootChain[None] = RootChain(forgotten=KeptRecord(0, NO_DIGEST, 0))
+    chain.attach(1, (1,))
+    chain.commit(Captured(1, 4096, 1, {1: bytes(4096)}), None)
+    chain.seal_or_none(committed_at_ms=0, cause="")
+    chain.acknowledge(digest=b"1", size_bytes=1)
+    chain.checkpointed(1)
+    sync_begun_at = chain.covered(1)
+
+    chain.delete([(1,)], None)
+    chain.seal_or_none(committed_at_ms=0, cause="")
+    chain.acknowledge(digest=b"2", size_bytes=1)
+    chain.synced(1, covered=sync_begun_at)
+
+    assert chain.dirty_numbers() == [1]
+    assert chain.forgettable() == KeptRecord(1, b"1", 1)
+    assert chain.syncable_numbers() == [1]
+    chain.synced(1, covered=chain.covered(1))
+    assert chain.dirty_numbers() == []
+    assert chain.forgettable() == KeptRecord(2, b"2", 1)
