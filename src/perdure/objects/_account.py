@@ -51,7 +51,7 @@ def _nobody(error: BudgetExceededError) -> None:
 class Account:
     """The account of one object. `stop` ends the object when it is overdrawn."""
 
-    __slots__ = ("_line", "budget", "limits", "meter", "meters", "requests", "scope", "stop")
+    __slots__ = ("_line", "budget", "limits", "meter", "meters", "number", "requests", "scope", "stop")
 
     def __init__(
         self, scope: str, *, above: Account | None = None, stop: Callable[[BudgetExceededError], None] = _nobody
@@ -59,6 +59,8 @@ class Account:
         self.scope: Final = scope
         self._line: Final = (self, *(above.line if above is not None else ()))
         self.stop = stop
+        self.number = -1
+        """Of the object's database, once that was opened."""
         self.meter = Meter()
         self.meters: dict[int, Meter] = {}
         """Of a root: the meters of its facets, by number."""

@@ -9,36 +9,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from itertools import count
-from typing import Any, Final, Protocol, TypeVar
-from weakref import WeakSet
+from typing import Final, Protocol, TypeVar
 
-from perdure.api import EventKind, FacetEvent, ObjectId
+from perdure.api import ObjectId
 from perdure.clock import Clock
-from perdure.errors import InternalError, ObjectResetError, OverloadedError, PerdureError, UsageError
-from perdure.limits import BACKGROUND_WORK_S, BLOCK_CONCURRENCY_TIMEOUT_S, CAUSE_CHARACTERS_MAX, FORGOTTEN_S
+from perdure.errors import ObjectResetError, OverloadedError, PerdureError, UsageError
+from perdure.limits import BACKGROUND_WORK_S, FORGOTTEN_S
 from perdure.objects._account import Account, Served
 from perdure.objects._alarm_run import AlarmRun
-from perdure.objects._facet_events import EventStream, outcome_of, told_of_error
+from perdure.objects._body import Body
+from perdure.objects._byte_quota import byte_quota_or_none
+from perdure.objects._causes import cause_of
 from perdure.objects._gate_drivers import InputDriver, OutputDriver
 from perdure.objects._lifecycle import Event, State, after
+from perdure.objects._resets import as_perdure_error
 from perdure.objects._restores import Restore, forget, remembered
+from perdure.objects._voice import Voice
 from perdure.storage import (
-    PAGE_SIZE,
     SANDBOXED,
     AlarmRow,
     Captured,
     Commit,
     Database,
-    DatabaseQuota,
     HostTurn,
     Lineage,
     RootStore,
-    TreeBound,
 )
 from perdure.web import Request, Response
 from perdure.workers import shared_task
@@ -50,41 +49,6 @@ _REQUEST_IDS: Final = count(1)
 
 CURRENT: Final[ContextVar[Actor | None]] = ContextVar("perdure_current_actor", default=None)
 """The actor whose trusted code is running: what it sends waits for its own output gate."""
-
-
-class Body(Protocol):
-    """What runs in an actor."""
-
-    async def start(self) -> None: ...
-    async def fetch(self, request: Request, served: Served | None) -> Response: ...
-    async def call(self, method: str, arguments: Sequence[object], served: Served | None) -> object: ...
-    async def alarm(self, run: AlarmRun, served: Served | None) -> None:
-        """Run the alarm's handler, between `run.begin` and what `run` is told at its end."""
-        ...
-
-    def discard(self, error: PerdureError) -> None:
-        """Never run again; whatever is under way fails with `error`."""
-        ...
-
-    @property
-    def is_trusted(self) -> bool:
-        """True when it may touch its database between any two steps of the loop."""
-        ...
-
-    @property
-    def is_busy(self) -> bool: ...
-    @property
-    def has_only_timers(self) -> bool:
-        """True when nothing but timers of its own is under way in it."""
-        ...
-
-    @property
-    def is_in_turn(self) -> bool:
-        """True while the body may be using the database, perhaps on another thread."""
-        ...
-
-    @property
-    def memory_bytes(self) -> int: ...
 
 
 class Children(Protocol):
@@ -168,7 +132,7 @@ class Actor:
         self.last_used_s = clock.monotonic_s()
         self.last_active_s = self.last_used_s
         self.facets: Children | None = None
-        self.listeners: WeakSet[EventStream] | None = None
+        self.voice: Voice = Voice(name, above=None if parent is None else parent.voice, clock=clock)
         self.account: Account = Account(label, above=None if parent is None else parent.account, stop=self.break_)
         self.number = -1
         self._root = root
@@ -191,72 +155,63 @@ class Actor:
 
     async def fetch(self, request: Request) -> Response:
         """Deliver an HTTP request; starts the object when it is cold."""
-        if self.parent is None:
-            self.in_flight += 1
-            try:
-                body = await self._ready_body()
-                self._delivered = request
-                return await body.fetch(request, None)
-            finally:
-                self.in_flight -= 1
-                self._keeper.used(self)
-        with self._serving(f"{request.method} {request.url}") as served:
-            body = await self._ready_body()
-            self.account.admit(now_ms=self.clock.now_ms())
-            self._delivered = request
-            return await body.fetch(request, served)
+        return await self._serve(request, lambda body, served: body.fetch(request, served))
 
     async def call(self, method: str, arguments: Sequence[object]) -> object:
         """Deliver a call; starts the object when it is cold."""
-        if self.parent is None:
-            self.in_flight += 1
-            try:
-                body = await self._ready_body()
-                self._delivered = method
-                return await body.call(method, arguments, None)
-            finally:
-                self.in_flight -= 1
-                self._keeper.used(self)
-        with self._serving(method) as served:
-            body = await self._ready_body()
-            self.account.admit(now_ms=self.clock.now_ms())
-            self._delivered = method
-            return await body.call(method, arguments, served)
+        return await self._serve(method, lambda body, served: body.call(method, arguments, served))
 
-    @contextmanager
-    def _serving(self, method: str) -> Iterator[Served]:
-        """One request to a facet, counted and told of."""
-        served = Served(next(_REQUEST_IDS), method, self.clock.monotonic_s())
-        self.in_flight += 1
+    async def alarm(self, run: AlarmRun) -> None:
+        """Run the handler of its alarm, if one is due, until what it wrote is durable; starts a cold object."""
+
+        async def deliver(body: Body, served: Served | None) -> None:
+            await body.alarm(run, served)
+            if not self.output.gate.is_open:
+                await self.output.wait()
+
+        await self._serve("alarm", deliver)
+
+    async def _serve(self, event: str | Request, deliver: Callable[[Body, Served | None], Awaitable[Result]]) -> Result:
+        """Deliver one event. Those of a facet are counted, paid for and told of."""
+        served = None if self.parent is None else self._begin_serving(event)
         error: BaseException | None = None
+        self.in_flight += 1
         try:
-            self.account.requests.add(served)
-            if self.is_heard:
-                self.tell("request_started", request_id=served.request_id, method=method)
-            yield served
+            body = await self._ready_body()
+            if served is not None:
+                self.account.admit(now_ms=self.clock.now_ms())
+            self._delivered = event
+            return await deliver(body, served)
         except BaseException as caught:
             error = caught
             raise
         finally:
             self.in_flight -= 1
-            self.account.requests.discard(served)
             self._keeper.used(self)
-            if self.is_heard:
-                self._tell_end(served, error)
+            if served is not None:
+                self._end_serving(served, error)
 
-    def _tell_end(self, served: Served, error: BaseException | None) -> None:
-        for told in told_of_error(error):
-            self.tell(request_id=served.request_id, method=served.method, **told)
-        self.tell(
-            "request_ended",
-            request_id=served.request_id,
-            method=served.method,
-            outcome=outcome_of(error),
-            duration_ms=(self.clock.monotonic_s() - served.started_s) * 1000,
-            cpu_ms=served.cpu_ns / 1_000_000,
-            rows_read=round(served.rows_read),
-            rows_written=round(served.rows_written),
-        )
+    def _begin_serving(self, event: str | Request) -> Served:
+        method = event if isinstance(event, str) else f"{event.method} {event.url}"
+        served = Served(next(_REQUEST_IDS), method, self.clock.monotonic_s())
+        self.account.requests.add(served)
+        if self.voice.is_heard:
+            self.voice.tell("request_started", request_id=served.request_id, method=method)
+        return served
+
+    def _end_serving(self, served: Served, error: BaseException | None) -> None:
+        self.account.requests.discard(served)
+        if self.voice.is_heard:
+            self.voice.tell_end(served, error)
+
+    async def _ready_body(self) -> Body:
+        """The running body, once the journal has room for what it may write."""
+        body = self._body if self.state is State.RUNNING else await self.start()
+        assert body is not None
+        root = self._root_store
+        if root is not None and not root.log.has_room:
+            await root.log.wait_for_room()
+        return body
 
     def charge(self, cpu_ns: int, *, served: Served | None) -> None:
         """A turn has ended that used so much. A facet pays for it, and what has overdrawn its budget is stopped."""
@@ -267,73 +222,6 @@ class Actor:
             paid, self._rows_paid = self._rows_paid, (self._database.rows_read, self._database.rows_written)
             rows_read, rows_written = self._rows_paid[0] - paid[0], self._rows_paid[1] - paid[1]
         self.account.charge(cpu_ns=cpu_ns, rows_read=rows_read, rows_written=rows_written, served=served)
-
-    # ── being heard ─────────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def is_heard(self) -> bool:
-        """Whether an object above this one listens to its events."""
-        above = self.parent
-        while above is not None:
-            if above.listeners:
-                return True
-            above = above.parent
-        return False
-
-    def tell(self, kind: EventKind, **fields: Any) -> None:  # noqa: ANN401  # those of FacetEvent
-        """Tell whoever listens above what happened here."""
-        path: tuple[str, ...] = ()
-        at = datetime.fromtimestamp(self.clock.now_ms() / 1000, UTC)
-        below, above = self, self.parent
-        while above is not None:
-            path = (below.name, *path)
-            for stream in list(above.listeners or ()):
-                stream.put(FacetEvent(kind, path, at, **fields))
-            below, above = above, above.parent
-
-    def listen(self) -> EventStream:
-        """What happens in the facets below this object, until it is evicted or reset."""
-        if self.listeners is None:
-            self.listeners = WeakSet()
-        stream = EventStream()
-        self.listeners.add(stream)
-        return stream
-
-    def _end_listening(self) -> None:
-        for stream in list(self.listeners or ()):
-            stream.close()
-        self.listeners = None
-
-    async def alarm(self, run: AlarmRun) -> None:
-        """Run the handler of its alarm, if one is due, until what it wrote is durable; starts a cold object."""
-        if self.parent is None:
-            self.in_flight += 1
-            try:
-                await self._deliver_alarm(run, None)
-            finally:
-                self.in_flight -= 1
-                self._keeper.used(self)
-        else:
-            with self._serving("alarm") as served:
-                await self._deliver_alarm(run, served)
-
-    async def _deliver_alarm(self, run: AlarmRun, served: Served | None) -> None:
-        body = await self._ready_body()
-        if served is not None:
-            self.account.admit(now_ms=self.clock.now_ms())
-        self._delivered = "alarm"
-        await body.alarm(run, served)
-        if not self.output.gate.is_open:
-            await self.output.wait()
-
-    async def _ready_body(self) -> Body:
-        """The running body, once the journal has room for what it may write."""
-        body = self._body if self.state is State.RUNNING else await self.start()
-        assert body is not None
-        root = self._root_store
-        if root is not None and not root.log.has_room:
-            await root.log.wait_for_room()
-        return body
 
     # ── its life ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -372,8 +260,8 @@ class Actor:
         self.state = after(self.state, Event.STARTED)
         self.was_running = True
         self._keeper.started(self)
-        if self.is_heard:
-            self.tell("started")
+        if self.voice.is_heard:
+            self.voice.tell("started")
         return body
 
     async def _restore(self) -> None:
@@ -404,7 +292,7 @@ class Actor:
             raise self.error
 
     async def _open_database(self) -> None:
-        self.number = self._number()
+        self.number = self.account.number = self._number()
         root = self._root_store = self._root()
         self._closed.clear()
         self._keeper.opened(self, root)
@@ -412,41 +300,18 @@ class Actor:
         try:
             self._database = await asyncio.shield(opening)
             self._rows_paid = (0, 0)
-            self._database.quota = self._database_quota_or_none(root)
+            self._database.quota = byte_quota_or_none(self.account, root)
             self._database.limits = self.storage_limits
         except BaseException:  # It was reset meanwhile, or the file cannot be opened.
             opening.add_done_callback(lambda _: self._close_database())
             raise
 
-    def _database_quota_or_none(self, root: RootStore) -> DatabaseQuota | None:
-        line: list[Actor] = [self]
-        while (above := line[-1].parent) is not None:
-            line.append(above)
-        limits = self.account.limits
-        if limits.database_bytes is None and all(actor.account.limits.tree_bytes is None for actor in line):
-            return None
-
-        def tree_bounds() -> list[TreeBound]:
-            return [
-                TreeBound(actor.number, actor.account.limits.tree_bytes // PAGE_SIZE, actor.label)
-                for actor in line
-                if actor.account.limits.tree_bytes is not None
-            ]
-
-        return DatabaseQuota(
-            root.log.ledger,
-            tuple(actor.number for actor in reversed(line[:-1])),
-            scope=self.label,
-            own_bytes_max=lambda: self.account.limits.database_bytes,
-            tree_bounds=tree_bounds,
-        )
-
     def evict(self) -> None:
         """Go cold: memory is forgotten, data stays. Only for an actor that `is_idle`, or `is_forgotten`."""
         assert self.is_idle or self.is_forgotten, "an actor was evicted while it was in use"
-        if self.is_heard:
-            self.tell("stopped", outcome="idle")
-        self._end_listening()
+        if self.voice.is_heard:
+            self.voice.tell("stopped", outcome="idle")
+        self.voice.end_listening()
         body, self._body = self._body, None
         self.state = after(self.state, Event.EVICTED)
         if body is not None:
@@ -460,9 +325,9 @@ class Actor:
             return
         self.state = after(self.state, Event.FAILED)
         self.error = error
-        if self.was_running and self.is_heard:
-            self.tell("stopped", outcome="reset", text=str(error), type_name=type(error).__name__)
-        self._end_listening()
+        if self.was_running and self.voice.is_heard:
+            self.voice.tell("stopped", outcome="reset", text=str(error), type_name=type(error).__name__)
+        self.voice.end_listening()
         self.input.break_(error)
         self.output.break_(error)
         if self.facets is not None:
@@ -648,7 +513,9 @@ class Actor:
             both = [each for each in (captured, of_root) if each is not None]
             self._track(self.root.delete_below(gone, both))
         elif captured is not None:
-            commit = self.root.log.submit(captured, cause=self._cause())
+            commit = self.root.log.submit(
+                captured, cause=cause_of(self._delivered, facet=None if self.parent is None else self.name)
+            )
             self._track(commit, is_confirmed=captured.is_confirmed)
         return self.output.gate.mark
 
@@ -677,15 +544,6 @@ class Actor:
                 self.root.log.break_(reason)
                 raise ObjectResetError(reason)
         return self.root.forget_below(self.number)
-
-    def _cause(self) -> str:
-        """What was delivered last, for people who look at commits; events that overlap may be taken for each other."""
-        delivered = self._delivered
-        if isinstance(delivered, Request):
-            path = delivered.url.partition("://")[2].partition("/")[2].partition("?")[0]
-            delivered = f"{delivered.method} /{path}"
-        delivered = delivered[:CAUSE_CHARACTERS_MAX]
-        return delivered if self.parent is None else f"{self.name[:CAUSE_CHARACTERS_MAX]}: {delivered}"
 
     def _track(self, commit: Commit, *, is_confirmed: bool = True) -> None:
         number = self.output.lock(is_confirmed=is_confirmed)
@@ -752,26 +610,3 @@ async def _until_unit_ends(database: Database, label: str) -> None:
             return
         await asyncio.sleep(0)
     raise OverloadedError(f"`{label}` has a transaction open: try again when it has ended")
-
-
-def section_overdue() -> OverloadedError:
-    """Why an object is reset whose critical section took too long (spec 1.8)."""
-    return OverloadedError(
-        "A call to blockConcurrencyWhile() in a Durable Object waited for too long "
-        f"({BLOCK_CONCURRENCY_TIMEOUT_S:g} s): the object was reset"
-    )
-
-
-def as_perdure_error(error: BaseException) -> PerdureError:
-    """`error`, or what it means for an object that cannot go on."""
-    if isinstance(error, PerdureError):
-        return error
-    if isinstance(error, Exception):
-        reset = ObjectResetError(f"the object was reset: {type(error).__name__}: {error}")
-        reset.__cause__ = error
-        return reset
-    if isinstance(error, asyncio.CancelledError):
-        return ObjectResetError(
-            "the object was reset: the call that ran its start or its critical section was cancelled", retryable=True
-        )
-    return InternalError(f"the object was reset by {type(error).__name__}")

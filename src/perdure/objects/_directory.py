@@ -29,7 +29,8 @@ from perdure.limits import (
     MIB,
     OUTPUT_LOCK_TIMEOUT_S,
 )
-from perdure.objects._actor import Actor, Body
+from perdure.objects._actor import Actor
+from perdure.objects._body import Body
 from perdure.objects._facets import FacetSlots, path_of, tree_of
 from perdure.objects._ids import IdFactory
 from perdure.objects._lifecycle import State

@@ -34,7 +34,8 @@ from perdure.api import (
 from perdure.errors import FacetError, ObjectResetError, PerdureError, QuotaExceededError
 from perdure.limits import FACET_DEPTH_MAX
 from perdure.objects._account import Meter
-from perdure.objects._actor import Actor, Body, Keeper, leave_caller
+from perdure.objects._actor import Actor, Keeper, leave_caller
+from perdure.objects._body import Body
 from perdure.objects._facet_events import EventStream
 from perdure.objects._lifecycle import State
 from perdure.storage import PAGE_SIZE, Database, FacetCopy, ObjectKey, replace_facet
@@ -372,7 +373,7 @@ class FacetSlots:
 
     def events(self) -> EventStream:
         """What happens in the facets below, from now on."""
-        return self._actor.listen()
+        return self._actor.voice.listen()
 
     def look_again(self) -> None:
         """The index was changed by the host: ask it anew which facets there are."""

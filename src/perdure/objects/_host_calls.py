@@ -92,12 +92,12 @@ class ObjectHost(WorkerHost):
 
     def heard(self, level: str, line: str) -> None:
         """A line of the guest's log, as it was logged."""
-        if self._actor.is_heard:
+        if self._actor.voice.is_heard:
             self._tell("log", request_id=self.request_id, level=level, text=line)
 
     def refused(self, error: PerdureError) -> None:
         """The guest is told that it cannot have something: it may go on."""
-        if isinstance(error, QuotaExceededError) and self._actor.is_heard:
+        if isinstance(error, QuotaExceededError) and self._actor.voice.is_heard:
             self._tell(
                 "limit",
                 request_id=self.request_id,

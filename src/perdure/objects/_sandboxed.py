@@ -42,9 +42,10 @@ from perdure.limits import (
     SECTIONS_WAITING_MAX,
 )
 from perdure.objects._account import Served
-from perdure.objects._actor import Actor, section_overdue
+from perdure.objects._actor import Actor
 from perdure.objects._alarm_run import AlarmRun
 from perdure.objects._host_calls import ObjectHost
+from perdure.objects._resets import section_overdue
 from perdure.storage import Captured
 from perdure.web import Request, Response
 from perdure.wire import (
@@ -226,7 +227,7 @@ class ObjectHooks:
     def _tell_soon(self, kind: EventKind, **fields: Any) -> None:  # noqa: ANN401  # those of FacetEvent
         """From the thread that runs the guest."""
         assert self._loop is not None, "a guest runs after `get_ready`"
-        self._loop.call_soon_threadsafe(functools.partial(self._actor.tell, kind, **fields))
+        self._loop.call_soon_threadsafe(functools.partial(self._actor.voice.tell, kind, **fields))
 
     def try_enter(self, *, inside: bool) -> bool:
         entered = self._actor.input.try_enter(inside=inside)

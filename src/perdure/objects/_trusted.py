@@ -29,10 +29,11 @@ from perdure.clock import CPU
 from perdure.errors import AbortedError, ObjectResetError, PerdureError, UsageError
 from perdure.limits import BLOCK_CONCURRENCY_TIMEOUT_S
 from perdure.objects._account import Served
-from perdure.objects._actor import CURRENT, Actor, as_perdure_error, section_overdue
+from perdure.objects._actor import CURRENT, Actor
 from perdure.objects._alarm_rules import set_alarm
 from perdure.objects._alarm_run import AlarmRun
 from perdure.objects._gate_drivers import OutputDriver
+from perdure.objects._resets import as_perdure_error, section_overdue
 from perdure.objects._section_driver import SectionDriver
 from perdure.storage import Database
 from perdure.web import Request, Response

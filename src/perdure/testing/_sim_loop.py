@@ -18,7 +18,7 @@ from typing import Final, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-_THREAD_WAIT_S: Final = 60.0  # of real time, for a thread that never comes back
+_THREAD_WAIT_S: Final = 300.0  # of real time, for a thread that never comes back: the first may compile a sandbox
 
 
 class DeadlockError(RuntimeError):

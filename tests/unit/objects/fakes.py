@@ -19,7 +19,7 @@ from perdure.api import (
 )
 from perdure.errors import PerdureError, StorageFailedError
 from perdure.objects import Actor
-from perdure.objects._actor import Body
+from perdure.objects._body import Body
 from perdure.objects._trusted import TrustedBody
 from perdure.storage import Commit, RootStore
 from perdure.testing import VirtualClock

@@ -1,0 +1,49 @@
+"""Body: what runs in an actor, trusted code in this process or a guest in an isolate, as the actor sees it.
+
+Effects: none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from perdure.errors import PerdureError
+from perdure.objects._account import Served
+from perdure.objects._alarm_run import AlarmRun
+from perdure.web import Request, Response
+
+
+class Body(Protocol):
+    """What runs in an actor."""
+
+    async def start(self) -> None: ...
+    async def fetch(self, request: Request, served: Served | None) -> Response: ...
+    async def call(self, method: str, arguments: Sequence[object], served: Served | None) -> object: ...
+    async def alarm(self, run: AlarmRun, served: Served | None) -> None:
+        """Run the alarm's handler, between `run.begin` and what `run` is told at its end."""
+        ...
+
+    def discard(self, error: PerdureError) -> None:
+        """Never run again; whatever is under way fails with `error`."""
+        ...
+
+    @property
+    def is_trusted(self) -> bool:
+        """True when it may touch its database between any two steps of the loop."""
+        ...
+
+    @property
+    def is_busy(self) -> bool: ...
+    @property
+    def has_only_timers(self) -> bool:
+        """True when nothing but timers of its own is under way in it."""
+        ...
+
+    @property
+    def is_in_turn(self) -> bool:
+        """True while the body may be using the database, perhaps on another thread."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int: ...
