@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -275,3 +276,30 @@ def test_each_command_prints_what_undoes_it(tmp_path: Path, is_live: str) -> Non
             assert look(port, "/python/p")["count"] == 2
             end(one)
     assert perdure("doctor", data=data).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("journal/0.db", "Restore it from a backup"), ("objects/Plain", "changed by another program")],
+    ids=["journal", "database"],
+)
+def test_what_became_garbage_is_named_by_every_command(stopped: Path, tmp_path: Path, name: str, said: str) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(stopped, data)  # With the files' times.
+    path = data / name
+    path = next(path.glob("*.sqlite")) if path.is_dir() else path
+    path.write_bytes(b"not a database " * 1000)
+
+    for words in (["sql", "Plain/plain-a", "SELECT 1"], ["sql", "Plain/plain-b", "SELECT 1"]):
+        ended = perdure(*words, data=data)
+        if ended.returncode:
+            assert said in ended.stderr
+            assert str(path) in ended.stderr
+            assert "Traceback" not in ended.stderr
+            break
+    else:
+        raise AssertionError("nobody noticed")
+    doctor = perdure("doctor", data=data)
+
+    assert doctor.returncode == 1
+    assert str(path) in doctor.stdout
