@@ -1,4 +1,7 @@
-"""Why an object is reset, as the error that everybody who waits for it gets. Effects: none."""
+"""Why an object is reset, as the error that everybody who waits for it gets.
+
+Effects: tasks (it knows what a cancelled one raises).
+"""
 
 from __future__ import annotations
 
