@@ -14,8 +14,8 @@ class Subject(DurableObject):
 
     def steps(self, query, count):
         """What so many steps give, and None where there is no row."""
-        rows = iter(self.ctx.storage.sql.exec(query))
-        return [next(rows, None) for _ in range(count)]
+        cursor = self.ctx.storage.sql.exec(query)
+        return [next(cursor, None) for _ in range(count)]
 
     def one_and_rest(self, query):
         cursor = self.ctx.storage.sql.exec(query)

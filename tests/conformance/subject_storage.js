@@ -237,11 +237,16 @@ export class Subject extends DurableObject {
 
   readBeyondTheEnd() {
     const rows = this.storage.sql
-      .exec("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 1000) SELECT x FROM n")
-      .raw();
+      .exec("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 1000) SELECT x FROM n");
     rows.next();
     this.storage.deleteAll();
-    [...rows];
+    return [1, 2].map(() => {
+      try {
+        return [...rows];
+      } catch (error) {
+        return error.message;
+      }
+    });
   }
 
   async deleteAllInASyncTransaction() {

@@ -47,6 +47,13 @@ THE_HOSTS = {
     "claim to be another application": "PRAGMA application_id = 1; SELECT 1",
     "tell the version": "SELECT sqlite_version() > '3'",
     "keep a temporary table": "CREATE TEMP TABLE t(a); SELECT 1",
+    "keep a table in the temporary database": "CREATE TABLE temp.t(a); SELECT 1",
+    "keep a view in the temporary database": "CREATE VIEW temp.v AS SELECT 1 AS a; SELECT a FROM v",
+    "keep a trigger in the temporary database": (
+        "CREATE TABLE t(a); CREATE TRIGGER temp.r AFTER INSERT ON main.t BEGIN SELECT 1; END; "
+        "SELECT count(*) FROM sqlite_temp_schema"
+    ),
+    "keep a search index in the temporary database": "CREATE VIRTUAL TABLE temp.f USING fts5(a); SELECT 1",
 }
 MEMORY = {
     "nest what SQLite multiplies while it prepares": nested(20),

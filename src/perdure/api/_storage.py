@@ -49,7 +49,7 @@ class Storage:
         allow_concurrency: bool = False,
         no_cache: bool = False,
     ) -> Ready[Any]:
-        """The value of `key`, or `default`; of several keys a dict in their order, missing ones left out."""
+        """The value of `key`, or `default`; of several keys a dict in the order of `list`, missing ones left out."""
         del allow_concurrency, no_cache
         if isinstance(key, str):
             return Ready(self.kv.get(key, default))
@@ -362,7 +362,7 @@ Row = dict[str, SqlValue]
 
 
 class Cursor:
-    """The rows of one statement: iterate it, or ask `one()`, `all()`, `raw()`, `scalar()`.
+    """The rows of one statement: iterate it, step with `next(cursor)`, or ask `one()`, `all()`, `raw()`, `scalar()`.
 
     Rows are dicts; of columns with the same name the last wins (`raw()` keeps both). A cursor ends with its turn:
     read it before the next `await` on anything outside.
@@ -382,6 +382,11 @@ class Cursor:
     def __iter__(self) -> Iterator[Row]:
         for row in self._rows():
             yield dict(zip(self.columns, row, strict=True))
+
+    def __next__(self) -> Row:
+        for row in self:
+            return row
+        raise StopIteration
 
     def _rows(self) -> Iterator[tuple[SqlValue, ...]]:
         while True:

@@ -64,6 +64,9 @@ _TOKEN: Final = re.compile(
     re.DOTALL | re.IGNORECASE | re.VERBOSE,
 )
 
+# `CREATE TABLE temp.t` is told as if it were a lasting table; whatever is temporary is put into a schema of its own.
+_TEMPORARY_DATABASE: Final = "temp"
+_TEMPORARY: Final = "temporary tables, indexes, views and triggers are not available: make ordinary ones, and drop them"
 _HOST_NAME: Final = "names that begin with `_cf_` belong to the platform: choose another one"
 _TRANSACTION: Final = (
     "To execute a transaction, use storage.transaction() or storage.transactionSync() instead of `{}`: "
@@ -267,7 +270,7 @@ class Authorizer:
         self.is_guest = False
 
     def __call__(
-        self, operation: int, first: str | None, second: str | None, _database: str | None, inside: str | None
+        self, operation: int, first: str | None, second: str | None, database: str | None, inside: str | None
     ) -> int:
         # Triggers and views are always a guest's: one may hang on a host's statement by a foreign key with an action.
         if not self.is_guest and inside is None:
@@ -277,6 +280,8 @@ class Authorizer:
             return apsw.SQLITE_IGNORE if is_host_name(first) else apsw.SQLITE_OK
         check = _CHECKS.get(operation)
         refusal = f"`{_operation_name(operation)}` is not available" if check is None else check(first, second)
+        if operation == apsw.SQLITE_INSERT and database == _TEMPORARY_DATABASE:
+            refusal = _TEMPORARY
         if operation == apsw.SQLITE_ALTER_TABLE and renames_to_host_name(self.query):
             refusal = _HOST_NAME
         if operation == apsw.SQLITE_PRAGMA and self.keeps_settings:

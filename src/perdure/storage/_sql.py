@@ -90,7 +90,8 @@ class Sql:
         try:
             rows = execution.take_buffered() if execution.is_buffered else self._as_guest(execution, execution.take)
         except PerdureError:
-            del self._cursors[cursor_id]
+            if not execution.is_buffered:  # Else it says the same whenever it is asked.
+                del self._cursors[cursor_id]
             raise
         if execution.is_done:
             del self._cursors[cursor_id]

@@ -192,6 +192,12 @@ def test_transactions_are_refused_with_what_to_use(database: Database, query: st
     "query",
     [
         "CREATE TEMP TABLE x(a)",
+        "CREATE TEMPORARY TABLE x AS SELECT 1",
+        "CREATE TABLE temp.x(a)",
+        'CREATE TABLE "TEMP".x AS SELECT * FROM t',
+        "CREATE VIEW temp.x AS SELECT 1",
+        "CREATE VIRTUAL TABLE temp.x USING fts5(a)",
+        "CREATE TRIGGER temp.x AFTER INSERT ON main.t BEGIN SELECT 1; END",
         "CREATE TEMP VIEW x AS SELECT 1",
         "CREATE TEMP TRIGGER x AFTER INSERT ON t BEGIN SELECT 1; END",
         "ATTACH ':memory:' AS other",

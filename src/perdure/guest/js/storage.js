@@ -16,7 +16,7 @@ export class Storage {
   kv = new Kv();
   sql = new Sql();
 
-  /** The value of a key, or undefined; of several keys a Map in their order, missing ones left out. */
+  /** The value of a key, or undefined; of several keys a Map in the order of list(), missing ones left out. */
   async get(key, options) {
     void options; // allowConcurrency and noCache change nothing here.
     return Array.isArray(key) ? getMany(key) : this.kv.get(key);
