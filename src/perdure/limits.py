@@ -138,6 +138,10 @@ INPUT_QUEUE_MAX: Final = 1_000  # events waiting at one object's gate; one more 
 OBJECTS_PER_NAMESPACE_MAX: Final = 1_000_000  # unless the platform's owner says otherwise: a URL can make an object
 NEW_OBJECTS_PER_MINUTE_MAX: Final = 60_000  # of one namespace, and at once; above what a busy platform sees
 LIVE_OBJECTS_MAX: Final = 20_000
+USAGE_WRITTEN_S: Final = 10.0  # so much metering a crash may lose: one append for each root object in that time
+USAGE_ROWS_PER_UNIT_MAX: Final = 1_000  # totals written in one step of the loop, where a root of trusted code waits
+USAGE_WRITES_AT_ONCE_MAX: Final = 64  # root objects whose totals are being written
+USAGE_STOP_S: Final = 10.0  # a stop waits so long for the journal to take the last totals
 VISIT_ON_LOOP_S: Final = 0.5  # what an operator's query may hold up everybody, at a live object of trusted code
 VISIT_ASIDE_S: Final = 30.0  # and what it may take on a thread, where only its object waits
 

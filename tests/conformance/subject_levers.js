@@ -125,6 +125,10 @@ export class Subject extends DurableObject {
     }
   }
 
+  async clear() {
+    await this.ctx.storage.deleteAll();
+  }
+
   scribble(count) {
     for (let number = 0; number < count; number++) this.ctx.storage.kv.put(`row ${number}`, number);
   }

@@ -116,6 +116,9 @@ class Subject(DurableObject):
             self.ctx.storage.kv.put("told", type(error).__name__)
             raise
 
+    async def clear(self):
+        await self.ctx.storage.delete_all()
+
     def scribble(self, count):
         for number in range(count):
             self.ctx.storage.kv.put(f"row {number}", number)

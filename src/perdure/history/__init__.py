@@ -21,4 +21,5 @@ from perdure.history._targets import RESTORE_TABLE as RESTORE_TABLE
 from perdure.history._targets import alarms_of as alarms_of
 from perdure.history._targets import forget_restores as forget_restores
 from perdure.history._targets import keep_numbers as keep_numbers
+from perdure.history._targets import keep_usage as keep_usage
 from perdure.history._targets import reading as reading

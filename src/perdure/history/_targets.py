@@ -1,14 +1,17 @@
-"""What the files of the past need before an object goes on with them: its numbers and its alarms. Effects: disk."""
+"""What the files of the past need before an object goes on with them: its numbers, its alarms, what its facets used.
+
+Effects: disk.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import apsw
 
-from perdure.storage import AlarmChange, Lineage, number_of
+from perdure.storage import USAGE_TABLE, WRITE_USAGE, AlarmChange, Lineage, UsageRow, number_of
 
 RESTORE_TABLE: Final = "_cf_RESTORE"
 """Where a database keeps which bookmark it is to be brought back to at its next start."""
@@ -29,6 +32,21 @@ def keep_numbers(root: Path, highest: int) -> None:
         known = connection.execute("SELECT ifnull(max(number), 0) FROM _cf_FACETS").get
         if known < highest:
             connection.execute("INSERT INTO _cf_FACETS(number, parent, name) VALUES (?, 0, NULL)", (highest,))
+    finally:
+        connection.close()
+
+
+def keep_usage(root: Path, rows: Sequence[UsageRow]) -> None:
+    """Let the root have these totals and no others, whatever it had then: to go back in time gives nothing back.
+
+    A new object has none.
+    """
+    connection = _opened(root)
+    try:
+        connection.execute("DROP TABLE IF EXISTS _cf_USAGE")
+        if rows:
+            connection.execute(USAGE_TABLE)
+            connection.executemany(WRITE_USAGE, rows)
     finally:
         connection.close()
 

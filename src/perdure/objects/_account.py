@@ -13,23 +13,9 @@ from typing import Final
 
 from perdure.api import Budget, FacetLimits
 from perdure.errors import BudgetExceededError
+from perdure.objects._tree_usage import Meter, TreeUsage
 
 _NS_PER_MS: Final = 1_000_000
-
-
-@dataclass(slots=True)
-class Meter:
-    """Totals of one facet and all below it, ever since it was made."""
-
-    requests: int = 0
-    cpu_ns: int = 0
-    rows_read: int = 0
-    rows_written: int = 0
-    last_used_ms: int = 0
-
-    def used(self, limit: str) -> int:
-        """The amount that a budget of this name bounds."""
-        return self.cpu_ns // _NS_PER_MS if limit == "cpu_ms" else int(getattr(self, limit))
 
 
 @dataclass(slots=True, eq=False)
@@ -51,19 +37,24 @@ def _nobody(error: BudgetExceededError) -> None:
 class Account:
     """The account of one object. `stop` ends the object when it is overdrawn."""
 
-    __slots__ = ("_line", "budget", "limits", "meter", "meters", "number", "requests", "scope", "stop")
+    __slots__ = ("_line", "budget", "limits", "meter", "number", "requests", "scope", "stop", "tree")
 
     def __init__(
-        self, scope: str, *, above: Account | None = None, stop: Callable[[BudgetExceededError], None] = _nobody
+        self,
+        scope: str,
+        *,
+        above: Account | None = None,
+        tree: TreeUsage | None = None,
+        stop: Callable[[BudgetExceededError], None] = _nobody,
     ) -> None:
         self.scope: Final = scope
+        self.tree: Final[TreeUsage] = above.tree if above is not None else tree or TreeUsage()
+        """The meters of all that belong to one root object."""
         self._line: Final = (self, *(above.line if above is not None else ()))
         self.stop = stop
         self.number = -1
         """Of the object's database, once that was opened."""
         self.meter = Meter()
-        self.meters: dict[int, Meter] = {}
-        """Of a root: the meters of its facets, by number."""
         self.limits = FacetLimits()
         self.budget: Budget | None = None
         self.requests: set[Served] = set()
@@ -89,9 +80,11 @@ class Account:
             meter.cpu_ns += cpu_ns
             meter.rows_read += rows_read
             meter.rows_written += rows_written
+            account.count()
         for account in self.line:
             error = account.overdrawn_or_none(is_admission=False)
             if error is not None:
+                self.tree.overdrawn(account.number)
                 account.stop(error)
 
     def admit(self, *, now_ms: int) -> None:
@@ -100,12 +93,21 @@ class Account:
         for account in self.line:
             account.meter.requests += 1
             account.meter.last_used_ms = now_ms
+            account.count()
+
+    def count(self) -> None:
+        """The meter has moved: what a budget is measured by is kept."""
+        if self.budget is not None and not self.meter.is_kept:
+            self.meter.is_kept = True
+        if self.meter.is_kept:
+            self.tree.count(self.number)
 
     def check(self) -> None:
         """Raise BudgetExceededError when a budget, here or above, leaves nothing."""
         for account in self.line:
             error = account.overdrawn_or_none(is_admission=True)
             if error is not None:
+                self.tree.overdrawn(account.number)
                 raise error
 
     def overdrawn_or_none(self, *, is_admission: bool) -> BudgetExceededError | None:

@@ -28,6 +28,7 @@ from perdure.objects._gate_drivers import InputDriver, OutputDriver
 from perdure.objects._lifecycle import Event, State, after
 from perdure.objects._resets import as_perdure_error
 from perdure.objects._restores import Restore, forget, remembered
+from perdure.objects._tree_usage import TreeUsage
 from perdure.objects._voice import Voice
 from perdure.storage import (
     SANDBOXED,
@@ -113,6 +114,7 @@ class Actor:
         after: Actor | None = None,
         prevents_eviction: bool = False,
         name: str = "",
+        tree: TreeUsage | None = None,
     ) -> None:
         self.identity = identity
         self.name = name
@@ -133,7 +135,9 @@ class Actor:
         self.last_active_s = self.last_used_s
         self.facets: Children | None = None
         self.voice: Voice = Voice(name, above=None if parent is None else parent.voice, clock=clock)
-        self.account: Account = Account(label, above=None if parent is None else parent.account, stop=self.break_)
+        self.account: Account = Account(
+            label, above=None if parent is None else parent.account, tree=tree, stop=self.break_
+        )
         self.number = -1
         self._root = root
         self._number = number
@@ -300,6 +304,8 @@ class Actor:
         try:
             self._database = await asyncio.shield(opening)
             self._rows_paid = (0, 0)
+            if self.parent is None:
+                self.account.meter = self.account.tree.meter(0, root.usage_or_none)
             self._database.quota = byte_quota_or_none(self.account, root)
             self._database.limits = self.storage_limits
         except BaseException:  # It was reset meanwhile, or the file cannot be opened.

@@ -34,6 +34,7 @@ from perdure.objects._body import Body
 from perdure.objects._facets import FacetSlots, path_of, tree_of
 from perdure.objects._ids import IdFactory
 from perdure.objects._lifecycle import State
+from perdure.objects._metering import Metering
 from perdure.objects._namespaces import ObjectCalls, ObjectNamespace
 from perdure.objects._population import NamespaceQuota, Population
 from perdure.objects._restores import Restore
@@ -107,6 +108,7 @@ class Directory:
         self._populations: dict[str, Population] = {}
         self._newcomers: dict[Actor, tuple[Population, RootStore]] = {}
         self._visits = Visits(store, self, clock)
+        self._metering = Metering(self._write_usage, clock=clock, wake=self._sweep_later)
         self.travels: Final = Travels(store, self, clock)
         """The past of objects, and ways back to it."""
         self._is_closed = False
@@ -189,6 +191,7 @@ class Directory:
             forget=lambda actor: self._forget(key, actor),
             after=self._closing.get(key),
             prevents_eviction=kind.prevents_eviction,
+            tree=self._metering.tree(ObjectKey(*key)),
         )
 
     def _admit(self, actor: Actor, key: Key, quota: NamespaceQuota) -> None:
@@ -303,8 +306,7 @@ class Directory:
         self._live[actor] = None
         if len(self._live) > LIVE_OBJECTS_MAX:
             self._evict_oldest(len(self._live) - LIVE_OBJECTS_MAX)
-        if self._sweeper is None and not self._is_closed:
-            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+        self._sweep_later()
 
     def used(self, actor: Actor) -> None:
         """A call to it has ended."""
@@ -373,6 +375,14 @@ class Directory:
         """Who has a database of a root open, or is about to."""
         return self._open
 
+    def deleted(self, key: ObjectKey) -> None:
+        """An object is deleted: what its facets used is of no use to one that is made anew."""
+        self._metering.forget(key)
+
+    async def _write_usage(self, key: ObjectKey, work: Callable[[Database], None]) -> None:
+        visit = Visit(key, (), "usage written down", may_write=True, is_unbounded=True)
+        await self._visits.visit(visit, work)
+
     # ── compaction ──────────────────────────────────────────────────────────────────────────────────────────
 
     def log_grew(self, root: RootStore) -> None:
@@ -403,9 +413,14 @@ class Directory:
 
     # ── eviction ────────────────────────────────────────────────────────────────────────────────────────────
 
+    def _sweep_later(self) -> None:
+        if self._sweeper is None and not self._is_closed:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
     def _sweep(self) -> None:
         self._sweeper = None
         now_s = self._clock.monotonic_s()
+        self._metering.look(now_s)
         evicted = self._evict_idle(now_s)
         if evicted < _EVICTED_AT_ONCE:
             self._evict_forgotten(now_s)
@@ -413,7 +428,7 @@ class Directory:
             self._make_room()
             if self._store.is_compaction_due and self._compacting_idle is None:
                 self._compacting_idle = asyncio.ensure_future(self._compact_idle())
-        if (self._live or self._store.is_compaction_due) and not self._is_closed:
+        if (self._live or self._store.is_compaction_due or self._metering.is_waiting) and not self._is_closed:
             delay_s = _SWEEP_S if evicted < _EVICTED_AT_ONCE else _SWEEP_ON_S
             self._sweeper = asyncio.get_running_loop().call_later(delay_s, self._sweep)
 
@@ -519,5 +534,6 @@ class Directory:
                 actor.break_(OverloadedError("the platform is stopping; try again in a moment"))
         for actor in actors:
             await actor.wait_closed()
+        await self._metering.finish()
         under_way = [*self._compacting.values(), *([self._compacting_idle] if self._compacting_idle else [])]
         await asyncio.gather(*under_way)

@@ -33,11 +33,11 @@ from perdure.api import (
 )
 from perdure.errors import FacetError, ObjectResetError, PerdureError, QuotaExceededError
 from perdure.limits import FACET_DEPTH_MAX
-from perdure.objects._account import Meter
 from perdure.objects._actor import Actor, Keeper, leave_caller
 from perdure.objects._body import Body
 from perdure.objects._facet_events import EventStream
 from perdure.objects._lifecycle import State
+from perdure.objects._tree_usage import Meter
 from perdure.storage import PAGE_SIZE, Database, FacetCopy, ObjectKey, replace_facet
 from perdure.web import Request, Response
 from perdure.workers import shared_task
@@ -177,7 +177,7 @@ class FacetSlots:
             self._names.add(name)
         slot = self._slots.get(name)
         if slot is not None:
-            slot.account.meter = self._meter(number)
+            slot.account.meter = self._actor.account.tree.begin(number)
         return number
 
     def _check_root_is_between_transactions(self, name: str) -> None:
@@ -189,7 +189,7 @@ class FacetSlots:
             )
 
     def _meter(self, number: int) -> Meter:
-        return root_of(self._actor).account.meters.setdefault(number, Meter())
+        return self._actor.account.tree.meter(number, self._actor.root.usage_or_none)
 
     def _forget(self, name: str, actor: Actor) -> None:
         if self._slots.get(name) is actor:
@@ -205,10 +205,9 @@ class FacetSlots:
 
     def forget_all(self) -> None:
         """Everything was deleted: reset those that run, and forget which there were."""
-        meters = root_of(self._actor).account.meters
         for running in list(self._slots.values()):
             for actor in tree_of(running):
-                meters.pop(actor.number, None)
+                self._actor.account.tree.forget(actor.number)
             running.break_(ObjectResetError("Facet was deleted."))
         if self._names is not None:
             self._names.clear()
@@ -322,7 +321,7 @@ class FacetSlots:
         root.end_turn()
         commit = self._actor.root.delete_facet(number)
         self._actor.hold_until(commit)
-        root.account.meters.pop(number, None)
+        self._actor.account.tree.forget(number)
 
     def list(self, start_after: str, limit: int) -> list[str]:
         """A page of names of the facets that exist."""
@@ -349,6 +348,7 @@ class FacetSlots:
         if number is None:
             raise FacetError(f"there is no facet `{name}` here: facets.list() tells which there are")
         meter = actor.account.meter if name is None else self._meter(number)
+        actor.account.tree.keep(number)
         slot = actor if name is None else self._slots.get(name)
         live = [] if slot is None else tree_of(slot)
         pages = root.log.ledger.total(number)

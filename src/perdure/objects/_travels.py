@@ -25,6 +25,7 @@ from perdure.history import (
     alarms_of,
     forget_restores,
     keep_numbers,
+    keep_usage,
     read_bookmark,
     restore_cause,
 )
@@ -32,7 +33,18 @@ from perdure.objects._actor import Actor
 from perdure.objects._facets import FacetSlots, tree_of
 from perdure.objects._lifecycle import State
 from perdure.objects._restores import Restore, remember
-from perdure.storage import AlarmChange, Captured, Database, Lineage, ObjectKey, RootStore, Store, number_of
+from perdure.storage import (
+    AlarmChange,
+    Captured,
+    Database,
+    Lineage,
+    ObjectKey,
+    RootStore,
+    Store,
+    UsageRow,
+    all_usage,
+    number_of,
+)
 from perdure.workers import shared_task
 
 _ATTEMPTS_MAX: Final = 100
@@ -246,6 +258,7 @@ class Travels:
             raise UsageError(f"object `{name or target.object_id.hex()}` exists: choose another name")
         root = self._store.root(*target)
         await root.aside(lambda: forget_restores(files))
+        await root.aside(lambda: keep_usage(files[()], ()))
         alarms = await root.aside(lambda: alarms_of(files))
         due = {number: change.at_ms for number, change in alarms.items() if change.at_ms is not None}
         try:
@@ -258,6 +271,7 @@ class Travels:
 async def rewind_tree(root: RootStore, then: AsOf, cause: str) -> int:
     """Bring all databases of a root, none of which is open, to what they were; the number of the record."""
     highest = 0
+    used: list[UsageRow] = []
     if root.exists:
         async with root.files_aside:
             if root.is_open(0):
@@ -265,10 +279,12 @@ async def rewind_tree(root: RootStore, then: AsOf, cause: str) -> int:
             database = root.open_database(0)
             if database.host_exec("SELECT 1 FROM sqlite_schema WHERE name = '_cf_FACETS'"):
                 highest = int(str(database.host_exec(_HIGHEST_NUMBER)[0][0]))
+            used = all_usage(database)
             root.close_database(0)
     if () not in then.files:
         raise UsageError("the object did not exist at that moment: delete it instead")
     await root.aside(lambda: keep_numbers(then.files[()], highest))
+    await root.aside(lambda: keep_usage(then.files[()], used))
     await root.aside(lambda: forget_restores(then.files))
     alarms: dict[int, AlarmChange] = await root.aside(lambda: alarms_of(then.files))
     files: dict[Lineage, Path | None] = dict.fromkeys(root.log.chain.live_lineages())

@@ -40,15 +40,23 @@ class Slots(Protocol):
         """Who has a database of a root open, or is about to."""
         ...
 
+    def deleted(self, key: ObjectKey) -> None:
+        """An object is being deleted; nobody uses it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What to do: `work` on the database that facet names lead to; `()` is the object's own. `cause` is for people."""
+    """What to do: `work` on the database that facet names lead to; `()` is the object's own. `cause` is for people.
+
+    `is_unbounded`: no quota forbids what it writes.
+    """
 
     key: ObjectKey
     path: Sequence[str]
     cause: str
     may_write: bool
+    is_unbounded: bool = False
 
 
 class Visits:
@@ -119,7 +127,10 @@ class Visits:
         def turn(database: Database) -> tuple[Result, Captured | None]:
             end_s = self._clock.monotonic_s() + limit_s
             return database.host_turn(
-                work, deadline=lambda: self._clock.monotonic_s() > end_s, may_write=visit.may_write
+                work,
+                deadline=lambda: self._clock.monotonic_s() > end_s,
+                may_write=visit.may_write,
+                is_unbounded=visit.is_unbounded,
             )
 
         return turn
@@ -140,6 +151,7 @@ class Visits:
                 if not root.exists:
                     raise unknown_object(key)
                 commit = root.delete()
+                self._slots.deleted(key)
             await commit
             self._let_go(root)
             return

@@ -66,3 +66,8 @@ from perdure.storage._store import Store as Store
 from perdure.storage._store import StoreOptions as StoreOptions
 from perdure.storage._template import APPLICATION_ID as APPLICATION_ID
 from perdure.storage._template import PAGE_SIZE as PAGE_SIZE
+from perdure.storage._usage import USAGE_TABLE as USAGE_TABLE
+from perdure.storage._usage import WRITE_USAGE as WRITE_USAGE
+from perdure.storage._usage import UsageRow as UsageRow
+from perdure.storage._usage import all_usage as all_usage
+from perdure.storage._usage import write_usage as write_usage

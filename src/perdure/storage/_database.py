@@ -381,15 +381,24 @@ class Database:
         self._has_deleted_all = False
 
     def host_turn(
-        self, work: Callable[[Database], Result], *, deadline: Callable[[], bool], may_write: bool
+        self,
+        work: Callable[[Database], Result],
+        *,
+        deadline: Callable[[], bool],
+        may_write: bool,
+        is_unbounded: bool = False,
     ) -> tuple[Result, Captured | None]:
         """A turn of the host's between two of the object's: its result, and the pages it changed.
 
         What `work` wrote is committed when it returns and undone when it raises. It may read the guest's SQL and change
-        no setting of the connection; unless it `may_write`, what writes is refused with SqlError.
+        no setting of the connection; unless it `may_write`, what writes is refused with SqlError. No quota holds for it
+        if it `is_unbounded`: what the host keeps of a full object must find room.
         """
         assert not self.in_unit, "a turn of the host begins between two units"
-        unit, before = self._unit, self._unit.deadline
+        unit, before, quota = self._unit, self._unit.deadline, self._unit.quota
+        if is_unbounded and quota is not None:
+            unit.quota = None  # The next unit of the object's own sets its bound again.
+            self._connection.pragma("max_page_count", DATABASE_BYTES_MAX // PAGE_SIZE)
         unit.deadline, unit.is_read_only, self._authorizer.keeps_settings = deadline, not may_write, True
         try:
             return work(self), self.commit()
@@ -398,6 +407,7 @@ class Database:
             raise
         finally:
             unit.deadline, unit.is_read_only, self._authorizer.keeps_settings = before, False, False
+            unit.quota = quota
 
     # ── the file ─────────────────────────────────────────────────────────────────────────────────────────────
 

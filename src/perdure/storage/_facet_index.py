@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol
 from perdure.errors import FacetError, QuotaExceededError
 from perdure.limits import FACET_DEPTH_MAX, FACET_NAME_BYTES_MAX, FACETS_PER_ROOT_MAX
 from perdure.storage._layout import Lineage
+from perdure.storage._usage import forget_usage
 from perdure.wire import SqlValue
 
 # A deleted facet leaves its row without a name: the highest number must be remembered.
@@ -118,6 +119,7 @@ class FacetIndex:
         top, *below = self.tree(number)
         for removed in (top, *below):
             self._tables.host_exec("UPDATE _cf_FACETS SET name = NULL WHERE number = ?", (removed[-1],))
+        forget_usage(self._tables, [removed[-1] for removed in (top, *below)])
         for above in (0, *top[:-1]):
             self._count_changed(above, live=-1 - len(below))
         for removed in (top, *below):

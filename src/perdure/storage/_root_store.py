@@ -40,6 +40,7 @@ from perdure.storage._root_chain import KeptRecord, RootChain
 from perdure.storage._root_context import RootContext, checkpoint_closed, failures_explained, is_storable_name
 from perdure.storage._root_log import Commit, RootLog
 from perdure.storage._template import PAGE_SIZE, new_database, template_pages
+from perdure.storage._usage import UsageRow, usage_or_none
 
 Result = TypeVar("Result")
 HostTurn = Callable[[Database], tuple[Result, Captured | None]]
@@ -328,6 +329,10 @@ class RootStore:
     def facet_count(self, number: int) -> FacetCount:
         """How many facets lie below a database."""
         return self._facet_index().count(number)
+
+    def usage_or_none(self, number: int) -> UsageRow | None:
+        """What was written down of the use of a database."""
+        return usage_or_none(self.open_database(0), number)
 
     def delete_facet(self, number: int) -> Commit:
         """Delete a facet and all below it. Their files go when the journal has acknowledged it.

@@ -98,6 +98,9 @@ class FakeRoot:
     def close_database(self, number: int) -> None:
         self.database.is_closed = True
 
+    def usage_or_none(self, number: int) -> None:
+        return None
+
     def submit(self, captured: object, *, cause: str = "") -> Commit:
         commit = Commit()
         self.units.append(captured)
