@@ -12,6 +12,7 @@ import inspect
 import logging
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -161,12 +162,23 @@ class Platform:
             self._warming = threading.Thread(target=_warm_up, args=(self._isolates,), daemon=True)
             self._warming.start()
         self._store = await loop.run_in_executor(None, self._open_store)
+        try:
+            await self._build(self._store, self._isolates)
+        except BaseException:
+            with suppress(PerdureError):  # Why it could not start is what its caller has to know.
+                await self._take_down()  # An open store would keep the next start out of the directory.
+            raise
+        self._running = self._until_stopped()
+        await anext(self._running)
+
+    async def _build(self, store: Store, isolates: Isolates) -> None:
+        """Everything that stands on the store."""
         self._runner = self._make_runner()
-        runtime = WorkerRuntime(isolates=self._isolates, runner=self._runner, clock=self._clock)
+        runtime = WorkerRuntime(isolates=isolates, runner=self._runner, clock=self._clock)
         self._loader = LoaderCache(runtime, scope=_scope)
         self._env = Env({"LOADER": Loader(self._loader), **self._env_given})
         self._directory = Directory(
-            store=self._store,
+            store=store,
             runtime=runtime,
             clock=self._clock,
             entropy=self._entropy,
@@ -177,21 +189,20 @@ class Platform:
         for worker in self._workers:
             self._define_worker(self._directory, self._loader, worker)
         delivery = AlarmDelivery(self._directory, clock=self._clock, entropy=self._entropy)
-        self._alarms = Alarms(self._store, delivery.deliver, clock=self._clock, entropy=self._entropy)
+        self._alarms = Alarms(store, delivery.deliver, clock=self._clock, entropy=self._entropy)
         self._alarms.start()
         if self._has_admin_socket:
-            admin = Admin(store=self._store, directory=self._directory, clock=self._clock)
-            self._admin_socket = AdminSocket(self._store.layout.admin_socket, admin)
+            admin = Admin(store=store, directory=self._directory, clock=self._clock)
+            self._admin_socket = AdminSocket(store.layout.admin_socket, admin)
             await self._admin_socket.open()
-        self._running = self._until_stopped()
-        await anext(self._running)
 
     async def _until_stopped(self) -> AsyncGenerator[None, None]:
         """Suspended while the platform runs. A loop that ends closes its generators, and so stops the platform."""
         try:
             yield
         finally:
-            await self._stop()
+            self._starting = None
+            await self._take_down()
 
     def _define(self, directory: Directory, kind: type[DurableObject]) -> None:
         options = self._options.get(kind, NamespaceOptions())
@@ -268,8 +279,8 @@ class Platform:
         if running is not None:
             await running.aclose()
 
-    async def _stop(self) -> None:
-        self._starting = None
+    async def _take_down(self) -> None:
+        """End what `_build` has built so far, and close the store."""
         admin_socket, self._admin_socket = self._admin_socket, None
         if admin_socket is not None:
             await admin_socket.close()
@@ -288,8 +299,13 @@ class Platform:
             loader.close()
         if runner is not None:
             await asyncio.get_running_loop().run_in_executor(None, runner.close)
-        if store is not None:
-            await store.close()
+        try:
+            if store is not None:
+                await store.close()
+        finally:
+            self._close_isolates()
+
+    def _close_isolates(self) -> None:
         if self._isolates is not None and self._owns_isolates:
             if self._warming is None or not self._warming.is_alive():  # Compiling cannot be interrupted.
                 self._isolates.close()

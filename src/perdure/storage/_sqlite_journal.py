@@ -416,7 +416,7 @@ class SqliteJournal:
             reason = f"the disk that holds `{self._path}` is full: {error}"
         except apsw.Error as error:
             # After a failed write or sync nobody can say what the disk holds: only a fresh start reads it anew.
-            reason = self._failure = f"the journal `{self._path}` failed and needs a restart: {error}"
+            reason = self._failure = f"the journal `{self._path}` failed and needs a restart: {_reason(error)}"
         return [Outcome(Verdict.FAILED, reason=reason)] * len(appends)
 
     def _write_one(self, append: Append) -> Outcome:
@@ -602,12 +602,17 @@ class SqliteJournal:
             try:
                 run()
             except apsw.Error as error:
-                finished.set_exception(StorageFailedError(f"the journal `{self._path}` failed: {error}"))
+                finished.set_exception(StorageFailedError(f"the journal `{self._path}` failed: {_reason(error)}"))
             else:
                 finished.set_result(None)
 
         self._queue.put(job)
         finished.result()
+
+
+def _reason(error: apsw.Error) -> BaseException:
+    """Why a transaction failed. SQLite may have rolled back by itself: to do it again fails too, and says nothing."""
+    return error.__context__ if isinstance(error.__context__, apsw.Error) else error
 
 
 def _lineage_text(lineage: Lineage) -> str:

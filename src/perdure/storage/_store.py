@@ -238,8 +238,10 @@ class Store:
                 self._journal.unregister()
         finally:
             self._context.executor.shutdown()
-            await asyncio.to_thread(self._journal.close)
-            self._lock.release()
+            try:
+                await asyncio.to_thread(self._journal.close)
+            finally:
+                self._lock.release()
         if failures:
             raise StorageFailedError(f"{len(failures)} objects could not be closed cleanly; the first: {failures[0]}")
 
