@@ -82,7 +82,7 @@ class AlarmDelivery:
         road.actor = actor
         if alarm.number:
             await actor.start()
-            road.path = actor.root.facet_path(alarm.number)
+            road.path = actor.root.facets.path(alarm.number)
             for name in road.path:
                 await actor.start()
                 assert isinstance(actor.facets, FacetSlots), "a running actor has facets"

@@ -12,8 +12,9 @@ from typing import Final
 from perdure.storage._disk import FileState
 from perdure.storage._journal import Adoption
 from perdure.storage._layout import Lineage, ObjectKey, wal_path
+from perdure.storage._object_name import is_storable_name
 from perdure.storage._record import Record, digest_of, encode_record
-from perdure.storage._root_context import RootContext, is_storable_name
+from perdure.storage._root_context import RootContext
 
 _CHUNK_BYTES: Final = 1024 * 1024
 

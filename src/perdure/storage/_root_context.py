@@ -37,11 +37,6 @@ class RootContext:
     """Told the time of each alarm that the journal has acknowledged."""
 
 
-def is_storable_name(name: str) -> bool:
-    """Whether it is proper Unicode: a lone surrogate, which JavaScript allows, has no place in a table."""
-    return not any("\ud800" <= character <= "\udfff" for character in name)
-
-
 @contextmanager
 def failures_explained(path: Path) -> Iterator[None]:
     try:

@@ -176,6 +176,11 @@ class RootLog:
             self._observers.append(acknowledgement)
         await acknowledgement
 
+    def check_not_broken(self) -> None:
+        """Raise StorageFailedError if the log is broken."""
+        if self.error is not None:
+            raise StorageFailedError(str(self.error)) from self.error
+
     def break_(self, reason: str) -> None:
         """Nothing more is acknowledged: what this object wrote lately may be lost, and must not be seen."""
         if self.error is not None:

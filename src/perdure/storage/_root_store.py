@@ -13,33 +13,24 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import apsw
-
-from perdure.errors import (
-    DataDirectoryError,
-    FacetError,
-    InternalError,
-    ObjectResetError,
-    StorageFailedError,
-    UsageError,
-)
-from perdure.limits import COMPACTION_LOG_BYTES_MAX, COMPACTION_LOG_BYTES_MIN
+from perdure.errors import FacetError, InternalError, ObjectResetError, UsageError
 from perdure.storage._adoption import adopt_files
-from perdure.storage._archive import Archive, HeldFile
 from perdure.storage._capture import Captured
+from perdure.storage._compaction import Compaction
 from perdure.storage._database import Database
-from perdure.storage._disk import FileState
 from perdure.storage._facet_index import FacetCount, FacetIndex
-from perdure.storage._image import Image, copy_files, move_to_archive, record_bytes
-from perdure.storage._journal import AlarmChange, Elsewhere, Snapshot
-from perdure.storage._layout import ROOT, Lineage, ObjectKey, number_of, wal_path
-from perdure.storage._record import Deleted, Record
-from perdure.storage._recovery import fold_history, refuse_changed_files, restore_files
-from perdure.storage._rewrite import differences, write_sections
-from perdure.storage._root_chain import KeptRecord, RootChain
-from perdure.storage._root_context import RootContext, checkpoint_closed, failures_explained, is_storable_name
+from perdure.storage._image import Image, copy_files, record_bytes
+from perdure.storage._journal import AlarmChange
+from perdure.storage._layout import ROOT, Lineage, ObjectKey, number_of
+from perdure.storage._object_name import ObjectName
+from perdure.storage._record import Record
+from perdure.storage._root_context import RootContext, failures_explained
+from perdure.storage._root_facets import RootFacets
+from perdure.storage._root_files import RootFiles
 from perdure.storage._root_log import Commit, RootLog
-from perdure.storage._template import PAGE_SIZE, new_database, template_pages
+from perdure.storage._root_recovery import recover
+from perdure.storage._template import template_pages
+from perdure.storage._tree_rewrite import TreeRewrite
 from perdure.storage._usage import UsageRow, usage_or_none
 
 Result = TypeVar("Result")
@@ -54,8 +45,7 @@ class RootStore:
         self, context: RootContext, key: ObjectKey, *, name: str | None = None, after: RootStore | None = None
     ) -> None:
         self.key = key
-        self._name = name
-        self._name_in_journal: str | None = None
+        self._name = ObjectName(name)
         self.files_aside: asyncio.Lock = asyncio.Lock() if after is None else after.files_aside
         """Held while a thread works on files. A root that follows a broken one shares it: the files are the same."""
         self.leaves_strays = False
@@ -64,18 +54,11 @@ class RootStore:
         self._context = context
         self._log: RootLog | None = None
         self._databases: dict[int, Database] = {}
-        self._facets: FacetIndex | None = None
-        self._facet_number_last = 0
-        self._given_out: dict[int, int] = {}  # facet number → commits of the root before it was given out
-        self._suspect: set[int] = set()
-        """Databases that broke: their files may hold commits that were never handed on."""
+        self._files = RootFiles(context, key, lambda: self.log)
+        self._compaction = Compaction(self._files, self._databases)
+        self._rewrite = TreeRewrite(self._files, self._compaction, self._databases)
+        self._facets = RootFacets(self.open_database, lambda: self.log.chain.commit_count(0))
         self._deletion: Commit | None = None
-        self._untold: dict[Lineage, FileState | None] = {}
-        """Durable files of which the journal has not heard: it failed when it was told, and may be well by now."""
-        self._rewritten: frozenset[int] = frozenset()
-        """Databases whose files are being replaced."""
-        self._forgotten_bytes = 0  # of records that wait in the journal for the archive
-        self._durable_bytes = 0  # of the files, when they were last made durable
         self._openings = 0
 
     # ── state ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -83,23 +66,20 @@ class RootStore:
     @property
     def name(self) -> str | None:
         """The object's name, once somebody told it; after the first use also what the journal remembers."""
-        return self._name
+        return self._name.known
 
     def tell_name(self, name: str) -> None:
         """Keep the object's name with its next commit, so that a cold alarm or a listing has it."""
-        if is_storable_name(name):
-            self._name = name
-
-    def _name_to_tell(self) -> str | None:
-        """The name, when the journal does not have it yet."""
-        former, self._name_in_journal = self._name_in_journal, self._name
-        return None if self._name == former else self._name
+        self._name.tell(name)
 
     @property
     def log(self) -> RootLog:
         """Where commits go. The first use makes the files whole. Raises DamagedDataError, DataDirectoryError."""
         if self._log is None:
-            self._log = self._recover()
+            if self._after is not None:  # Only now, that no thread works on what it has open: see `files_aside`.
+                self._after.close()
+                self._after = None
+            self._log = recover(self._context, self.key, self._name)
         return self._log
 
     @property
@@ -126,15 +106,12 @@ class RootStore:
     @property
     def is_clean(self) -> bool:
         """Whether the files alone hold everything, durably: the journal needs nothing of this object."""
-        return self._log is None or not (self._log.chain.dirty_numbers() or self._untold)
+        return self._log is None or self._compaction.is_done
 
     @property
     def is_compaction_due(self) -> bool:
         """Whether so many records collected that making the files durable is worth it."""
-        if self._log is None:
-            return False
-        bound = min(max(COMPACTION_LOG_BYTES_MIN, self._durable_bytes // 2), COMPACTION_LOG_BYTES_MAX)
-        return self._log.chain.log_bytes > bound
+        return self._log is not None and self._compaction.is_due
 
     # ── databases ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -174,13 +151,11 @@ class RootStore:
         chain = self.log.chain
         if self._deletion is not None and not self._deletion.done:
             raise ObjectResetError(f"object `{self.key.object_id.hex()}` is being deleted", retryable=True)
-        if number in self._rewritten:
+        if self._rewrite.is_replacing(number):
             raise ObjectResetError(f"object `{self.key.object_id.hex()}` is being rewound", retryable=True)
         lineage = self._lineage(number)
-        path = self._context.layout.database(self.key, lineage)
-        if number in self._suspect:
-            with failures_explained(path):
-                self._restore(number)
+        path = self._files.path(lineage)
+        self._files.make_whole(number)
         is_born = chain.is_born(number)
         if not is_born:
             chain.attach(number, lineage, template=template_pages())
@@ -188,14 +163,14 @@ class RootStore:
         def open_() -> Database:
             with failures_explained(path):
                 if not is_born:
-                    self._make_file(path)
+                    self._files.make(path)
                 return Database.open(path, number=number, vfs=self._context.vfs)
 
         return open_
 
     def _check_not_broken(self) -> None:
-        if self._log is not None and self._log.error is not None:
-            raise StorageFailedError(str(self._log.error)) from self._log.error
+        if self._log is not None:
+            self._log.check_not_broken()
 
     def close_database(self, number: int) -> None:
         """Close one database, so that its actor can be forgotten. Its `-wal` stays until a compaction."""
@@ -203,16 +178,16 @@ class RootStore:
         if database is None:
             return
         if number == 0:
-            self._forget_facets()
+            self._facets.forget()
         if database.is_broken:
-            self._suspect.add(number)
+            self._files.distrust(number)
         database.close()
         chain = self.log.chain
         try:
             if not chain.is_born(number):
-                self._unlink(chain.lineage(number))
+                self._files.remove(chain.lineage(number))
             elif not chain.has_log(number):
-                self._context.disk.unlink(wal_path(self._context.layout.database(self.key, chain.lineage(number))))
+                self._files.remove_wal(chain.lineage(number))
         except OSError:  # Nobody reads what stays: such a file is made anew, and this `-wal` holds nothing.
             self.leaves_strays = True
 
@@ -293,33 +268,24 @@ class RootStore:
 
         Raises FacetError when a rule of facets forbids it.
         """
-        index = self._facet_index()
-        last = index.number_last
-        number = index.number(parent, name)
-        if index.number_last > last:
-            self._given_out[number] = self.log.chain.commit_count(0)
-        return number
-
-    def facet_path(self, number: int) -> list[str]:
-        """The names that lead to a facet's database from the root's, which is open. Raises FacetError."""
-        return self._facet_index().path(number)
+        return self._facets.number(parent, name)
 
     def facet_numbers(self, parent: int) -> dict[str, int]:
         """The live facets of database `parent`, by name."""
-        return self._facet_index().numbers(parent)
+        return self._facets.index.numbers(parent)
 
     def facet_number_or_none(self, parent: int, name: str) -> int | None:
         """The number of facet `name` of database `parent`, if it exists."""
-        return self._facet_index().number_or_none(parent, name)
+        return self._facets.index.number_or_none(parent, name)
 
     def facet_names(self, parent: int, *, start_after: str, limit: int) -> list[str]:
         """The names of a database's live facets in their order, from behind `start_after`."""
-        return self._facet_index().names(parent, start_after=start_after, limit=limit)
+        return self._facets.index.names(parent, start_after=start_after, limit=limit)
 
     @property
     def facets(self) -> FacetIndex:
         """The facets of the object; what it changes belongs to the root's open unit."""
-        return self._facet_index()
+        return self._facets.index
 
     @property
     def temporary(self) -> Path:
@@ -328,7 +294,7 @@ class RootStore:
 
     def facet_count(self, number: int) -> FacetCount:
         """How many facets lie below a database."""
-        return self._facet_index().count(number)
+        return self._facets.index.count(number)
 
     def usage_or_none(self, number: int) -> UsageRow | None:
         """What was written down of the use of a database."""
@@ -342,7 +308,7 @@ class RootStore:
         root = self.open_database(0)
         if root.in_unit:
             raise InternalError(f"facet {number} was deleted while its root's unit was open: commit that first")
-        tree = self._facet_index().remove(number)
+        tree = self._facets.index.remove(number)
         captured = root.commit()
         for lineage in tree:
             self.close_database(number_of(lineage))
@@ -350,7 +316,7 @@ class RootStore:
 
     def forget_below(self, number: int) -> list[Lineage]:
         """Take the facets below a database out of the index, in the root's unit; `delete_below` follows."""
-        index = self._facet_index()
+        index = self._facets.index
         return [lineage for child in index.numbers(number).values() for lineage in index.remove(child)]
 
     def delete_below(self, lineages: list[Lineage], captured: Sequence[Captured]) -> Commit:
@@ -373,8 +339,8 @@ class RootStore:
         def unlink(commit: Commit) -> None:
             if commit.error is None:
                 for lineage in lineages:
-                    with suppress(OSError):  # `_sync` tries again before the journal forgets that they are deleted.
-                        self._unlink(lineage)
+                    with suppress(OSError):  # A sync tries again before the journal forgets that they are deleted.
+                        self._files.remove(lineage)
 
         commit.add_callback(unlink)
         return commit
@@ -399,41 +365,7 @@ class RootStore:
         """
         async with self.files_aside:
             self._check_not_broken()
-            log, chain = self.log, self.log.chain
-            changes: dict[Lineage, tuple[Path | None, Path | None]] = {}
-            for lineage, wanted in files.items():
-                number = number_of(lineage)
-                if number in self._databases:
-                    raise ObjectResetError(f"database {number} was opened meanwhile: try again", retryable=True)
-                changes[lineage] = (await self._whole_file_or_none(lineage), wanted)
-            self._rewritten = frozenset(map(number_of, files))
-            try:
-                sections = await self._on_disk(lambda: differences(changes))
-                self._check_not_broken()
-                captured = before() if before is not None else None
-                if not sections and captured is None:
-                    return chain.known
-                await log.rewrite(sections, captured=captured, alarms=alarms, cause=cause)
-                sequence = chain.known
-                paths = {lineage: self._context.layout.database(self.key, lineage) for lineage in files}
-                await self._on_disk(lambda: write_sections(self._context.disk, paths, sections))
-                for section in sections:
-                    if not isinstance(section, Deleted):
-                        chain.checkpointed(number_of(section.lineage))
-                return sequence
-            finally:
-                self._rewritten = frozenset()
-
-    async def _whole_file_or_none(self, lineage: Lineage) -> Path | None:
-        """The file of a closed database, made to hold everything that was committed. None if there is no database."""
-        number, path = number_of(lineage), self._context.layout.database(self.key, lineage)
-        if not self.log.chain.is_born(number):
-            return None
-        if number in self._suspect:
-            with failures_explained(path):
-                self._restore(number)
-        await self._checkpoint(number)
-        return path
+            return await self._rewrite.run(files, cause=cause, alarms=alarms, before=before)
 
     async def image(self, directory: Path) -> Image:
         """Copies of all databases in `directory`, which is empty: what the journal has acknowledged, and nothing else.
@@ -448,19 +380,10 @@ class RootStore:
             covered = {lineage: chain.holds(number_of(lineage)) for lineage in chain.live_lineages()}
             until, digest = chain.known, chain.digest
             context, key = self._context, self.key
-            replay = await self._aside(
+            replay = await self._files.copy(
                 lambda: copy_files(context.layout, context.journal, key, directory, covered=covered, until=until)
             )
             return Image(until, digest, replay)
-
-    async def _aside(self, work: Callable[[], Result]) -> Result:
-        """Run on a worker thread something that changes no database's file."""
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._context.executor, work)
-        except OSError as error:
-            raise StorageFailedError(
-                f"object `{self.key.object_id.hex()}` could not be copied or archived: {error}"
-            ) from error
 
     async def adopt(
         self, files: Mapping[Lineage, Path], *, alarms: Mapping[int, int], cause: str, new_name: str | None
@@ -474,20 +397,21 @@ class RootStore:
             context, chain = self._context, self.log.chain
             if self.exists or self._databases or not chain.is_settled:
                 raise _exists(self.key)
-            await self._make_durable()  # If it was deleted a moment ago, the journal has still to forget it.
+            await self._compaction.make_durable()  # If it was deleted a moment ago, the journal has still to forget it.
             record = Record(chain.known + 1, chain.digest, context.clock.now_ms(), cause, ())
             work = partial(adopt_files, context, self.key, record=record, files=files, alarms=alarms, name=new_name)
-            is_adopted = await self._aside(work)
+            is_adopted = await self._files.copy(work)
             self.release()
             if not is_adopted:
                 raise _exists(self.key)
-            self._name = new_name or self._name
+            if new_name:
+                self._name.tell(new_name)
 
     async def aside(self, work: Callable[[], Result]) -> Result:
         """Run on a worker thread what reads files of this object; nobody opens or moves one meanwhile."""
         async with self.files_aside:
             self._check_not_broken()
-            return await self._aside(work)
+            return await self._files.copy(work)
 
     def record_bytes(self, after: int) -> Iterator[bytes]:
         """The records behind `after` that the journal still holds. Blocks; for any thread."""
@@ -502,10 +426,7 @@ class RootStore:
         other databases go on. Default: all that need it.
         """
         async with self.files_aside:
-            chain = self.log.chain
-            for number in chain.dirty_numbers() if numbers is None else list(numbers):
-                await self._checkpoint(number)
-            await self._make_durable()
+            await self._compaction.run(numbers)
 
     async def checkpoint(self, number: int, *, on_loop: bool) -> None:
         """Move what one open database has committed into its file; `make_durable` is to follow.
@@ -514,59 +435,12 @@ class RootStore:
         gate, so the checkpoint is one step of the loop too; else it runs on a worker thread.
         """
         async with self.files_aside:
-            await self._checkpoint(number, on_loop=on_loop)
+            await self._compaction.checkpoint(number, on_loop=on_loop)
 
     async def make_durable(self) -> None:
         """Sync the files that were checkpointed, and let the journal forget what they hold. Commits may go on."""
         async with self.files_aside:
-            await self._make_durable()
-
-    async def _checkpoint(self, number: int, *, on_loop: bool = False) -> None:
-        log, chain = self.log, self.log.chain
-        database = self._databases.get(number)
-        while not chain.is_acknowledged(number) or (database is not None and database.in_unit):
-            if database is not None and database.in_transaction:
-                return  # It may stay open for long: the next compaction finds it closed.
-            if chain.is_acknowledged(number):
-                await asyncio.sleep(0)  # The unit ends with this step of the loop.
-            else:
-                await log.wait_for_acknowledgement()
-        if not chain.has_log(number):
-            return
-        path = self._context.layout.database(self.key, chain.lineage(number))
-        if number in self._suspect or (database is not None and database.is_broken):
-            return  # It is restored when it is opened again; until then the journal keeps its records.
-        work = database.checkpoint if database is not None else lambda: checkpoint_closed(path, self._context)
-        if on_loop:
-            self._now(work)
-        else:
-            await self._on_disk(work)
-        chain.checkpointed(number)
-
-    async def _make_durable(self) -> None:
-        """Sync what is checkpointed. Commits may go on: only what the files held at the start counts."""
-        chain = self.log.chain
-        covered = {number: chain.covered(number) for number in chain.syncable_numbers()}
-        paths = {number: self._path_or_none(number) for number in covered}
-        if not covered and not self._untold:
-            return
-        states = await self._on_disk(lambda: self._sync(paths))
-        self._durable_bytes = sum(state.size_bytes for state in states.values() if state is not None)
-        for number, sequence in covered.items():
-            chain.synced(number, covered=sequence)
-        last = chain.forgettable() or KeptRecord(chain.forgotten, b"", 0)
-        self._untold |= {chain.lineage(number): state for number, state in states.items()}
-        keeps_history = self._context.archive is not None
-        snapshot = Snapshot(self.key, dict(self._untold), last.sequence, last.digest, keeps_history)
-        await self._on_disk(lambda: self._context.journal.snapshot(snapshot))
-        self._untold.clear()
-        kept_bytes = chain.log_bytes
-        chain.forget(last.sequence)
-        self._forgotten_bytes += kept_bytes - chain.log_bytes
-        if self._context.archive is not None and self._forgotten_bytes >= self._context.archive.collected_bytes:
-            # The journal keeps what could not be archived; the next compaction tries again.
-            with suppress(StorageFailedError):
-                await self._archive(self._context.archive)
+            await self._compaction.make_durable()
 
     async def archive(self) -> None:
         """Move the records that the journal has forgotten to the archive, if there is one.
@@ -576,120 +450,9 @@ class RootStore:
         if self._context.archive is not None:
             async with self.files_aside:
                 self._check_not_broken()
-                await self._archive(self._context.archive)
-
-    async def _archive(self, archive: Archive) -> None:
-        chain, layout, until = self.log.chain, self._context.layout, self.log.chain.forgotten
-        files = {
-            lineage: HeldFile(layout.database(self.key, lineage), chain.holds(number_of(lineage)))
-            for lineage in chain.live_lineages()
-        }
-        await self._aside(lambda: move_to_archive(self._context.journal, archive, self.key, until=until, files=files))
-        self._forgotten_bytes = 0
-
-    def _sync(self, paths: dict[int, Path | None]) -> dict[int, FileState | None]:
-        disk = self._context.disk
-        states: dict[int, FileState | None] = {}
-        for number, path in paths.items():
-            if path is None:
-                self._unlink(self.log.chain.lineage(number))
-                states[number] = None
-            else:
-                disk.sync_file(path)
-                states[number] = disk.file_state_or_none(path)
-        disk.sync_directory(self._context.layout.namespace(self.key.namespace))
-        return states
-
-    async def _on_disk(self, work: Callable[[], Result]) -> Result:
-        """Run on a worker thread. After a failed write or sync nobody knows what the file holds: the log breaks."""
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._context.executor, work)
-        except (OSError, apsw.Error) as error:
-            raise self._broken(error) from error
-
-    def _now(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except (OSError, apsw.Error) as error:
-            raise self._broken(error) from error
-
-    def _broken(self, error: Exception) -> StorageFailedError:
-        reason = f"object `{self.key.object_id.hex()}` could not be made durable: {error}"
-        self.log.break_(reason)
-        return StorageFailedError(reason)
+                await self._compaction.archive(self._context.archive)
 
     # ── pieces ───────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _recover(self) -> RootLog:
-        context = self._context
-        if self._after is not None:  # Only now, that no thread works on what it has open: see `files_aside`.
-            self._after.close()
-            self._after = None
-        grant = context.journal.acquire(context.lease, self.key)
-        if isinstance(grant, Elsewhere):
-            raise DataDirectoryError(f"object `{self.key.object_id.hex()}` is owned by `{grant.address}`")
-        history = context.journal.load(grant)
-        folded = fold_history(self.key, history)
-        try:
-            changed = restore_files(context.layout, context.disk, self.key, folded, history.files)
-        except OSError as error:
-            raise StorageFailedError(f"object `{self.key.object_id.hex()}` cannot be recovered: {error}") from error
-        if changed and context.adopt_changed_files:
-            context.journal.snapshot(Snapshot(self.key, dict(changed), history.forgotten, history.forgotten_digest))
-        else:
-            refuse_changed_files(context.layout, self.key, changed)
-        forgotten = KeptRecord(history.forgotten, history.forgotten_digest, 0)
-        chain: RootChain[Commit] = RootChain(forgotten=forgotten, kept=folded.kept)
-        for lineage in history.files:
-            chain.attach(number_of(lineage), lineage)
-        for lineage, file in folded.files.items():
-            chain.attach_replayed(number_of(lineage), lineage, is_deleted=file.is_deleted)
-        self._name_in_journal = history.name
-        self._name = self._name or history.name
-        log = RootLog(
-            chain,
-            grant=grant,
-            journal=context.journal,
-            clock=context.clock,
-            alarm_set=context.alarm_set,
-            name_to_tell=self._name_to_tell,
-        )
-        for lineage, state in history.files.items():
-            log.ledger.record(lineage, state.size_bytes // PAGE_SIZE)
-        for lineage, file in folded.files.items():
-            log.ledger.record(lineage, file.file_pages)
-        return log
-
-    def _restore(self, number: int) -> None:
-        """Bring one file to what the journal acknowledged, as after a crash; its siblings go on."""
-        chain = self.log.chain
-        if not chain.is_acknowledged(number):
-            raise ObjectResetError("the database failed, and its last commits are still on their way", retryable=True)
-        lineage = chain.lineage(number)
-        history = self._context.journal.load(self.log.grant)
-        folded = fold_history(self.key, history)
-        disk, layout = self._context.disk, self._context.layout
-        disk.unlink(wal_path(layout.database(self.key, lineage)))
-        if lineage in folded.files:
-            restore_files(layout, disk, self.key, folded._replace(files={lineage: folded.files[lineage]}), {})
-            chain.checkpointed(number)
-        self._suspect.discard(number)
-
-    def _make_file(self, path: Path) -> None:
-        disk = self._context.disk
-        disk.make_directory(path.parent)
-        disk.unlink(wal_path(path))
-        disk.write_new_file(path, new_database())
-
-    def _unlink(self, lineage: Lineage) -> None:
-        path = self._context.layout.database(self.key, lineage)
-        self._context.disk.unlink(wal_path(path))
-        self._context.disk.unlink(path)
-
-    def _path_or_none(self, number: int) -> Path | None:
-        """The database's file, None when it is deleted."""
-        chain = self.log.chain
-        return None if chain.is_deleted(number) else self._context.layout.database(self.key, chain.lineage(number))
 
     def _lineage(self, number: int) -> Lineage:
         if number == 0:
@@ -697,20 +460,7 @@ class RootStore:
         chain = self.log.chain
         if chain.is_born(number):
             return chain.lineage(number)
-        if self._given_out.pop(number, -1) == chain.commit_count(0):
-            # Its first commit would be in an earlier record than its name, and a crash could part the two.
-            raise InternalError(f"facet {number} was opened before the root committed its number")
-        return self._facet_index().lineage(number)
-
-    def _facet_index(self) -> FacetIndex:
-        if self._facets is None:
-            self._facets = FacetIndex(self.open_database(0), number_floor=self._facet_number_last)
-        return self._facets
-
-    def _forget_facets(self) -> None:
-        if self._facets is not None:
-            self._facet_number_last = self._facets.number_last
-            self._facets = None
+        return self._facets.lineage_of_new(number)
 
 
 def _exists(key: ObjectKey) -> UsageError:
