@@ -7,6 +7,7 @@ from typing import Final
 import apsw
 
 from perdure.storage._journal import Adoption
+from perdure.storage._journal_schema import lineage_text
 from perdure.storage._record import NO_DIGEST, digest_of, encode_record
 
 _ADD: Final = (
@@ -43,7 +44,7 @@ def write_adoption(writer: apsw.Connection, adoption: Adoption) -> int | None:
         writer.execute("UPDATE object SET archived = head WHERE n = ?", (number,))
     writer.executemany(
         "INSERT INTO file(object, lineage, size_bytes, modified_ns) VALUES (?, ?, ?, ?)",
-        [(number, ".".join(map(str, lineage)), *state) for lineage, state in adoption.files.items()],
+        [(number, lineage_text(lineage), *state) for lineage, state in adoption.files.items()],
     )
     writer.execute("DELETE FROM alarm WHERE object = ?", (number,))
     writer.executemany(

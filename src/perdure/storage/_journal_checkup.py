@@ -15,8 +15,8 @@ from perdure.errors import DamagedDataError
 from perdure.storage._disk import FileState
 from perdure.storage._findings import Finding, Repair, note, problem
 from perdure.storage._journal import History
-from perdure.storage._journal_schema import JOURNAL_APPLICATION_ID, JOURNAL_FORMAT
-from perdure.storage._layout import Lineage, ObjectKey
+from perdure.storage._journal_schema import JOURNAL_APPLICATION_ID, JOURNAL_FORMAT, lineage_of
+from perdure.storage._layout import ObjectKey
 from perdure.storage._record import decode_header, digest_of
 
 
@@ -92,7 +92,7 @@ class JournalReader:
                 head,
                 head_digest,
                 tuple([data for (data,) in records]),
-                {_lineage(text): FileState(size, modified) for text, size, modified in files},
+                {lineage_of(text): FileState(size, modified) for text, size, modified in files},
                 archived,
             )
             alarms = self._connection.execute("SELECT number, at_ms FROM alarm WHERE object = ?", (n,))
@@ -125,10 +125,6 @@ class JournalReader:
             expected, digest = sequence + 1, digest_of(data)
         if expected != history.forgotten + 1:
             yield problem(f"the journal lacks the records of `{_name(key)}` from {expected} on", key=key)
-
-
-def _lineage(text: str) -> Lineage:
-    return tuple(map(int, text.split("."))) if text else ()
 
 
 def _name(key: ObjectKey) -> str:

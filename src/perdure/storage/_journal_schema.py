@@ -13,10 +13,17 @@ from typing import Final
 import apsw
 
 from perdure.errors import DamagedDataError
+from perdure.storage._layout import Lineage
 
 JOURNAL_PAGE_SIZE: Final = 4096
 JOURNAL_FORMAT: Final = 2
 JOURNAL_APPLICATION_ID: Final = 0x7064_7572  # "pdur", for people who ask `file`
+
+FIND_OBJECT: Final = (
+    "SELECT n, epoch, head, head_digest, forgotten, forgotten_digest, archived, name FROM object "
+    "WHERE namespace = ? AND object_id = ?"
+)
+"""An object's row, by its key."""
 
 _SCHEMA: Final = """
 CREATE TABLE node(n INTEGER PRIMARY KEY, incarnation_id TEXT NOT NULL UNIQUE, address TEXT NOT NULL) STRICT;
@@ -79,3 +86,13 @@ def prepare(connection: apsw.Connection, path: Path) -> None:
         with connection:
             connection.execute(_MIGRATIONS[former])
             connection.pragma("user_version", former + 1)
+
+
+def lineage_text(lineage: Lineage) -> str:
+    """A lineage as a column holds it."""
+    return ".".join(map(str, lineage))
+
+
+def lineage_of(text: str) -> Lineage:
+    """The lineage that a column holds."""
+    return tuple(map(int, text.split("."))) if text else ()

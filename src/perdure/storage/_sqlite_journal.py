@@ -13,9 +13,9 @@ import asyncio
 import math
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,7 +30,6 @@ from perdure.limits import (
     JOURNAL_RECORD_BYTES_MAX,
 )
 from perdure.storage._aside_checkpoint import AsideCheckpoint
-from perdure.storage._disk import FileState
 from perdure.storage._journal import (
     Adoption,
     Append,
@@ -46,17 +45,16 @@ from perdure.storage._journal import (
     Verdict,
 )
 from perdure.storage._journal_adoption import write_adoption
-from perdure.storage._journal_schema import JOURNAL_PAGE_SIZE, prepare
-from perdure.storage._layout import Lineage, ObjectKey
+from perdure.storage._journal_alarms import take_back_postponements, write_alarms, write_postponements
+from perdure.storage._journal_forgetting import drop_archived, drop_emptied, write_snapshot
+from perdure.storage._journal_queries import NO_HISTORY, JournalQueries
+from perdure.storage._journal_schema import FIND_OBJECT, JOURNAL_PAGE_SIZE, prepare
+from perdure.storage._layout import ObjectKey
 from perdure.storage._record import NO_DIGEST, digest_of, encode_record
 
 _SYNCHRONOUS: Final = "FULL"
 _BUSY_TIMEOUT_MS: Final = 5_000  # only a command line that reads the journal beside us can hold it
 
-_FIND_OBJECT: Final = (
-    "SELECT n, epoch, head, head_digest, forgotten, forgotten_digest, archived, name FROM object "
-    "WHERE namespace = ? AND object_id = ?"
-)
 _ADD_OBJECT: Final = (
     "INSERT INTO object"
     "(namespace, object_id, epoch, claim, head, head_digest, forgotten, forgotten_digest, created_ms) "
@@ -66,34 +64,7 @@ _MOVE_HEAD: Final = (
     "UPDATE object SET head = ?1, head_digest = ?2, epoch = ?3, claim = ?4 "
     "WHERE namespace = ?5 AND object_id = ?6 AND head = ?1 - 1 AND epoch <= ?3 RETURNING n"
 )
-_LISTED: Final = (
-    "SELECT namespace, object_id, name, head, created_ms, (SELECT min(at_ms) FROM alarm WHERE object = object.n), "
-    "head = forgotten AND NOT EXISTS (SELECT 1 FROM file WHERE object = object.n) FROM object "
-    "WHERE {} ORDER BY namespace, object_id LIMIT ?"
-)
-# One statement for both would walk to the end of all namespaces.
-_LIST_ALL: Final = _LISTED.format("(namespace, object_id) > (?, ?)")
-_LIST_NAMESPACE: Final = _LISTED.format("namespace = ? AND object_id > ?")
 _ADD_RECORD: Final = "INSERT INTO log(object, sequence, data) VALUES (?, ?, ?)"
-_SET_ALARM: Final = (
-    "INSERT INTO alarm(object, number, at_ms, look_ms) VALUES (?1, ?2, ?3, ?3) "
-    "ON CONFLICT (object, number) DO UPDATE SET at_ms = excluded.at_ms, look_ms = excluded.look_ms"
-)
-_DUE_ALARMS: Final = (
-    "SELECT at_ms, namespace, object_id, number, name, look_ms FROM alarm JOIN object ON object.n = alarm.object "
-    "WHERE look_ms <= ?1 AND (look_ms, object, number) > "
-    "(?2, ifnull((SELECT n FROM object WHERE namespace = ?3 AND object_id = ?4), 0), ?5) "
-    "ORDER BY look_ms, object, number LIMIT ?6"
-)
-_POSTPONE_ALARM: Final = (
-    "UPDATE alarm SET look_ms = ?1 WHERE object = (SELECT n FROM object WHERE namespace = ?2 AND object_id = ?3) "
-    "AND number = ?4 AND at_ms = ?5 AND look_ms = ?6"
-)
-_HURRY_ALARMS: Final = (
-    "UPDATE alarm SET look_ms = at_ms WHERE look_ms <> at_ms "
-    "AND (?1 IS NULL OR (SELECT namespace FROM object WHERE n = alarm.object) = ?1)"
-)
-_NO_HISTORY: Final = History(0, NO_DIGEST, 0, NO_DIGEST, (), {})
 
 
 @dataclass(slots=True)
@@ -134,11 +105,11 @@ class SqliteJournal:
         self._emptied: set[ObjectKey] = set()
         self._outbox: list[_Sent] = []
         self._queue: queue.SimpleQueue[list[_Sent] | Callable[[], None] | None] = queue.SimpleQueue()
-        self._reader_lock = threading.Lock()
         try:
             self._writer = self._connect()
             prepare(self._writer, path)
-            self._reader = self._connect()
+            self.queries: Final = JournalQueries(self._connect(), path, self._raise_failure)
+            """What is asked of one process's whole journal, beyond the port."""
             self.was_stopped_cleanly: bool = not self._writer.execute("SELECT count(*) FROM node").get
             """Whether the process before this one unregistered, or there was none."""
             self._bytes_kept: int
@@ -191,35 +162,17 @@ class SqliteJournal:
             # What the former grant has under way must not land between our load and our first append.
             self._send()
             self._run_on_writer(lambda: None)
-        row = self._find_or_none(key)
-        epoch = max(row[1] if row else 0, owned.grant.epoch if owned else 0) + 1
+        known = self.queries.epoch_or_none(key)
+        epoch = max(known or 0, owned.grant.epoch if owned else 0) + 1
         grant = Grant(key, epoch, new_uuid(self._entropy))
-        self._owned[key] = _Owned(grant, is_new=row is None)
+        self._owned[key] = _Owned(grant, is_new=known is None)
         return grant
 
     def load(self, grant: Grant) -> History:
         owned = self._owned.get(grant.key)
         if owned is not None and owned.is_new:
-            return _NO_HISTORY
-        with self._reading(f"object `{grant.key.object_id.hex()}`") as reader:
-            row = reader.execute(_FIND_OBJECT, grant.key).fetchone()
-            if row is None:
-                return _NO_HISTORY
-            number, _, head, head_digest, forgotten, forgotten_digest, archived, name = row
-            records = reader.execute(
-                "SELECT data FROM log WHERE object = ? AND sequence > ? ORDER BY sequence", (number, forgotten)
-            )
-            files = reader.execute("SELECT lineage, size_bytes, modified_ns FROM file WHERE object = ?", (number,))
-            return History(
-                forgotten,
-                forgotten_digest,
-                head,
-                head_digest,
-                tuple([data for (data,) in records]),
-                {_lineage(text): FileState(size, modified) for text, size, modified in files},
-                archived,
-                name,
-            )
+            return NO_HISTORY
+        return self.queries.history(grant.key)
 
     def append(self, append: Append, done: Callable[[Outcome], None]) -> None:
         owned = self._owned.get(append.grant.key)
@@ -241,7 +194,15 @@ class SqliteJournal:
             self._queue.put(sent)
 
     def snapshot(self, snapshot: Snapshot) -> None:
-        self._run_on_writer(lambda: self._forget(snapshot))
+        def forget() -> None:
+            with self._writer:
+                forgotten = write_snapshot(self._writer, snapshot)
+            self._bytes_kept -= forgotten.kept_bytes
+            self._history_bytes += forgotten.history_bytes
+            if forgotten.is_emptied:
+                self._emptied.add(snapshot.key)
+
+        self._run_on_writer(forget)
 
     def adopt(self, adoption: Adoption) -> bool:
         kept_bytes: list[int | None] = []
@@ -259,22 +220,15 @@ class SqliteJournal:
         return True
 
     def records(self, key: ObjectKey, *, after: int, bytes_max: int) -> list[bytes]:
-        taken: list[bytes] = []
-        with self._reading(f"object `{key.object_id.hex()}`") as reader:
-            rows = reader.execute(
-                "SELECT data FROM log WHERE object = (SELECT n FROM object WHERE namespace = ? AND object_id = ?) "
-                "AND sequence > ? ORDER BY sequence",
-                (*key, after),
-            )
-            for (data,) in rows:
-                if taken and len(data) > bytes_max:
-                    break
-                taken.append(data)
-                bytes_max -= len(data)
-        return taken
+        return self.queries.records(key, after=after, bytes_max=bytes_max)
 
     def archive(self, key: ObjectKey, *, until: int) -> None:
-        self._run_on_writer(lambda: self._archive(key, until))
+        def drop() -> None:
+            with self._writer:
+                gone = drop_archived(self._writer, key, until=until)
+            self._history_bytes -= gone
+
+        self._run_on_writer(drop)
 
     def release(self, grant: Grant) -> None:
         owned = self._owned.get(grant.key)
@@ -283,81 +237,28 @@ class SqliteJournal:
         del self._owned[grant.key]
 
     def due_alarms(self, *, until_ms: int, limit: int, after: DueAlarm | None = None) -> list[DueAlarm]:
-        last = (-1, "", b"", 0) if after is None else (after.look_ms, *after.key, after.number)
-        with self._reading("alarms") as reader:
-            return [
-                DueAlarm(at_ms, ObjectKey(namespace, object_id), number, name, look_ms)
-                for at_ms, namespace, object_id, number, name, look_ms in reader.execute(
-                    _DUE_ALARMS, (until_ms, *last, limit)
-                )
-            ]
+        return self.queries.due_alarms(until_ms=until_ms, limit=limit, after=after)
 
     def postpone_alarms(self, alarms: Sequence[tuple[DueAlarm, int]]) -> None:
         def postpone() -> None:
             with self._writer:
-                self._writer.executemany(
-                    _POSTPONE_ALARM,
-                    [(until_ms, *alarm.key, alarm.number, alarm.at_ms, alarm.look_ms) for alarm, until_ms in alarms],
-                )
+                write_postponements(self._writer, alarms)
 
         self._run_on_writer(postpone)
 
     def hurry_alarms(self, *, namespace: str | None = None) -> None:
         def hurry() -> None:
             with self._writer:
-                self._writer.execute(_HURRY_ALARMS, (namespace,))
+                take_back_postponements(self._writer, namespace)
 
         self._run_on_writer(hurry)
 
     def objects(
         self, *, namespace: str | None = None, after: ObjectKey | None = None, limit: int
     ) -> list[ListedObject]:
-        with self._reading("objects") as reader:
-            if namespace is None:
-                rows = reader.execute(_LIST_ALL, (*(after or ("", b"")), limit))
-            else:
-                rows = reader.execute(_LIST_NAMESPACE, (namespace, after.object_id if after else b"", limit))
-            return [
-                ListedObject(ObjectKey(namespace, object_id), name, head, created_ms, alarm_at_ms, bool(is_deleted))
-                for namespace, object_id, name, head, created_ms, alarm_at_ms, is_deleted in rows
-            ]
+        return self.queries.objects(namespace=namespace, after=after, limit=limit)
 
     # ── beyond the port: one process's whole journal ─────────────────────────────────────────────────────────
-
-    def keys_with_records(self) -> list[ObjectKey]:
-        """The objects whose files are not all durable, those that waited longest first."""
-        with self._reading("objects") as reader:
-            rows = reader.execute(
-                "SELECT namespace, object_id FROM object WHERE head > forgotten "
-                "ORDER BY (SELECT min(n) FROM log WHERE log.object = object.n)"
-            )
-            return [ObjectKey(namespace, object_id) for namespace, object_id in rows]
-
-    def keys_with_history(self, *, limit: int) -> list[ObjectKey]:
-        """The objects that have most forgotten records here, waiting for `archive`."""
-        with self._reading("objects") as reader:
-            rows = reader.execute(
-                "SELECT namespace, object_id FROM log JOIN object ON object.n = log.object WHERE sequence <= forgotten "
-                "GROUP BY object.n ORDER BY sum(length(data)) DESC LIMIT ?",
-                (limit,),
-            )
-            return [ObjectKey(namespace, object_id) for namespace, object_id in rows]
-
-    def count_objects(self, namespace: str) -> int:
-        """How many objects of a namespace were ever committed to; deleted ones count until the next clean stop."""
-        with self._reading("objects") as reader:
-            return int(reader.execute("SELECT count(*) FROM object WHERE namespace = ?", (namespace,)).get)
-
-    def has_file(self, key: ObjectKey, lineage: Lineage) -> bool:
-        """Whether the database was ever made durable as a file, and not deleted since."""
-        with self._reading("files") as reader:
-            return bool(
-                reader.execute(
-                    "SELECT count(*) FROM object JOIN file ON file.object = object.n "
-                    "WHERE namespace = ? AND object_id = ? AND lineage = ?",
-                    (*key, _lineage_text(lineage)),
-                ).get
-            )
 
     def unregister(self) -> None:
         """Note that this process stops cleanly: no file lacks anything, and no file is unknown."""
@@ -373,11 +274,11 @@ class SqliteJournal:
         self._send()
         if self._emptied and self._failure is None:
             with suppress(StorageFailedError):  # Rows of objects that are gone: in nobody's way.
-                self._run_on_writer(self._sweep)
+                self._run_on_writer(self._drop_emptied)
         self._queue.put(None)
         self._thread.join()
         self._aside.close()
-        for connection in (self._reader, self._writer):
+        for connection in (self.queries, self._writer):
             with suppress(apsw.Error):
                 connection.close()
 
@@ -443,16 +344,12 @@ class SqliteJournal:
         self._writer.execute(_ADD_RECORD, (moved[0], record.sequence, data))
         if append.name is not None:
             self._writer.execute("UPDATE object SET name = ? WHERE n = ?", (append.name, moved[0]))
-        for number, alarm in append.alarms.items():
-            if alarm.at_ms is None:
-                self._writer.execute("DELETE FROM alarm WHERE object = ? AND number = ?", (moved[0], number))
-            else:
-                self._writer.execute(_SET_ALARM, (moved[0], number, alarm.at_ms))
+        write_alarms(self._writer, moved[0], append.alarms)
         return Outcome(Verdict.ACKNOWLEDGED, digest, len(data))
 
     def _refusal(self, append: Append, digest: bytes, size_bytes: int) -> Outcome:
         """Why the head did not move: the record is there already, or it is not the next one."""
-        row = self._writer.execute(_FIND_OBJECT, append.grant.key).fetchone()
+        row = self._writer.execute(FIND_OBJECT, append.grant.key).fetchone()
         head = row[2] if row else 0
         if row is not None and head == append.record.sequence and row[3] == digest:
             return Outcome(Verdict.ACKNOWLEDGED, digest, size_bytes)
@@ -485,70 +382,9 @@ class SqliteJournal:
             # The loop is closed: nobody waits any more. The records are as durable as they would be.
             return
 
-    def _forget(self, snapshot: Snapshot) -> None:
+    def _drop_emptied(self) -> None:
         with self._writer:
-            row = self._writer.execute(_FIND_OBJECT, snapshot.key).fetchone()
-            if row is None:
-                return
-            number, _, head, _, forgotten, *_ = row
-            for lineage, state in snapshot.files.items():
-                text = _lineage_text(lineage)
-                if state is None:
-                    self._writer.execute("DELETE FROM file WHERE object = ? AND lineage = ?", (number, text))
-                else:
-                    self._writer.execute(
-                        "INSERT INTO file(object, lineage, size_bytes, modified_ns) VALUES (?, ?, ?, ?) "
-                        "ON CONFLICT (object, lineage) DO UPDATE SET size_bytes = excluded.size_bytes, "
-                        "modified_ns = excluded.modified_ns",
-                        (number, text, *state),
-                    )
-            if not forgotten < snapshot.forget_until <= head:
-                return
-            forgets = self._log_bytes(number, forgotten, snapshot.forget_until)
-            self._writer.execute(
-                "UPDATE object SET forgotten = ?, forgotten_digest = ? WHERE n = ?",
-                (snapshot.forget_until, snapshot.digest, number),
-            )
-            archives = 0 if snapshot.keeps_history else self._drop_history(number, snapshot.forget_until)
-        self._bytes_kept -= forgets
-        self._history_bytes += forgets - archives
-        if snapshot.forget_until == head and None in snapshot.files.values() and not snapshot.keeps_history:
-            self._emptied.add(snapshot.key)
-
-    def _archive(self, key: ObjectKey, until: int) -> None:
-        with self._writer:
-            row = self._writer.execute(_FIND_OBJECT, key).fetchone()
-            if row is None:
-                return
-            number, _, _, _, forgotten, _, archived, _ = row
-            if not archived < min(until, forgotten):
-                return
-            gone = self._drop_history(number, min(until, forgotten))
-        self._history_bytes -= gone
-
-    def _drop_history(self, number: int, until: int) -> int:
-        """Delete an object's log rows up to `until`; how many bytes they had."""
-        gone = self._log_bytes(number, 0, until)
-        self._writer.execute("DELETE FROM log WHERE object = ? AND sequence <= ?", (number, until))
-        self._writer.execute("UPDATE object SET archived = ? WHERE n = ?", (until, number))
-        return gone
-
-    def _log_bytes(self, number: int, after: int, until: int) -> int:
-        size: int = self._writer.execute(
-            "SELECT ifnull(sum(length(data)), 0) FROM log WHERE object = ? AND sequence > ? AND sequence <= ?",
-            (number, after, until),
-        ).get
-        return size
-
-    def _sweep(self) -> None:
-        """Take away the rows of objects of which nothing is left. Only at the end: nobody may own them."""
-        with self._writer:
-            for key in self._emptied:
-                self._writer.execute(
-                    "DELETE FROM object WHERE namespace = ? AND object_id = ? AND head = forgotten "
-                    "AND n NOT IN (SELECT object FROM file) AND n NOT IN (SELECT object FROM alarm)",
-                    key,
-                )
+            drop_emptied(self._writer, self._emptied)
 
     def _keep_wal_short(self) -> None:
         if self._failure is not None:
@@ -568,26 +404,6 @@ class SqliteJournal:
         connection.pragma("synchronous", _SYNCHRONOUS)
         connection.pragma("wal_autocheckpoint", 0)
         return connection
-
-    def _find_or_none(self, key: ObjectKey) -> tuple[int, ...] | None:
-        with self._reading(f"object `{key.object_id.hex()}`") as reader:
-            row: tuple[int, ...] | None = reader.execute(_FIND_OBJECT, key).fetchone()
-            return row
-
-    @contextmanager
-    def _reading(self, what: str) -> Iterator[apsw.Connection]:
-        """The reading connection, for one caller at a time; an error says what was being read."""
-        self._raise_failure()
-        try:
-            with self._reader_lock, self._reader:
-                yield self._reader
-        except (apsw.CorruptError, apsw.NotADBError) as error:
-            raise DamagedDataError(
-                f"the journal `{self._path}` is damaged where it holds {what}: {error}. "
-                "Restore it from a backup together with the objects"
-            ) from error
-        except apsw.Error as error:
-            raise StorageFailedError(f"the journal `{self._path}` cannot be read for {what}: {error}") from error
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -613,11 +429,3 @@ class SqliteJournal:
 def _reason(error: apsw.Error) -> BaseException:
     """Why a transaction failed. SQLite may have rolled back by itself: to do it again fails too, and says nothing."""
     return error.__context__ if isinstance(error.__context__, apsw.Error) else error
-
-
-def _lineage_text(lineage: Lineage) -> str:
-    return ".".join(map(str, lineage))
-
-
-def _lineage(text: str) -> Lineage:
-    return tuple(int(number) for number in text.split(".")) if text else ()

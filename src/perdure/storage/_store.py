@@ -134,7 +134,7 @@ class Store:
 
     def count_objects(self, namespace: str) -> int:
         """How many objects of a namespace exist. Reads all of the journal's names: ask once, then count along."""
-        return self._journal.count_objects(namespace)
+        return self._journal.queries.count_objects(namespace)
 
     def release(self, root: RootStore) -> None:
         """Close the databases of an object that nobody uses. Its log stays known until it is compacted."""
@@ -153,7 +153,7 @@ class Store:
 
     async def compact_idle(self) -> None:
         """Make durable the files of objects that have no open database, those that waited longest first."""
-        for key in self._journal.keys_with_records():
+        for key in self._journal.queries.keys_with_records():
             root = self.root(*key)
             if root.is_idle:
                 await root.compact()
@@ -162,7 +162,7 @@ class Store:
             if not self.is_compaction_due:
                 return
         if self._is_archiving_due:
-            for key in self._journal.keys_with_history(limit=_ARCHIVED_AT_ONCE):
+            for key in self._journal.queries.keys_with_history(limit=_ARCHIVED_AT_ONCE):
                 root = self.root(*key)
                 await root.archive()
                 if root.is_idle:
@@ -270,14 +270,16 @@ class Store:
                 has_wal = wal_path(path).exists()
                 if has_wal:
                     disk.unlink(wal_path(path))
-                if (has_wal or path.stat().st_size == _NEW_FILE_BYTES) and not self._journal.has_file(key, lineage):
+                if (has_wal or path.stat().st_size == _NEW_FILE_BYTES) and not self._journal.queries.has_file(
+                    key, lineage
+                ):
                     disk.unlink(path)
         except OSError as error:
             failures.append(str(error))
 
     def _journal_keys(self, failures: list[str]) -> Iterable[ObjectKey]:
         try:
-            return self._journal.keys_with_records()
+            return self._journal.queries.keys_with_records()
         except StorageFailedError as error:
             failures.append(str(error))
             return ()

@@ -11,7 +11,8 @@ import pytest
 from perdure.clock import SystemEntropy
 from perdure.limits import ALARM_MS_MAX
 from perdure.storage import DueAlarm
-from perdure.storage._sqlite_journal import _DUE_ALARMS, SqliteJournal
+from perdure.storage._journal_alarms import DUE
+from perdure.storage._sqlite_journal import SqliteJournal
 
 PENDING = 100_000
 FIRST_MS = 1_000_000
@@ -48,8 +49,7 @@ def test_all_are_found_in_order_page_by_page(journal: SqliteJournal) -> None:
 
 def test_a_page_is_found_by_the_index_alone(journal: SqliteJournal, tmp_path: Path) -> None:
     plan = " ".join(
-        str(row[3])
-        for row in journal._reader.execute(f"EXPLAIN QUERY PLAN {_DUE_ALARMS}", (ALARM_MS_MAX, -1, "", b"", 0, 33))
+        str(row[3]) for row in journal._writer.execute(f"EXPLAIN QUERY PLAN {DUE}", (ALARM_MS_MAX, -1, "", b"", 0, 33))
     )
 
     assert "SEARCH alarm USING INDEX alarm_due" in plan
