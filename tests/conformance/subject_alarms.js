@@ -204,6 +204,10 @@ export class Subject extends DurableObject {
     return { class: this.ctx.exports[name === "handless" ? "Handless" : "Subject"] };
   }
 
+  async clone(source, target) {
+    await this.ctx.facets.clone(source, target);
+  }
+
   relay(path, method, ...callArguments) {
     const facet = this.ctx.facets.get(path[0]);
     return path.length > 1 ? facet.relay(path.slice(1), method, ...callArguments) : facet[method](...callArguments);

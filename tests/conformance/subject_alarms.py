@@ -180,6 +180,9 @@ class Subject(DurableObject):
         kind = "Handless" if name == "handless" else "Subject"
         return FacetOptions(cls=getattr(self.ctx.exports, kind))
 
+    async def clone(self, source, target):
+        await self.ctx.facets.clone(source, target)
+
     async def relay(self, path, method, *arguments):
         facet = self.ctx.facets.get(path[0])
         if len(path) > 1:

@@ -368,6 +368,22 @@ async def test_case_69_a_facets_alarm_wakes_the_way_down_to_it(subject: Subject,
     assert await subject.call("runs") == []
 
 
+@pytest.mark.parametrize("how", ["live", "restart", "crash"])
+async def test_case_69_a_clones_alarm_rings_as_its_originals(subject: Subject, how: str) -> None:
+    at = await subject.call("relay", ["a"], "setIn", 40_000)
+    below = await subject.call("relay", ["a", "b"], "setIn", 50_000)
+    await subject.call("clone", "a", "copy")
+    await subject.call("relay", ["a"], "clear")
+
+    if how != "live":
+        await getattr(subject, how)()
+    await subject.world.advance("1m")
+
+    assert await subject.call("relay", ["copy"], "ranAt") == [at]
+    assert await subject.call("relay", ["copy", "b"], "ranAt") == [below]
+    assert await subject.call("relay", ["a"], "ranAt") == []
+
+
 async def test_case_69_a_facet_that_nobody_could_wake_is_told_at_the_call(subject: Subject) -> None:
     text, has_parents_alarm = await subject.call("belowDullParent")
 
