@@ -66,6 +66,9 @@ PAST_ROWS_MAX: Final = 100_000  # that one question about the past may answer
 CAUSE_CHARACTERS_MAX: Final = 200  # of what a record says led to it, besides a facet's name
 REWRITE_BYTES_MAX: Final = 256 * MIB  # of pages that a rewind or a clone changes: they are one record, and in memory
 DATABASE_BYTES_MAX: Final = 10 * 1024 * MIB  # of each object and each facet
+TREE_BYTES_MAX: Final = (
+    10 * 1024 * MIB
+)  # of a root object with all its facets, unless the platform's owner says otherwise
 DISK_FULL_BYTES: Final = 1 * MIB  # a disk with less to spare is full, whatever quota a database has
 SQL_TEXT_BYTES_MAX: Final = 100_000
 SQL_VARIABLES_MAX: Final = 32_766  # SQLite's own

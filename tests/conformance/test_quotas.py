@@ -9,7 +9,7 @@ import pytest
 
 from perdure import DurableObject, FacetLimits, NamespaceOptions, NamespaceQuota, QuotaExceededError, Request, Response
 from perdure.clock import SystemEntropy
-from perdure.limits import KIB, MIB
+from perdure.limits import KIB, MIB, TREE_BYTES_MAX
 from perdure.server._errors import ErrorAnswers
 from perdure.testing import World
 
@@ -73,6 +73,35 @@ async def test_an_object_has_a_size(world: World) -> None:
 
     with pytest.raises(QuotaExceededError, match="database_bytes"):
         await world.get(Room, "a").put(MIB)
+
+
+class House(DurableObject):
+    async def fill(self, name: str, size: int) -> None:
+        await self.ctx.facets.get(name, lambda: Room).put(size)
+
+    async def used(self) -> int:
+        return (await self.ctx.facets.usage()).database_bytes
+
+
+async def test_many_facets_together_have_a_size(world: World) -> None:
+    bound = 2 * MIB
+    world.add(House, options=NamespaceOptions(quota=NamespaceQuota(limits=FacetLimits(tree_bytes=bound))))
+    house = world.get(House, "a")
+    for number in range(20):
+        await house.fill(str(number), 64 * KIB)
+
+    with pytest.raises(QuotaExceededError, match="tree_bytes"):
+        await house.fill("last", MIB)
+
+    assert 20 * 64 * KIB < await house.used() <= bound
+    await world.restart()
+    with pytest.raises(QuotaExceededError, match="tree_bytes"):
+        await world.get(House, "a").fill("other", MIB)
+
+
+def test_a_tree_is_bounded_unless_the_owner_says_otherwise() -> None:
+    assert NamespaceQuota().limits.tree_bytes == TREE_BYTES_MAX
+    assert NamespaceQuota(limits=FacetLimits()).limits.tree_bytes is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from perdure.api import FacetLimits
 from perdure.errors import ConfigurationError, QuotaExceededError
-from perdure.limits import NEW_OBJECTS_PER_MINUTE_MAX, OBJECTS_PER_NAMESPACE_MAX
+from perdure.limits import NEW_OBJECTS_PER_MINUTE_MAX, OBJECTS_PER_NAMESPACE_MAX, TREE_BYTES_MAX
 
 _MINUTE_S = 60.0
 
@@ -20,12 +20,13 @@ class NamespaceQuota:
     """What bounds the objects of one class; None is no bound.
 
     `objects`: how many exist. `new_objects_per_minute`: that many may come at once, and as many each minute.
-    `limits`: of each object, as FacetLimits are of a facet: its own database, its whole tree, its facets.
+    `limits`: of each object, as FacetLimits are of a facet: its own database, its whole tree, its facets. Unless they
+    are given, an object and all its facets may have 10 GiB together.
     """
 
     objects: int | None = OBJECTS_PER_NAMESPACE_MAX
     new_objects_per_minute: int | None = NEW_OBJECTS_PER_MINUTE_MAX
-    limits: FacetLimits = field(default_factory=FacetLimits)
+    limits: FacetLimits = field(default_factory=lambda: FacetLimits(tree_bytes=TREE_BYTES_MAX))
 
     def __post_init__(self) -> None:
         for name in ("objects", "new_objects_per_minute"):

@@ -396,9 +396,8 @@ class Database:
         """
         assert not self.in_unit, "a turn of the host begins between two units"
         unit, before, quota = self._unit, self._unit.deadline, self._unit.quota
-        if is_unbounded and quota is not None:
-            unit.quota = None  # The next unit of the object's own sets its bound again.
-            self._connection.pragma("max_page_count", DATABASE_BYTES_MAX // PAGE_SIZE)
+        if is_unbounded:
+            unit.quota = None
         unit.deadline, unit.is_read_only, self._authorizer.keeps_settings = deadline, not may_write, True
         try:
             return work(self), self.commit()

@@ -24,8 +24,9 @@ from perdure.errors import (
     SqlInterruptedError,
     StorageFailedError,
 )
-from perdure.limits import DISK_FULL_BYTES, SQL_TEMPORARY_FREE_BYTES_MIN, SQL_TEMPORARY_LOOKS
+from perdure.limits import DATABASE_BYTES_MAX, DISK_FULL_BYTES, SQL_TEMPORARY_FREE_BYTES_MIN, SQL_TEMPORARY_LOOKS
 from perdure.storage._savepoints import Savepoints
+from perdure.storage._template import PAGE_SIZE
 from perdure.storage._temporary_space import free_temporary_bytes, temporary_directory
 
 _DISK_FAILED: Final = frozenset(
@@ -71,6 +72,7 @@ class Unit:
         "_free_bytes",
         "_is_disk_short",
         "_looks",
+        "_pages_max",
         "_path",
         "deadline",
         "failure",
@@ -89,6 +91,7 @@ class Unit:
         self._free_bytes = free_bytes
         self._is_disk_short = False
         self._looks = 0
+        self._pages_max = DATABASE_BYTES_MAX // PAGE_SIZE  # as SQLite has it now
         self._path = path
         self.deadline: Callable[[], bool] | None = None
         self.failure: PerdureError | None = None
@@ -122,13 +125,17 @@ class Unit:
                 raise SqlError("this statement writes, and only reading was asked for", sqlite_code="SQLITE_READONLY")
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
-                if self.quota is not None:
-                    self._connection.pragma("max_page_count", self.quota.pages_max())
+                self._bound(DATABASE_BYTES_MAX // PAGE_SIZE if self.quota is None else self.quota.pages_max())
             except apsw.Error as error:
                 raise self.explained(error) from error
             self.is_open = True
         if is_confirmed:
             self.savepoints.is_confirmed = True
+
+    def _bound(self, pages_max: int) -> None:
+        if pages_max != self._pages_max:
+            # SQLite answers with what holds now: more, while the file is larger than that.
+            self._pages_max = self._connection.pragma("max_page_count", pages_max)
 
     def begin(self, *, is_sync: bool) -> int:
         """Open a transaction of the user's code; its number. Raises UsageError when it is nested too deeply."""
