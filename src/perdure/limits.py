@@ -16,6 +16,7 @@ OBJECT_NAME_KEPT_BYTES_MAX: Final = 1024  # a longer name works, but `ctx.id.nam
 FACET_NAME_BYTES_MAX: Final = 256
 FACET_DEPTH_MAX: Final = 4  # the root counts as one
 FACETS_PER_ROOT_MAX: Final = 1_000_000  # ever made: numbers are never used twice. 65,535 are too few for many-user apps
+FACET_TRANSACTION_WAIT_S: Final = 10.0  # a new facet for its root's transaction(), which may be waiting for that facet
 FACET_LIST_PAGE_NAMES: Final = 1_000  # names fetched per host call while facets are listed
 
 # ── values and messages ──────────────────────────────────────────────────────────────────────────────────────

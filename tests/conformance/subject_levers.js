@@ -1,6 +1,8 @@
 // What the cases of stubs, clones, ids and levers ask of an object, as subject_levers.py says it.
 import { DurableObject } from "cloudflare:workers";
 
+const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
 export class Subject extends DurableObject {
   constructor(ctx, env) {
     super(ctx, env);
@@ -172,5 +174,54 @@ export class Subject extends DurableObject {
     await this.facet(source).put("n", "just now");
     this.ctx.facets.clone(source, target);
     return await this.facet(target).read("n");
+  }
+
+  // While the root object is in a turn, or in a transaction
+
+  spin(rows) {
+    const query = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT ?) SELECT max(x) AS m FROM n";
+    return this.ctx.storage.sql.exec(query, rows).one().m;
+  }
+
+  writeAndSpin(rows, stops) {
+    this.ctx.storage.kv.put("half", 1);
+    this.spin(rows);
+    if (stops) this.ctx.abort("stopped in the middle");
+    this.ctx.storage.kv.put("half", 2);
+  }
+
+  async wipe() {
+    await this.ctx.storage.deleteAll();
+  }
+
+  async drop(name, seconds) {
+    this.ctx.facets.delete(name);
+    await sleep(seconds);
+  }
+
+  async later(seconds, path, method, ...args) {
+    await sleep(seconds);
+    return await this.relay(path, method, ...args);
+  }
+
+  async transact(seconds) {
+    await this.ctx.storage.transaction(async (txn) => {
+      await txn.put("n", 1);
+      await sleep(seconds);
+      await txn.put("n", 2);
+    });
+  }
+
+  async transactOver(path, method, ...args) {
+    let text;
+    await this.ctx.storage.transaction(async (txn) => {
+      await txn.put("n", 1);
+      try {
+        text = String(await this.relay(path, method, ...args));
+      } catch (error) {
+        text = error.message;
+      }
+    });
+    return text;
   }
 }

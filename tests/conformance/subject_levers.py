@@ -1,7 +1,9 @@
 """What the cases of stubs, clones, ids and levers ask of an object: trusted code and, word for word, a guest."""
 
 # mypy: ignore-errors
-# ruff: noqa: ANN001, ANN002, ANN201, ANN204, T201
+# ruff: noqa: ANN001, ANN002, ANN201, ANN202, ANN204, BLE001, T201
+import asyncio
+
 from perdure import DurableObject, FacetOptions
 
 
@@ -154,3 +156,49 @@ class Subject(DurableObject):
         await self.facet(source).put("n", "just now")
         self.ctx.facets.clone(source, target)
         return await self.facet(target).read("n")
+
+    # While the root object is in a turn, or in a transaction
+
+    def spin(self, rows):
+        """Be in a turn for long, inside the database."""
+        query = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT ?) SELECT max(x) AS m FROM n"
+        return self.ctx.storage.sql.exec(query, rows).one()["m"]
+
+    def write_and_spin(self, rows, stops):
+        self.ctx.storage.kv.put("half", 1)
+        self.spin(rows)
+        if stops:
+            self.ctx.abort("stopped in the middle")
+        self.ctx.storage.kv.put("half", 2)
+
+    async def wipe(self):
+        await self.ctx.storage.delete_all()
+
+    async def drop(self, name, seconds):
+        self.ctx.facets.delete(name)
+        await asyncio.sleep(seconds)
+
+    async def later(self, seconds, path, method, *arguments):
+        await asyncio.sleep(seconds)
+        return await self.relay(path, method, *arguments)
+
+    async def transact(self, seconds):
+        async def inside(txn):
+            await txn.put("n", 1)
+            await asyncio.sleep(seconds)
+            await txn.put("n", 2)
+
+        await self.ctx.storage.transaction(inside)
+
+    async def transact_over(self, path, method, *arguments):
+        texts = []
+
+        async def inside(txn):
+            await txn.put("n", 1)
+            try:
+                texts.append(str(await self.relay(path, method, *arguments)))
+            except Exception as error:
+                texts.append(str(error))
+
+        await self.ctx.storage.transaction(inside)
+        return texts[0]

@@ -105,7 +105,7 @@ class Actor:
         identity: ObjectId,
         label: str,
         root: Callable[[], RootStore],
-        number: Callable[[], int],
+        number: Callable[[], Awaitable[int]],
         parent: Actor | None,
         make_body: Callable[[Actor], Awaitable[Body]],
         keeper: Keeper,
@@ -296,7 +296,7 @@ class Actor:
             raise self.error
 
     async def _open_database(self) -> None:
-        self.number = self.account.number = self._number()
+        self.number = self.account.number = await self._number()
         root = self._root_store = self._root()
         self._closed.clear()
         self._keeper.opened(self, root)
@@ -576,6 +576,11 @@ class Actor:
     def is_in_turn_aside(self) -> bool:
         """Whether a guest's turn may be using the database now, perhaps on another thread."""
         return self._body is not None and not self._body.is_trusted and self._body.is_in_turn
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether its code has a `transaction()` open."""
+        return self._database is not None and self._database.in_transaction
 
     @property
     def top(self) -> Actor:

@@ -19,6 +19,7 @@ from perdure.objects._actor import Actor
 from perdure.objects._alarm_clock import retry_delay_ms
 from perdure.objects._alarm_run import AlarmRun
 from perdure.objects._facets import FacetSlots
+from perdure.objects._root_index import index_held
 from perdure.storage import Database, DueAlarm, ObjectKey
 
 Result = TypeVar("Result")
@@ -82,7 +83,8 @@ class AlarmDelivery:
         road.actor = actor
         if alarm.number:
             await actor.start()
-            road.path = actor.root.facets.path(alarm.number)
+            async with index_held(actor):
+                road.path = actor.root.facets.path(alarm.number)
             for name in road.path:
                 await actor.start()
                 assert isinstance(actor.facets, FacetSlots), "a running actor has facets"

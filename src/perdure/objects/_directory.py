@@ -79,6 +79,10 @@ class GuestClass:
     quota: NamespaceQuota
 
 
+async def _number_of_root() -> int:
+    return 0
+
+
 class Directory:
     """Every slot of a platform."""
 
@@ -183,7 +187,7 @@ class Directory:
             identity=known,
             label=f"{namespace}/{name or identity.hex()[:12]}",
             root=lambda: self._store.root(*key, name=known.name),
-            number=lambda: 0,
+            number=_number_of_root,
             parent=None,
             make_body=make_body,
             keeper=self,
@@ -250,6 +254,7 @@ class Directory:
         actor.storage_limits = storage_limits or SQLITES_OWN
         facets = actor.facets = FacetSlots(actor, self)
         body = TrustedBody(actor, kind, env=trusted.env, exports=trusted.exports, props=props, facets=facets)
+        facets.is_inside = lambda: body.sections.is_current
         facets.start_facet = body.start_facet if body.can_start_facets else None
         return body
 

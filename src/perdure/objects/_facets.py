@@ -37,8 +37,9 @@ from perdure.objects._actor import Actor, Keeper, leave_caller
 from perdure.objects._body import Body
 from perdure.objects._facet_events import EventStream
 from perdure.objects._lifecycle import State
+from perdure.objects._root_index import index_changeable, index_held
 from perdure.objects._tree_usage import Meter
-from perdure.storage import PAGE_SIZE, Database, FacetCopy, ObjectKey, replace_facet
+from perdure.storage import PAGE_SIZE, Commit, Database, FacetCopy, ObjectKey, replace_facet
 from perdure.web import Request, Response
 from perdure.workers import shared_task
 
@@ -79,6 +80,8 @@ class FacetSlots:
         self._changing: dict[str, asyncio.Task[None]] = {}
         self._names: set[str] | None = None
         self._closing: WeakValueDictionary[str, Actor] = WeakValueDictionary()
+        self.is_inside: Callable[[], bool] = lambda: False
+        """Whether the code of the object that asks now runs inside the transaction that is open, if one is."""
         self.start_facet: StartByName | None = None
         """The object's own way to start any facet it has, if its class has one."""
 
@@ -139,9 +142,10 @@ class FacetSlots:
             account = actor.account
             account.limits = options.limits or FacetLimits()
             account.budget = options.budget
-            known = parent.root.facet_number_or_none(parent.number, name)
-            if known is not None:
-                account.meter = self._meter(known)
+            async with index_held(parent):
+                known = parent.root.facet_number_or_none(parent.number, name)
+                if known is not None:
+                    account.meter = self._meter(known)
             account.check()
             if options.inherit_id:
                 actor.identity = parent.identity
@@ -164,12 +168,17 @@ class FacetSlots:
             after=self._closing.get(name),
         )
 
-    def _number(self, name: str) -> int:
+    async def _number(self, name: str) -> int:
+        """The number of facet `name`. A new one waits until no transaction of the root is open."""
+        parent, root = self._actor, self._actor.root
+        async with index_held(parent):
+            if root.facet_number_or_none(parent.number, name) is not None:
+                return root.facet_number(parent.number, name)
+        async with index_changeable(parent, name):
+            return self._new_number(name)
+
+    def _new_number(self, name: str) -> int:
         root = self._actor.root
-        known = root.facet_number_or_none(self._actor.number, name)
-        if known is not None:
-            return known
-        self._check_root_is_between_transactions(name)
         check_facet_count(self._actor, name)
         number = root.facet_number(self._actor.number, name)
         root_of(self._actor).end_turn()  # A new number is a row in the root's own database.
@@ -180,13 +189,27 @@ class FacetSlots:
             slot.account.meter = self._actor.account.tree.begin(number)
         return number
 
-    def _check_root_is_between_transactions(self, name: str) -> None:
+    def check_may_make(self, name: str) -> None:
+        """Raise FacetError when facet `name` would be new, and the object asks inside a transaction of its own."""
+        if self._actor.parent is None and self._actor.in_transaction and self.is_inside():
+            self.check_exists(name)
+
+    def check_exists(self, name: str) -> None:
+        """Raise FacetError when facet `name` would be new while a transaction of the object that asks is open."""
+        slot = self._slots.get(name)
+        if not self._actor.in_transaction or (slot is not None and slot.state is State.RUNNING):
+            return
+        if self._names is not None:
+            exists = name in self._names
+        else:
+            exists = self._actor.root.facet_number_or_none(self._actor.number, name) is not None
+        if not exists:
+            raise _in_transaction(name)
+
+    def check_may_change(self, name: str) -> None:
         """The names of all facets are in the root's database: what happens to them must not be rolled back."""
-        if root_of(self._actor).database.in_transaction:
-            raise FacetError(
-                f"facet `{name}` cannot be made or deleted while its root object has a transaction() open: "
-                "do it before, or after"
-            )
+        if root_of(self._actor).in_transaction:
+            raise _in_transaction(name)
 
     def _meter(self, number: int) -> Meter:
         return self._actor.account.tree.meter(number, self._actor.root.usage_or_none)
@@ -215,9 +238,13 @@ class FacetSlots:
     def clone(self, source: str, target: str) -> Awaitable[None]:
         """Reset facet `target` and make it a copy of `source`, with all below it; `source` goes on.
 
-        It is done when it is awaited; whoever uses `target` before waits.
+        It is done when it is awaited; whoever uses `target` before waits. Raises FacetError in a transaction.
         """
-        self._check_root_is_between_transactions(target)
+        self.check_may_change(target)
+        return self.clone_in_turn(source, target)
+
+    def clone_in_turn(self, source: str, target: str) -> Awaitable[None]:
+        """The same, but it waits for a transaction of the root that is open."""
         running = tree_of(self._slots[target]) if target in self._slots else []
         self.abort(target, _CLONED_OVER)
         if source == target:
@@ -242,20 +269,23 @@ class FacetSlots:
         await asyncio.to_thread(root.temporary.mkdir, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root.temporary) as directory:
             copies = await self._copies(source, Path(directory))
-            check_facet_count(parent, target, count=len(copies))
-            await replace_facet(root, parent.number, target, copies, end_turn=root_of(parent).end_turn)
+            async with index_changeable(parent, target):
+                check_facet_count(parent, target, count=len(copies))
+                await replace_facet(root, parent.number, target, copies, end_turn=root_of(parent).end_turn)
         if self._names is not None:
             (self._names.add if copies else self._names.discard)(target)
 
     async def _copies(self, source: str, directory: Path) -> builtins.list[FacetCopy]:
         """Each database of a facet's tree as a file, parents first; none when the facet does not exist."""
         root, base = self._actor.root, path_of(self._actor)
-        top = root.facet_number_or_none(self._actor.number, source)
+        async with index_held(self._actor):
+            top = root.facet_number_or_none(self._actor.number, source)
         copies: list[FacetCopy] = []
         waiting: deque[tuple[tuple[str, ...], int]] = deque([((), top)] if top is not None else [])
         while waiting:
             path, number = waiting.popleft()
-            waiting.extend(((*path, name), below) for name, below in root.facet_numbers(number).items())
+            async with index_held(self._actor):
+                waiting.extend(((*path, name), below) for name, below in root.facet_numbers(number).items())
             if not root.log.chain.is_born(number):
                 copies.append(FacetCopy(path, None, None))
                 continue
@@ -280,9 +310,41 @@ class FacetSlots:
         while (changing := self._changing.get(name)) is not None:
             await asyncio.wait([changing])
 
+    async def delete_in_turn(self, name: str) -> None:
+        """The same for whoever can wait until it is durable; it waits for the turns of a root in a sandbox.
+
+        Nobody reaches the facet from the call on, whoever awaits it.
+        """
+        running = self._stop(name)
+        earlier = self._changing.get(name)
+        commits: list[Commit] = []
+
+        async def work() -> None:
+            if earlier is not None:
+                await asyncio.wait([earlier])
+                running.extend(self._stop(name))
+            for member in running:
+                await member.wait_closed()
+            async with index_changeable(self._actor, name):
+                number = self._actor.root.facet_number_or_none(self._actor.number, name)
+                if number is not None:
+                    commits.append(self._delete(number))
+
+        await self._change(name, work())
+        for commit in commits:
+            await commit
+
+    def _stop(self, name: str) -> builtins.list[Actor]:
+        """Reset facet `name`, which is about to be deleted; what ran in its tree, and may still have files open."""
+        running = tree_of(self._slots[name]) if name in self._slots else []
+        self.abort(name, "Facet was deleted.")
+        if self._names is not None:
+            self._names.discard(name)
+        return running
+
     def delete(self, name: str) -> None:
-        """Reset facet `name` and forget its data, and that of its descendants."""
-        self._check_root_is_between_transactions(name)
+        """Reset facet `name` and forget its data, and that of its descendants; for code that runs on the loop."""
+        self.check_may_change(name)
         if name in self._changing:
 
             async def later() -> None:
@@ -296,12 +358,9 @@ class FacetSlots:
 
     def _delete_now(self, name: str) -> None:
         number = self._actor.root.facet_number_or_none(self._actor.number, name)
-        running = tree_of(self._slots[name]) if name in self._slots else []
-        self.abort(name, "Facet was deleted.")
+        running = self._stop(name)
         if number is None:
             return
-        if self._names is not None:
-            self._names.discard(name)
         # A turn may still run on a thread: its file is deleted when it has ended.
         still_open = len(running)
 
@@ -316,20 +375,22 @@ class FacetSlots:
         for actor in running:
             actor.on_closed(one_closed)
 
-    def _delete(self, number: int) -> None:
+    def _delete(self, number: int) -> Commit:
         root = root_of(self._actor)
         root.end_turn()
         commit = self._actor.root.delete_facet(number)
         self._actor.hold_until(commit)
         self._actor.account.tree.forget(number)
+        return commit
 
     def list(self, start_after: str, limit: int) -> list[str]:
         """A page of names of the facets that exist."""
         return self._actor.root.facet_names(self._actor.number, start_after=start_after, limit=limit)
 
-    def remember_names(self) -> None:
+    async def remember_names(self) -> None:
         """Keep the names in memory, for `known_names`: a guest asks on its own thread, and the index is the root's."""
-        self._names = set(self._actor.root.facet_numbers(self._actor.number))
+        async with index_held(self._actor):
+            self._names = set(self._actor.root.facet_numbers(self._actor.number))
 
     def known_names(self, start_after: str, limit: int) -> builtins.list[str]:
         """The same page, on any thread."""
@@ -344,10 +405,12 @@ class FacetSlots:
     async def usage(self, name: str | None) -> FacetUsage:
         """What facet `name` and all below it hold and have used; None: all facets of this object."""
         actor, root = self._actor, self._actor.root
-        number = actor.number if name is None else root.facet_number_or_none(actor.number, name)
-        if number is None:
-            raise FacetError(f"there is no facet `{name}` here: facets.list() tells which there are")
-        meter = actor.account.meter if name is None else self._meter(number)
+        async with index_held(actor):
+            number = actor.number if name is None else root.facet_number_or_none(actor.number, name)
+            if number is None:
+                raise FacetError(f"there is no facet `{name}` here: facets.list() tells which there are")
+            facets = root.facet_count(number).live
+            meter = actor.account.meter if name is None else self._meter(number)
         actor.account.tree.keep(number)
         slot = actor if name is None else self._slots.get(name)
         live = [] if slot is None else tree_of(slot)
@@ -356,7 +419,7 @@ class FacetSlots:
         return FacetUsage(
             database_bytes=pages * PAGE_SIZE,
             pages=pages,
-            facets=root.facet_count(number).live,
+            facets=facets,
             requests=meter.requests,
             cpu_ms=meter.cpu_ns / 1_000_000,
             rows_read=meter.rows_read,
@@ -375,10 +438,10 @@ class FacetSlots:
         """What happens in the facets below, from now on."""
         return self._actor.voice.listen()
 
-    def look_again(self) -> None:
+    async def look_again(self) -> None:
         """The index was changed by the host: ask it anew which facets there are."""
         if self._names is not None:
-            self.remember_names()
+            await self.remember_names()
 
     def slots(self) -> Sequence[Actor]:
         """The slots there are."""
@@ -419,6 +482,7 @@ class FacetTarget:
         return await self._reach().call(method, arguments)
 
     def _reach(self) -> Actor:
+        self._slots.check_may_make(self._name)
         actor = self._actor
         if actor is None or (actor.state is State.BROKEN and not actor.was_running):
             actor = self._actor = self._slots.slot(self._name)
@@ -461,6 +525,13 @@ def check_facet_count(parent: Actor, name: str, *, count: int = 1) -> None:
                         bound=bound,
                     )
         above = above.parent
+
+
+def _in_transaction(name: str) -> FacetError:
+    return FacetError(
+        f"facet `{name}` cannot be made, deleted or cloned while its root object has a transaction() open: "
+        "do it before, or after"
+    )
 
 
 def path_of(actor: Actor) -> tuple[str, ...]:

@@ -14,10 +14,11 @@ Waiter = asyncio.Future[None]
 class InputDriver:
     """One object's input gate on the event loop."""
 
-    __slots__ = ("gate",)
+    __slots__ = ("_section_ends", "gate")
 
     def __init__(self) -> None:
         self.gate: Final[InputGate[Waiter]] = InputGate()
+        self._section_ends: list[Waiter] = []
 
     def try_enter(self, *, inside: bool = False) -> bool:
         """Take the gate without waiting, if it is free."""
@@ -51,12 +52,29 @@ class InputDriver:
         """End a section and let the next in."""
         if self.gate.error is None:
             self._admit(self.gate.close_section())
+            self._tell_section_end()
+
+    async def wait_for_section_end(self) -> None:
+        """Until some section has ended. Raises what broke the object."""
+        if self.gate.error is None:
+            waiter = asyncio.get_running_loop().create_future()
+            self._section_ends.append(waiter)
+            await waiter
+        if self.gate.error is not None:
+            raise self.gate.error
 
     def break_(self, error: Exception) -> None:
         """Turn everybody away, now and later."""
         for waiter in self.gate.break_(error):
             if not waiter.done():
                 waiter.set_exception(error)
+        self._tell_section_end()
+
+    def _tell_section_end(self) -> None:
+        waiters, self._section_ends = self._section_ends, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _admit(self, waiter: Waiter | None) -> None:
         while waiter is not None:

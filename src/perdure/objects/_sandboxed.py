@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from perdure.api import (
     Budget,
@@ -76,6 +76,8 @@ if TYPE_CHECKING:
     from perdure.objects._facets import FacetSlots
 
 
+_CHANGES: Final = frozenset({"facet.abort", "facet.delete", "facet.clone"})
+
 Numbers = TypeVar("Numbers", FacetLimits, Budget)
 
 
@@ -115,7 +117,7 @@ class SandboxedBody:
 
     async def start(self) -> None:
         """Load the code and construct the instance."""
-        self._hooks.get_ready()
+        await self._hooks.get_ready()
         try:
             await self._session.boot()
         except (WorkerLoadError, WorkerCodeError):
@@ -204,12 +206,14 @@ class ObjectHooks:
         self._exports = ExportCalls(worker, self._pins)
         self._host: ObjectHost | None = None
         self._sections: dict[int, asyncio.TimerHandle | None] = {}
+        self._announced: dict[int, int] = {}  # operations that replies wait for, and their locks at the output gate
+        self._inside: set[int] = set()  # operations of turns that ended in a transaction
         self._served: Served | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def get_ready(self) -> None:
+    async def get_ready(self) -> None:
         """On the event loop, before the first turn: guests ask for their facets' names on other threads."""
-        self._facets.remember_names()
+        await self._facets.remember_names()
         self._loop = asyncio.get_running_loop()
 
     def host_for(self, code: CheckedCode, isolate: Isolate) -> GuestHost:
@@ -278,6 +282,23 @@ class ObjectHooks:
     async def confirmed(self, mark: int) -> None:
         await self._actor.output.wait(mark)
 
+    def announced(self, operation: Operation, mark: int) -> int:
+        """What changes facets is done after the turn: nothing the turn says is heard before it is done, and durable."""
+        if not operation.kind.startswith("facet."):
+            return mark
+        if self._actor.parent is None and self._actor.in_transaction:
+            self._inside.add(operation.operation_id)
+        if operation.kind not in _CHANGES:
+            return mark
+        self._announced[operation.operation_id] = lock = self._actor.output.lock()
+        return lock
+
+    def _performed(self, operation: Operation) -> None:
+        self._inside.discard(operation.operation_id)
+        lock = self._announced.pop(operation.operation_id, None)
+        if lock is not None:
+            self._actor.output.unlock(lock)
+
     def section(self, change: SectionChange) -> None:
         sections, section_id = self._sections, change.section_id
         if change.kind in {"want", "begin"} and section_id not in sections:
@@ -305,6 +326,9 @@ class ObjectHooks:
 
     def forgot(self) -> None:
         self._pins.clear()
+        self._inside.clear()
+        while self._announced:
+            self._actor.output.unlock(self._announced.popitem()[1])
         while self._sections:
             _cancel(self._sections.popitem()[1])
             self._actor.input.close_section()
@@ -321,7 +345,10 @@ class ObjectHooks:
         if operation.kind == "bookmark":
             return await self._actor.bookmark(_text(operation.payload, "a"), operation.payload.get("v"))
         if operation.kind.startswith("facet."):
-            return await self._perform_on_facet(operation)
+            try:
+                return await self._perform_on_facet(operation)
+            finally:
+                self._performed(operation)
         return await self._exports.perform(operation, self.session.convert)
 
     async def _perform_on_facet(self, operation: Operation) -> object:
@@ -330,11 +357,13 @@ class ObjectHooks:
         if operation.kind == "facet.usage" and payload.get("f") is None:
             return _usage_shape(await self._facets.usage(None))
         name = facet_name(payload.get("f"))
+        if operation.operation_id in self._inside:
+            self._check_inside(name, operation)
         match operation.kind:
             case "facet.fetch" | "facet.call":
                 return await send(self._target(name, payload, operation.operation_id), operation, self.session.convert)
             case "facet.clone":
-                await self._facets.clone(name, facet_name(payload.get("to")))
+                await self._facets.clone_in_turn(name, facet_name(payload.get("to")))
             case "facet.usage":
                 return _usage_shape(await self._facets.usage(name))
             case "facet.rewind":
@@ -344,10 +373,17 @@ class ObjectHooks:
             case "facet.abort":
                 self._facets.abort(name, _text(payload, "reason")[:LOG_LINE_BYTES_MAX])
             case "facet.delete":
-                self._facets.delete(name)
+                await self._facets.delete_in_turn(name)
             case _:
                 raise UsageError(f"a guest asked for `{operation.kind[:40]}`, which no guest may")
         return None
+
+    def _check_inside(self, name: str, operation: Operation) -> None:
+        """Raise FacetError for what a transaction of its own could undo, if that is still open."""
+        if operation.kind in {"facet.fetch", "facet.call"}:
+            self._facets.check_exists(name)
+        elif operation.kind in {"facet.delete", "facet.clone"}:
+            self._facets.check_may_change(name)
 
     def _target(self, name: str, payload: Mapping[str, object], operation_id: int) -> Target:
         callback, stub = _number(payload, "cb"), _number(payload, "n")

@@ -33,6 +33,7 @@ from perdure.objects._actor import Actor
 from perdure.objects._facets import FacetSlots, tree_of
 from perdure.objects._lifecycle import State
 from perdure.objects._restores import Restore, remember
+from perdure.objects._root_index import files_held, index_held
 from perdure.storage import (
     AlarmChange,
     Captured,
@@ -164,7 +165,7 @@ class Travels:
             return await self._rewrite_below(key, root, then, wanted, now, cause)
         finally:
             if facets is not None and parent is not None and parent.state is State.RUNNING:
-                facets.look_again()
+                await facets.look_again()
 
     async def _rewrite_below(
         self, key: ObjectKey, root: RootStore, then: AsOf, wanted: Lineage, now: Sequence[Lineage], cause: str
@@ -176,18 +177,17 @@ class Travels:
         await root.aside(lambda: forget_restores(kept))
         alarms = await root.aside(lambda: alarms_of(kept))
         top = self._slots.slot_or_none(key)
+        is_live = top is not None and top.state is State.RUNNING
 
         def rename() -> Captured | None:
             return _rename(root, top, now, {line: then.names[number_of(line)] for line in kept})
 
-        # The names are in the root's own database, which its code may be using on a thread.
-        is_on_thread = top is not None and top.state is State.RUNNING and not top.is_used_on_loop
-        async with top.held() if top is not None and is_on_thread else nullcontext():
+        async with index_held(top) if top is not None and is_live else nullcontext():
             return await root.rewrite(files, cause=cause, alarms=alarms, before=rename)
 
     async def _lineages_now(self, root: RootStore, path: tuple[str, ...]) -> tuple[list[Lineage], Lineage]:
         """The databases of a facet and all below it, and the lineage of its parent."""
-        async with root.files_aside:
+        async with files_held(self._slots.users, root):
             # By names: a parent that only has facets has no database of its own, so no lineage in the chain.
             parent = tuple(root.find(path[:depth]) for depth in range(1, len(path)))
             try:

@@ -18,8 +18,9 @@ from perdure.clock import Clock
 from perdure.errors import ObjectResetError, OverloadedError, UnknownObjectError
 from perdure.limits import VISIT_ASIDE_S, VISIT_ON_LOOP_S
 from perdure.objects._actor import Actor
-from perdure.objects._facets import FacetSlots, tree_of
+from perdure.objects._facets import FacetSlots
 from perdure.objects._lifecycle import State
+from perdure.objects._root_index import files_held, index_changeable
 from perdure.storage import Captured, Commit, Database, ObjectKey, RootStore, Store
 from perdure.workers import shared_task
 
@@ -101,7 +102,7 @@ class Visits:
     async def _visit(self, visit: Visit, work: Callable[[Database], Result]) -> Result:
         for _ in range(_ATTEMPTS_MAX):
             root = self._store.root(*visit.key)
-            async with root.files_aside:
+            async with files_held(self._slots.users, root):
                 number = _find(root, visit)
                 holder = self._holder_or_none(root, number)
                 if holder is None:
@@ -160,17 +161,22 @@ class Visits:
     async def _delete_facet(self, key: ObjectKey, path: tuple[str, ...]) -> None:
         visit = Visit(key, path, _DELETED, may_write=True)
         for _ in range(_ATTEMPTS_MAX):
-            root = self._store.root(*key)
-            async with root.files_aside:
+            root, top = self._store.root(*key), None
+            async with files_held(self._slots.users, root):
                 number = _find(root, visit)
                 parent = self._member_or_none(key, path[:-1])
                 if parent is None or parent.state in {State.COLD, State.BROKEN}:
                     parent = next((user for user in self._users(root) if user.state is State.BROKEN), None)
-                    if parent is None:
-                        commit = self._delete_below_cold_parent(key, root, number)
+                    top = self._live_root_or_none(key)
+                    if parent is None and (top is None or not top.database.in_transaction):
+                        commit = _delete_below_cold_parent(top, root, number)
                         break
+            if parent is None:
+                assert top is not None, "only a live root has a transaction open"
+                async with index_changeable(top, path[-1]):
+                    continue
             if parent.state is State.RUNNING and isinstance(parent.facets, FacetSlots):
-                await _delete_below(parent, parent.facets, path[-1])
+                await parent.facets.delete_in_turn(path[-1])
                 return
             await _wait_until_changed(parent)
         else:
@@ -178,19 +184,11 @@ class Visits:
         await commit
         self._let_go(root)
 
-    def _delete_below_cold_parent(self, key: ObjectKey, root: RootStore, number: int) -> Commit:
-        """One step of the loop: the root may be live, and the facet's parent below it cold."""
-        top = self._slots.slot_or_none(key)
-        if top is None or top.state is not State.RUNNING:
-            commit = root.delete_facet(number)
-            root.close_database(0)
-            return commit
-        top.end_turn()
-        commit = root.delete_facet(number)
-        top.hold_until(commit)
-        return commit
-
     # ── who is there ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _live_root_or_none(self, key: ObjectKey) -> Actor | None:
+        top = self._slots.slot_or_none(key)
+        return top if top is not None and top.state is State.RUNNING else None
 
     def _users(self, root: RootStore) -> list[Actor]:
         return list(self._slots.users.get(root, ()))
@@ -227,13 +225,16 @@ def _find(root: RootStore, visit: Visit) -> int:
     return root.find(visit.path)
 
 
-async def _delete_below(parent: Actor, facets: FacetSlots, name: str) -> None:
-    slot = facets.slot_or_none(name)
-    members = [] if slot is None else tree_of(slot)
-    facets.delete(name)
-    for member in members:  # The deletion is committed when the last of them has closed its file.
-        await member.wait_closed()
-    await parent.output.wait()
+def _delete_below_cold_parent(top: Actor | None, root: RootStore, number: int) -> Commit:
+    """One step of the loop: the root may be live, and the facet's parent below it cold."""
+    if top is None:
+        commit = root.delete_facet(number)
+        root.close_database(0)
+        return commit
+    top.end_turn()
+    commit = root.delete_facet(number)
+    top.hold_until(commit)
+    return commit
 
 
 async def _wait_until_changed(actor: Actor) -> None:

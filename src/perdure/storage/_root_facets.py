@@ -22,6 +22,7 @@ class RootFacets:
         self._index: FacetIndex | None = None
         self._number_last = 0
         self._given_out: dict[int, int] = {}  # facet number → commits of the root before it was given out
+        self._looked_up: dict[int, Lineage] = {}  # by facet number, until it is opened
 
     @property
     def index(self) -> FacetIndex:
@@ -45,9 +46,21 @@ class RootFacets:
             self._given_out[number] = self._commit_count()
         return number
 
+    def look_up(self, number: int) -> None:
+        """Have `lineage_of_new` know where a facet belongs: it comes while the root's code may use its database."""
+        self._looked_up[number] = self.index.lineage(number)
+
+    def remove(self, number: int) -> list[Lineage]:
+        """Forget a facet and all below it; returns them, parents first."""
+        removed = self.index.remove(number)
+        for lineage in removed:
+            self._looked_up.pop(lineage[-1], None)
+        return removed
+
     def lineage_of_new(self, number: int) -> Lineage:
         """Where a facet belongs to which nothing was ever committed; called once, when it is first opened."""
         if self._given_out.pop(number, -1) == self._commit_count():
             # Its first commit would be in an earlier record than its name, and a crash could part the two.
             raise InternalError(f"facet {number} was opened before the root committed its number")
-        return self.index.lineage(number)
+        known = self._looked_up.pop(number, None)
+        return self.index.lineage(number) if known is None else known

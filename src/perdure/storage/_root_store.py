@@ -266,9 +266,12 @@ class RootStore:
     def facet_number(self, parent: int, name: str) -> int:
         """The number of facet `name` of database `parent`: given out at the first call, inside the root's open unit.
 
-        Raises FacetError when a rule of facets forbids it.
+        Whoever opens it then needs the index no more. Raises FacetError when a rule of facets forbids it.
         """
-        return self._facets.number(parent, name)
+        number = self._facets.number(parent, name)
+        if not self.log.chain.is_born(number):
+            self._facets.look_up(number)
+        return number
 
     def facet_numbers(self, parent: int) -> dict[str, int]:
         """The live facets of database `parent`, by name."""
@@ -308,7 +311,7 @@ class RootStore:
         root = self.open_database(0)
         if root.in_unit:
             raise InternalError(f"facet {number} was deleted while its root's unit was open: commit that first")
-        tree = self._facets.index.remove(number)
+        tree = self._facets.remove(number)
         captured = root.commit()
         for lineage in tree:
             self.close_database(number_of(lineage))
@@ -316,8 +319,8 @@ class RootStore:
 
     def forget_below(self, number: int) -> list[Lineage]:
         """Take the facets below a database out of the index, in the root's unit; `delete_below` follows."""
-        index = self._facets.index
-        return [lineage for child in index.numbers(number).values() for lineage in index.remove(child)]
+        children = self._facets.index.numbers(number).values()
+        return [lineage for child in children for lineage in self._facets.remove(child)]
 
     def delete_below(self, lineages: list[Lineage], captured: Sequence[Captured]) -> Commit:
         """Delete what `forget_below` gave, in one record with what databases committed of it.

@@ -81,6 +81,10 @@ class TurnHooks(Protocol):
         """Do what the guest asked for in the turn that ended with `mark`; the result as JSON tree."""
         ...
 
+    def announced(self, operation: Operation, mark: int) -> int:
+        """At the end of the turn that asked for it, which has `mark`: what the turn says, waits for this one."""
+        ...
+
     def section(self, change: SectionChange) -> None: ...
     def released(self, stubs: Sequence[int]) -> None:
         """Nobody in the guest holds these stubs any more."""
@@ -440,6 +444,7 @@ class GuestSession:
 
     def _absorb(self, report: Report, mark: int, event_id: int | None) -> _Answer:
         own: _Answer = None
+        mark = self._begin(report.operations, mark)
         for done in report.done:
             outcome = _Outcome(done, mark)
             if done.event_id == event_id:
@@ -450,7 +455,6 @@ class GuestSession:
             self._hooks.section(change)
         if report.handlers is not None:
             self.handlers = report.handlers
-        self._begin(report.operations, mark)
         if report.released:
             self._hooks.released(report.released)
         self._pending = report.pending
@@ -474,16 +478,20 @@ class GuestSession:
         self._timer = None
         self._resume_soon()
 
-    def _begin(self, operations: Sequence[Operation], mark: int) -> None:
+    def _begin(self, operations: Sequence[Operation], mark: int) -> int:
+        """Start what the guest asked for in a turn; the mark that its answers wait for."""
         room = max(0, GUEST_PENDING_OPERATIONS_MAX - len(self._tasks) - len(self._settled))
         for operation in operations[:room]:
+            after = self._hooks.announced(operation, mark)
             self._spawn(self._perform(operation, mark))
+            mark = after
         if refused := operations[room:]:
             error = OverloadedError(
                 f"this worker has {GUEST_PENDING_OPERATIONS_MAX} operations under way: await some before starting more"
             )
             self._settled.extend(_COMPACT([operation.operation_id, 0, error_shape(error)]) for operation in refused)
             self._resume_soon()
+        return mark
 
     async def _perform(self, operation: Operation, mark: int) -> None:
         isolate = self._isolate

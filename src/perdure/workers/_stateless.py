@@ -79,6 +79,9 @@ class StatelessHooks:
 
     async def confirmed(self, mark: int) -> None: ...
 
+    def announced(self, operation: Operation, mark: int) -> int:
+        return mark
+
     async def perform(self, operation: Operation, mark: int) -> object:
         if operation.kind.startswith("facet.") or operation.kind in {"sync", "bookmark"}:
             raise UsageError(

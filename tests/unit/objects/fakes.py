@@ -155,6 +155,10 @@ class NoKeeper:
         raise AssertionError("no history here")
 
 
+async def _zero() -> int:
+    return 0
+
+
 class Seat:
     """One slot for an object of `kind`."""
 
@@ -168,7 +172,7 @@ class Seat:
             identity=ObjectId("00" * 32, name="seat"),
             label="seat",
             root=lambda: cast("RootStore", self.root),
-            number=lambda: 0,
+            number=_zero,
             parent=None,
             make_body=make_body,
             keeper=NoKeeper(),

@@ -167,6 +167,9 @@ class FakeHooks:
         await self.durable.wait()
         self.log.append(f"confirmed {mark}")
 
+    def announced(self, operation: Operation, mark: int) -> int:
+        return mark
+
     async def perform(self, operation: Operation, mark: int) -> object:
         self.operations.append(operation)
         if isinstance(self.perform_result, asyncio.Future):
