@@ -190,8 +190,9 @@ export class Subject extends DurableObject {
     this.ctx.storage.kv.put("half", 2);
   }
 
-  async wipe() {
-    await this.ctx.storage.deleteAll();
+  wipe(rows = 0) {
+    this.ctx.storage.deleteAll();
+    if (rows) this.spin(rows);
   }
 
   async drop(name, seconds) {

@@ -171,8 +171,10 @@ class Subject(DurableObject):
             self.ctx.abort("stopped in the middle")
         self.ctx.storage.kv.put("half", 2)
 
-    async def wipe(self):
+    async def wipe(self, rows=0):
         await self.ctx.storage.delete_all()
+        if rows:
+            self.spin(rows)
 
     async def drop(self, name, seconds):
         self.ctx.facets.delete(name)

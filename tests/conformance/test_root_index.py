@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ CHANGES: dict[str, tuple[list[str], str, list[Any]]] = {
     "deleted": (["a"], "forget", ["old"]),
     "cloned": (["a"], "clone", ["old", "copy"]),
     "counted": (["a"], "usage", []),
+    "emptied": (["a"], "wipe", []),
 }
 
 
@@ -55,10 +57,40 @@ async def test_what_happens_to_facets_goes_between_the_turns_of_the_root(subject
     await changing
     await subject.crash()
 
-    there = {"made": ["new", "old"], "deleted": [], "cloned": ["copy", "old"], "counted": ["old"]}
+    there = {"made": ["new", "old"], "deleted": [], "cloned": ["copy", "old"], "counted": ["old"], "emptied": []}
     assert await subject.call("relay", ["a"], "names") == there[change]
-    assert await subject.call("relay", ["a"], "read", "n") == "a"
+    assert await subject.call("relay", ["a"], "read", "n") == (None if change == "emptied" else "a")
     assert await subject.call("read", "half") == 2
+
+
+async def test_a_deletion_below_does_not_reset_the_root(subject: Subject) -> None:
+    await with_facets(subject)
+    assert await subject.call("count") == 1
+
+    emptying = subject.begin("relay", ["a"], "wipe")
+    await subject.call("writeAndSpin", LONG, False)
+    await emptying
+
+    assert await subject.call("count") == 2
+
+
+async def test_a_deletion_below_waits_for_a_transaction_that_began_meanwhile(subject: Subject) -> None:
+    await with_facets(subject)
+    assert await subject.call("count") == 1
+
+    emptying = subject.begin("relay", ["a"], "wipe", LONG)
+    spinning = subject.begin("spin", LONG // 4)
+    await subject.call("transact", 5)
+    await spinning
+    await asyncio.wait([emptying])
+    error = emptying.exception()
+
+    # On a busy machine the transaction may have begun before the call: then it is refused, and nothing is deleted.
+    assert error is None or "Cannot call deleteAll() within a transaction" in str(error)
+    assert await subject.call("count") == 2
+    await subject.crash()
+    assert await subject.call("relay", ["a"], "names") == ([] if error is None else ["old"])
+    assert await subject.call("read", "n") == 2
 
 
 async def test_a_cold_facet_starts_while_its_root_is_in_a_turn(subject: Subject) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from contextvars import ContextVar
 from itertools import count
 from typing import Final, Protocol, TypeVar
@@ -525,6 +525,14 @@ class Actor:
             self._track(commit, is_confirmed=captured.is_confirmed)
         return self.output.gate.mark
 
+    def end_deletions(self) -> None:
+        """Commit what trusted code, here and below, has deleted with its facets: the root begins a transaction."""
+        if self.is_used_on_loop and self._database is not None and self._database.has_deleted_all:
+            with suppress(PerdureError):  # A failure has broken this object, and is nothing to who begins.
+                self.end_turn()
+        for facet in self.facets.slots() if self.facets is not None else ():
+            facet.end_deletions()
+
     def check_may_delete_all(self) -> None:
         """Raise UsageError while the root, where the names of facets are, has a transaction open. For any thread."""
         top = self.top
@@ -542,13 +550,10 @@ class Actor:
             self.facets.forget_all()
         top = self.top
         if top is not self:
-            is_busy = top.is_in_turn_aside
-            if not is_busy:
-                top.end_turn()
-            if is_busy or top.database.in_transaction:  # Since the call was checked; the names cannot go now.
-                reason = "deleteAll() of a facet came while its root object was writing: try again"
-                self.root.log.break_(reason)
-                raise ObjectResetError(reason)
+            # `check_may_delete_all`, `end_deletions` and the hooks of a guest's turns see to it.
+            assert not top.is_in_turn_aside, "facets are deleted between the turns of their root"
+            assert not top.in_transaction, "facets are deleted between the transactions of their root"
+            top.end_turn()
         return self.root.forget_below(self.number)
 
     def _track(self, commit: Commit, *, is_confirmed: bool = True) -> None:

@@ -392,6 +392,11 @@ class FacetSlots:
         async with index_held(self._actor):
             self._names = set(self._actor.root.facet_numbers(self._actor.number))
 
+    @property
+    def has_names(self) -> bool:
+        """Whether there are facets, on any thread."""
+        return bool(self._names)
+
     def known_names(self, start_after: str, limit: int) -> builtins.list[str]:
         """The same page, on any thread."""
         assert self._names is not None, "the names are remembered before a guest runs"

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from perdure.api import (
@@ -46,6 +47,7 @@ from perdure.objects._actor import Actor
 from perdure.objects._alarm_run import AlarmRun
 from perdure.objects._host_calls import ObjectHost
 from perdure.objects._resets import section_overdue
+from perdure.objects._root_index import index_changeable
 from perdure.storage import Captured
 from perdure.web import Request, Response
 from perdure.wire import (
@@ -78,7 +80,14 @@ if TYPE_CHECKING:
 
 _CHANGES: Final = frozenset({"facet.abort", "facet.delete", "facet.clone"})
 
+Result = TypeVar("Result")
 Numbers = TypeVar("Numbers", FacetLimits, Budget)
+
+
+class _Uncommitted(Enum):
+    """What a turn may leave on its thread in place of what it committed."""
+
+    WAITS_FOR_ROOT = auto()  # it deleted everything, its facets too: their names are in the database of the root
 
 
 class SandboxedBody:
@@ -266,9 +275,24 @@ class ObjectHooks:
         self._actor.charge(cpu_ns, served=self._served)
 
     def commit(self) -> object:
-        return self._actor.database.commit()
+        database = self._actor.database
+        if database.has_deleted_all and self._actor.parent is not None:
+            if self._facets.has_names:
+                return _Uncommitted.WAITS_FOR_ROOT
+            database.take_deleted_all()  # There are no facets to go with the rest.
+        return database.commit()
+
+    def is_ready(self, captured: object) -> bool:
+        top = self._actor.top
+        return captured is not _Uncommitted.WAITS_FOR_ROOT or (top.is_used_on_loop and not top.in_transaction)
+
+    async def when_ready(self, finish: Callable[[], Result]) -> Result:
+        async with index_changeable(self._actor, self._actor.name):
+            return finish()
 
     def committed(self, captured: object) -> int:
+        if captured is _Uncommitted.WAITS_FOR_ROOT:
+            captured = self._actor.database.commit()
         assert captured is None or isinstance(captured, Captured)
         return self._actor.submit(captured)
 

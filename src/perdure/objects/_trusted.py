@@ -488,6 +488,7 @@ class TrustedStorage:
             )
             try:
                 self._actor.end_turn()  # What was written before is no part of the transaction.
+                self._actor.end_deletions()
                 yield TrustedTransactionSection(self._sections, section)
             finally:
                 overdue.cancel()

@@ -247,6 +247,11 @@ class Database:
             self.alarm.delete()
         self._has_deleted_all = True
 
+    @property
+    def has_deleted_all(self) -> bool:
+        """Whether `delete_all` was called in the unit that is open, for `take_deleted_all`."""
+        return self._has_deleted_all
+
     def take_deleted_all(self) -> bool:
         """Whether `delete_all` was called since this was asked last: then facets go too. Undone by `rollback`."""
         had, self._has_deleted_all = self._has_deleted_all, False

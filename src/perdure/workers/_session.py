@@ -67,6 +67,14 @@ class TurnHooks(Protocol):
         """End the unit of writes, on the thread that ran the turn."""
         ...
 
+    def is_ready(self, captured: object) -> bool:
+        """On the loop: whether `committed` may be called at once, and not in `when_ready`."""
+        ...
+
+    async def when_ready(self, finish: Callable[[], T]) -> T:
+        """Wait for whatever `committed` needs, then call `finish`, with the gate still held."""
+        ...
+
     def committed(self, captured: object) -> int:
         """Hand the unit to the journal, on the loop; the mark that what the turn says must wait for."""
         ...
@@ -299,7 +307,10 @@ class GuestSession:
                 self._hooks.leave()
                 raise reason from reason.__cause__
             else:
-                return self._finish(result, event_id)
+                if self._hooks.is_ready(result[1]):
+                    return self._finish(result, event_id)
+                self._long = shared_task(self._finish_later(result, event_id))
+                return await asyncio.shield(self._long)
         # A thread cannot be stopped: the turn goes on, and is finished, even when whoever waits for it gives up.
         self._long = shared_task(self._long_turn(op, payload, event_id))
         return await asyncio.shield(self._long)
@@ -315,7 +326,30 @@ class GuestSession:
             reason = self._fail(error)
             self._hooks.leave()
             raise reason from reason.__cause__
-        return self._finish(result, event_id)
+        if self._hooks.is_ready(result[1]):
+            return self._finish(result, event_id)
+        return await self._finish_later(result, event_id)
+
+    async def _finish_later(self, turned: _Turned, event_id: int | None) -> _Answer:
+        """Finish a turn when the hooks are ready. Its writes are undone when that never comes."""
+        has_begun = False
+
+        def finish() -> _Answer:
+            nonlocal has_begun
+            has_begun = True
+            return self._finish(turned, event_id)
+
+        try:
+            return await self._hooks.when_ready(finish)
+        except BaseException as error:
+            if has_begun:
+                raise
+            is_cancelled = isinstance(error, asyncio.CancelledError)
+            reason = self._fail(ObjectResetError("the turn was cancelled", retryable=True) if is_cancelled else error)
+            self._hooks.leave()
+            if is_cancelled:
+                raise
+            raise reason from reason.__cause__
 
     def _call(self, op: GuestOp | None, payload: str) -> Callable[[int], _Turned]:
         """The work of a turn, to be run on any one thread: the guest's code, then the commit."""

@@ -69,6 +69,12 @@ class StatelessHooks:
     def commit(self) -> object:
         return None
 
+    def is_ready(self, captured: object) -> bool:
+        return True
+
+    async def when_ready(self, finish: Callable[[], T]) -> T:
+        return finish()
+
     def committed(self, captured: object) -> int:
         return 0
 

@@ -162,3 +162,27 @@ def test_a_cancelled_reply_does_not_disturb_the_gate() -> None:
         assert given_up.cancelled()
 
     run_sim(scenario)
+
+
+def test_the_end_of_a_section_is_heard_of() -> None:
+    async def scenario() -> None:
+        gate = InputDriver()
+        gate.open_section()
+        waiting = asyncio.create_task(gate.wait_for_section_end())
+        given_up = asyncio.create_task(gate.wait_for_section_end())
+        await steps(2)
+        given_up.cancel()
+        assert not waiting.done()
+
+        gate.close_section()
+        await waiting
+
+        failing = asyncio.create_task(gate.wait_for_section_end())
+        await steps(2)
+        gate.break_(ValueError("broken"))
+        with pytest.raises(ValueError, match="broken"):
+            await failing
+        with pytest.raises(ValueError, match="broken"):
+            await gate.wait_for_section_end()
+
+    run_sim(scenario)

@@ -152,6 +152,12 @@ class FakeHooks:
         self.log.append("commit")
         return None
 
+    def is_ready(self, captured: object) -> bool:
+        return True
+
+    async def when_ready(self, finish: Callable[[], T]) -> T:
+        return finish()
+
     def committed(self, captured: object) -> int:
         self.log.append("committed")
         self.marks += 1
