@@ -3,6 +3,7 @@
 The page is on http://localhost:8787; the app called `todo` is on http://todo.localhost:8787, an origin of its own.
 """
 
+import json
 from pathlib import Path
 
 from perdure import (
@@ -116,6 +117,8 @@ class Default(WorkerEntrypoint):
         try:
             platform.app_host(name)  # a name that no host can carry is refused here
             source, language = read_app(await request.json())
+        except json.JSONDecodeError as error:
+            return Response.json({"error": f"The body is no JSON: {error}."}, 400)
         except (PerdureError, ValueError) as error:
             return Response.json({"error": str(error)}, 400)
         result = await self.runner(name).publish(source, language)

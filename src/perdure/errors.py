@@ -113,16 +113,16 @@ class DataDirectoryError(UsageError):
     code = "data_directory"
 
 
-class BookmarkError(UsageError):
-    """A bookmark or a time that names no state of this object: malformed, too old, or still to come."""
-
-    code = "bookmark"
-
-
 class DirectoryInUseError(DataDirectoryError):
     """Another process has the data directory."""
 
     code = "directory_in_use"
+
+
+class BookmarkError(UsageError):
+    """A bookmark or a time that names no state of this object: malformed, too old, or still to come."""
+
+    code = "bookmark"
 
 
 # ── code that runs in a sandbox, or in another object ────────────────────────────────────────────────────────

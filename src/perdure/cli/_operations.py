@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from perdure.cli._logging import plain
 from perdure.cli._moments import is_moment, milliseconds
 from perdure.cli._tables import bytes_text, cell_text, table, time_text
 from perdure.clock import SystemClock
+from perdure.errors import UsageError
 from perdure.server import (
     AdminRequest,
     Answer,
@@ -167,6 +169,8 @@ def history(object_: str, *, before: str, limit: int, data: Path, as_json: bool)
     click.echo(table(("BOOKMARK", "TIME", "CAUSE"), rows))
     if "before" in answer.summary:
         click.echo(f"… more: --before {answer.summary['before']}", err=True)
+    if ":" in str(answer.summary["object"]):
+        click.echo("these are the commits of the whole object: it has one history with its facets", err=True)
     if not answer.summary["is_kept"]:
         click.echo("no history is kept: these are only the commits that files do not hold yet", err=True)
 
@@ -187,7 +191,7 @@ def rewind(object_: str, to: str, *, data: Path, as_json: bool) -> None:
         request = RewindObject(object_, _moment(to))
     answer = _answer(request, data, as_json=as_json)
     if answer is not None:
-        click.echo(f"{answer.summary['object']} is what it was")
+        click.echo(f"{answer.summary['object']} is what it was; what was written since is taken back, whoever wrote it")
         _tell_undo(answer, data)
 
 
@@ -220,7 +224,14 @@ def import_(file: Path, object_: str, *, data: Path, as_json: bool) -> None:
 
 def _moment(text: str) -> str:
     """A moment as requests have it: times become milliseconds, bookmarks stay."""
+    if text == "now":
+        return ""
     if not is_moment(text):
+        if text and not re.fullmatch(r"[0-9a-f]{16}-[0-9a-f]{16}", text):
+            raise UsageError(
+                f"`{text[:80]}` is no moment: give a bookmark, as `perdure history` lists them, a time such as "
+                "`2026-01-31T12:00:00Z`, or `-30s`, `-2h`"
+            )
         return text
     return f"@{max(0, milliseconds(text, now_ms=SystemClock().now_ms()))}"
 

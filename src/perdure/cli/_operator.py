@@ -19,7 +19,7 @@ _OBJECT_HELP: Final = (
     "OBJECT is `Class/name`, `Class/ID` or `#ID` (the ID may be cut short); `:facet/path` behind it names a facet."
 )
 _MOMENT_HELP: Final = (
-    f"A moment is a bookmark, a time (ISO 8601, UTC unless it says otherwise) or `-30s`, `-2h`. {_OBJECT_HELP}"
+    f"A moment is a bookmark, a time (ISO 8601, UTC unless it says otherwise), `-30s`, `-2h` or `now`. {_OBJECT_HELP}"
 )
 _DISTANCE: Final = re.compile(r"-[0-9]+(ms|s|m|h|d)")
 _data = click.option(
@@ -47,6 +47,15 @@ class _MomentsCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, [f"now{arg}" if _DISTANCE.fullmatch(arg) else arg for arg in args])
+
+
+class _AlarmsGroup(click.Group):
+    """`perdure alarms` alone lists them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        is_own = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        is_mistaken = bool(args) and not args[0].startswith("-")
+        return super().parse_args(ctx, args if is_own or is_mistaken else ["list", *args])
 
 
 _object = click.argument("object_", metavar="OBJECT")
@@ -124,9 +133,9 @@ def delete(object_: str, data: Path, *, is_confirmed: bool, as_json: bool) -> No
     _operations().delete(object_, is_confirmed=is_confirmed, data=data, as_json=as_json)
 
 
-@click.group(epilog=_OBJECT_HELP)
+@click.group(cls=_AlarmsGroup, epilog=_OBJECT_HELP)
 def alarms() -> None:
-    """List, cancel and set alarms."""
+    """List, cancel and set alarms. Without a command it lists them."""
 
 
 @alarms.command("list", epilog=_OBJECT_HELP)
@@ -149,13 +158,16 @@ def cancel_alarm(object_: str, data: Path, *, as_json: bool) -> None:
     _operations().cancel_alarm(object_, data=data, as_json=as_json)
 
 
-@alarms.command("set", epilog=_OBJECT_HELP)
+@alarms.command("set", cls=_MomentsCommand, epilog=_OBJECT_HELP)
 @_object
 @click.argument("time")
 @_data
 @_json
 def set_alarm(object_: str, time: str, data: Path, *, as_json: bool) -> None:
-    """Set the alarm of OBJECT to TIME: ISO 8601 (UTC unless it says otherwise), or `+10m`, `+2h` from now."""
+    """Set the alarm of OBJECT to TIME: ISO 8601 (UTC unless it says otherwise), or `+10m`, `+2h` from now.
+
+    A past time is now.
+    """
     _operations().set_alarm(object_, time, data=data, as_json=as_json)
 
 
@@ -176,7 +188,10 @@ def stats(data: Path, *, as_json: bool) -> None:
 @_data
 @_json
 def history(object_: str, before: str, limit: int, data: Path, *, as_json: bool) -> None:
-    """List the commits of OBJECT, the newest first, each with its bookmark, time and cause."""
+    """List the commits of OBJECT, the newest first, each with its bookmark, time and cause.
+
+    An object and its facets have one history.
+    """
     _operations().history(object_, before=before, limit=limit, data=data, as_json=as_json)
 
 
@@ -187,7 +202,10 @@ def history(object_: str, before: str, limit: int, data: Path, *, as_json: bool)
 @_data
 @_json
 def diff(object_: str, before: str, after: str, data: Path, *, as_json: bool) -> None:
-    """Show what became of OBJECT between the moments A and B (now)."""
+    """Show what became of OBJECT between the moments A and B (now).
+
+    A time before OBJECT was made is its empty beginning.
+    """
     _operations().diff(object_, before, after, data=data, as_json=as_json)
 
 
@@ -197,7 +215,11 @@ def diff(object_: str, before: str, after: str, data: Path, *, as_json: bool) ->
 @_data
 @_json
 def rewind(object_: str, to: str, data: Path, *, as_json: bool) -> None:
-    """Bring OBJECT, or a facet with all below it, back to the moment TO."""
+    """Bring OBJECT, or a facet with all below it, back to the moment TO.
+
+    It takes back everything since, also what others wrote meanwhile, and brings back the alarm of then: one whose time
+    has come fires at once.
+    """
     _operations().rewind(object_, to, data=data, as_json=as_json)
 
 

@@ -42,6 +42,7 @@ def read_bookmark(text: object) -> Bookmark:
     found = _TEXT.fullmatch(text) if isinstance(text, str) else None
     if found is None:
         raise BookmarkError(
-            f"`{str(text)[:80]}` is no bookmark: it is two groups of 16 hex digits, as get_current_bookmark() gives"
+            f"`{str(text)[:80]}` is no bookmark: it is two groups of 16 hex digits, as `perdure history` lists and "
+            "get_current_bookmark() gives"
         )
     return Bookmark(int(found[1], 16), int(found[2], 16))

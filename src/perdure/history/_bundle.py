@@ -86,12 +86,20 @@ def read_bundle(source: Path, directory: Path) -> Bundle:
     try:
         with zipfile.ZipFile(source) as archive:
             return _read(archive, directory)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, KeyError, OSError) as error:
-        raise UsageError(f"`{source}` cannot be read as an object's bundle: {error}") from error
+    except KeyError as error:  # A zip file of something else.
+        raise _unreadable(source, str(error.args[0]) if error.args else "something is missing") from error
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, OSError) as error:
+        raise _unreadable(source, str(error)) from error
     except Exception as error:
         if type(error).__module__ == "zlib":
-            raise UsageError(f"`{source}` cannot be read as an object's bundle: {error}") from error
+            raise _unreadable(source, str(error)) from error
         raise
+
+
+def _unreadable(source: Path, why: str) -> UsageError:
+    return UsageError(
+        f"`{source}` cannot be read as an exported object, it is another file or was cut off: {why.strip('.')}"
+    )
 
 
 def _read(archive: zipfile.ZipFile, directory: Path) -> Bundle:

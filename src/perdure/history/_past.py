@@ -103,6 +103,15 @@ class Past:
         sequence = await self.root.aside(lambda: self._last_until(at_ms, known))
         return Bookmark(sequence, at_ms * 1000)
 
+    async def or_beginning(self, at: When) -> When:
+        """`at`; of a time before the object was made, the nothing that it began with. For whoever compares."""
+        if at is None or isinstance(at, str | bool):
+            return at
+        at_ms = milliseconds(at)
+        first = await self.root.aside(lambda: next(self._headers(), None))
+        is_before = first is not None and first.sequence == 1 and at_ms < first.committed_at_ms
+        return str(Bookmark(0, max(0, at_ms) * 1000)) if is_before else at
+
     def _last_until(self, at_ms: int, known: int) -> int:
         sequence = None
         oldest: RecordHeader | None = None

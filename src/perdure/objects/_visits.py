@@ -215,7 +215,7 @@ class Visits:
 def unknown_object(key: ObjectKey) -> UnknownObjectError:
     """The error for an object that holds nothing."""
     return UnknownObjectError(
-        f"there is no object `{key.object_id.hex()}` in `{key.namespace}`: nothing was ever stored"
+        f"there is no object `{key.object_id.hex()}` in `{key.namespace}`: nothing is stored under it"
     )
 
 

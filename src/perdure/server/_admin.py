@@ -49,6 +49,7 @@ from perdure.storage import Database, Layout, ListedObject, ObjectKey, Store
 from perdure.wire import KvRange, SqlPage, SqlValue
 
 _PAGE: Final = 1_000  # objects looked at in one step of the loop
+_STALE: Final = "`{}` is in memory: what its instance keeps in attributes is not changed until it starts again"
 
 
 class Admin:
@@ -192,6 +193,9 @@ class Admin:
             "rows_written": result.rows_written,
             "undo": None if before is None else self._history.way_back(target, before),
         }
+        has_written = request.may_write and (result.rows_written > 0 or not result.columns)
+        if has_written and self._directory.is_live(target.key, target.path):
+            summary["warnings"] = [_STALE.format(target.text)]
         return Answer(items, summary)
 
     async def _list_kv(self, request: ListKv) -> Answer:

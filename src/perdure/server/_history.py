@@ -117,9 +117,13 @@ class ObjectHistory:
             yield PastState(then)
 
     async def diff(self, before: When, after: When = None) -> HistoryDiff:
-        """What became of every database of the tree between two moments, and by which commits."""
+        """What became of every database of the tree between two moments, and by which commits.
+
+        A time before the object was made is its beginning, with nothing in it.
+        """
         past = (await self._travels()).past(self._key)
-        async with past.as_of(before) as then, past.as_of(after) as now:
+        first, last = await past.or_beginning(before), await past.or_beginning(after)
+        async with past.as_of(first) as then, past.as_of(last) as now:
             pairs = {then.path(line): (path, None) for line, path in then.files.items()}
             both = {**pairs, **{now.path(line): (None, path) for line, path in now.files.items()}}
             for line, path in then.files.items():

@@ -27,7 +27,7 @@ from perdure.server._admin_requests import (
 )
 from perdure.server._finder import Finder, Target
 from perdure.server._history import ObjectHistory, import_object
-from perdure.server._references import reference
+from perdure.server._references import facet_path, reference
 from perdure.server._sql_cells import cells
 from perdure.storage import Database, ObjectKey, Store
 
@@ -98,6 +98,8 @@ class HistoryDesk:
         target = await self._finder.find(request.object, is_deleted_too=True)
         diff = await self._of(target).diff(_moment(request.before), _moment(request.after))
         databases = [each for each in diff.databases if each.path[: len(target.path)] == target.path]
+        if target.path and not databases:  # Unless it is there, it was never meant: no facet differs less than none.
+            facet_path("/".join(target.path), await self._finder.facets(target.key))
         items: list[object] = [_difference(target, each) for each in databases]
         summary: dict[str, object] = {
             "object": target.text,
@@ -129,8 +131,13 @@ class HistoryDesk:
         target = await self._finder.find(request.object, is_deleted_too=True)
         _refuse_facet(target, "forked")
         name = request.name.removeprefix(f"{target.key.namespace}/")
+        namespace, slash, _ = name.partition("/")
+        if slash and namespace in self._finder.namespaces():
+            raise UsageError(f"a copy of `{target.text}` is a `{target.key.namespace}` too, no `{namespace}`")
+        key = ObjectKey(target.key.namespace, IdFactory(target.key.namespace).from_name(name))
+        self._refuse_existing(key, name)
         await self._of(target).fork(name, at=_moment(request.at))
-        return self._made(ObjectKey(target.key.namespace, IdFactory(target.key.namespace).from_name(name)), name)
+        return self._made(key, name)
 
     async def import_(self, request: ImportObject) -> Answer:
         """A new object of an exported one."""
@@ -139,8 +146,13 @@ class HistoryDesk:
             raise UsageError(f"`{request.object[:80]}` names no object: write `Class/name`")
         key = ObjectKey(namespace, IdFactory(namespace).from_name(name))
         path = _absolute(request.path)
+        self._refuse_existing(key, name)
         await import_object(self._directory.travels, key, name, path, temporary=self._store.layout.temporary)
         return self._made(key, name)
+
+    def _refuse_existing(self, key: ObjectKey, name: str) -> None:
+        if self._store.exists(key):
+            raise UsageError(f"object `{reference(key, name)}` exists: choose another name, or delete it first")
 
     def _made(self, key: ObjectKey, name: str) -> Answer:
         text = reference(key, name)

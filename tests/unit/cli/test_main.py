@@ -73,3 +73,34 @@ def test_help_loads_neither_server_nor_sandbox() -> None:
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert shown == "[]\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["alarms"], ["alarms", "list"], ["alarms", "--json"], ["alarms", "--limit", "5"]]
+)
+def test_alarms_alone_lists_them(tmp_path: Path, arguments: list[str]) -> None:
+    result = CliRunner().invoke(main, [*arguments, "--data", str(tmp_path)])
+
+    assert result.exit_code == 1
+    assert "is no data directory" in result.output
+
+
+def test_alarms_shows_its_help_and_refuses_what_it_does_not_know() -> None:
+    assert "cancel" in CliRunner().invoke(main, ["alarms", "--help"]).output
+    assert CliRunner().invoke(main, ["alarms", "lsit"]).exit_code == 2
+
+
+def test_a_time_of_an_alarm_may_be_past(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["alarms", "set", "A/b", "-1h", "--data", str(tmp_path)])
+
+    assert "is no data directory" in result.output
+
+
+@pytest.mark.parametrize(
+    "command", [["diff", "A/b", "yesterday"], ["rewind", "A/b", "00-11"], ["history", "A/b", "--before", "-1"]]
+)
+def test_what_is_no_moment_is_refused_before_anybody_is_asked(tmp_path: Path, command: list[str]) -> None:
+    result = CliRunner().invoke(main, [*command, "--data", str(tmp_path)])
+
+    assert result.exit_code == 1
+    assert "is no moment: give a bookmark" in result.output

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.server.test_admin import Room, asked, listed
+from tests.unit.server.test_admin import Desk, Room, asked, listed
 
 from perdure.errors import BookmarkError, UnknownObjectError, UsageError
 from perdure.isolates import Isolates
@@ -29,7 +29,7 @@ from perdure.testing import World
 
 @pytest.fixture
 def world(perdure_isolates: Isolates) -> Iterator[World]:
-    with World([Room], isolates=perdure_isolates) as world:
+    with World([Room, Desk], isolates=perdure_isolates) as world:
         world.run(world.platform.start())
         world.run(world.get(Room, "a").write("one"))
         world.run(world.advance(seconds=60))
@@ -208,6 +208,40 @@ def test_differences_name_what_came_and_went(world: World) -> None:
     assert answer.summary["commits"]
     assert asked(world, ShowDiff("Room/a:part/deep", before)).items == [by_place["Room/a:part/deep"]]
     assert asked(world, ShowDiff("Room/a", str(answer.summary["after"]))).items == []
+
+
+def test_a_time_before_an_object_was_made_is_its_beginning(world: World) -> None:
+    answer = asked(world, ShowDiff("Room/a", "@1"))
+    items: Any = answer.items
+
+    assert items[0]["kv"]["added"] == [["one"], ["two"]]
+    assert asked(world, ShowDiff("Room/a", "@1", "@2")).items == []
+    with pytest.raises(BookmarkError, match="is before that"):
+        asked(world, RewindObject("Room/a", "@1"))
+
+
+def test_a_facet_that_never_was_does_not_just_differ_in_nothing(world: World) -> None:
+    with pytest.raises(UnknownObjectError, match="its facets are: `part`, `part/deep`"):
+        asked(world, ShowDiff("Room/a:prat", "@1"))
+
+
+def test_copies_of_a_known_name_or_another_class_are_refused_by_name(world: World) -> None:
+    with pytest.raises(UsageError, match="`Room/a` exists"):
+        asked(world, ForkObject("Room/a", "a"))
+    world.run(world.get(Desk, "d").write("x"))
+    with pytest.raises(UsageError, match="is a `Room` too, no `Desk`"):
+        asked(world, ForkObject("Room/a", "Desk/copy"))
+    assert asked(world, ForkObject("Room/a", "of/today")).summary["object"] == "Room/of/today"
+
+
+def test_a_query_that_wrote_in_a_live_object_says_what_it_did_not_change(world: World) -> None:
+    update = RunSql("Room/a", "UPDATE note SET text = 'x'", may_write=True)
+    assert "in memory" in str(asked(world, update).summary["warnings"])
+    assert "warnings" not in asked(world, RunSql("Room/a", "SELECT 1", may_write=True)).summary
+
+    world.run(world.evict(Room, "a"))
+
+    assert "warnings" not in asked(world, update).summary
 
 
 def test_looking_back_wakes_nobody(world: World) -> None:
