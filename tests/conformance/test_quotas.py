@@ -45,6 +45,15 @@ async def test_objects_are_counted_across_a_restart(world: World) -> None:
     await world.get(Room, "a").put(2)
 
 
+async def test_a_deleted_object_does_not_count_after_a_restart(world: World) -> None:
+    rooms(world, objects=1)
+    await world.get(Room, "a").put(1)
+    await world.platform._directory.delete(world.platform._object_key(Room, "a"))  # type: ignore[union-attr]  # it runs
+    await world.restart()
+
+    await world.get(Room, "b").put(1)
+
+
 async def test_reading_a_missing_object_leaves_nothing(world: World) -> None:
     rooms(world, objects=1)
     for number in range(5):

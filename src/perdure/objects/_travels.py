@@ -126,18 +126,18 @@ class Travels:
                 root = self._store.root(*key)
                 try:
                     if path:
-                        record = await self._rewind_facet(key, root, then, path, cause)
+                        before = await self._rewind_facet(key, root, then, path, cause)
                     else:
                         self._reset(self._slots.slot_or_none(key))
                         for user in list(self._slots.users.get(root, ())):
                             await user.wait_closed()
-                        record = await rewind_tree(root, then, cause)
+                        before = await rewind_tree(root, then, cause)
                 except ObjectResetError:
                     continue  # Somebody called it meanwhile.
                 finally:
                     if root not in self._slots.users:
                         self._store.release(root)
-                return str(Bookmark(record - 1, self._now_us()))
+                return str(Bookmark(before, self._now_us()))
         raise OverloadedError(f"object `{key.object_id.hex()}` is started all the time: try again")
 
     def _reset(self, actor: Actor | None) -> None:
@@ -170,7 +170,7 @@ class Travels:
     async def _rewrite_below(
         self, key: ObjectKey, root: RootStore, then: AsOf, wanted: Lineage, now: Sequence[Lineage], cause: str
     ) -> int:
-        """Make a facet and all below it what they were, in place of the databases there are `now`."""
+        """Make a facet and all below it what they were, in place of those there are `now`; the last record before."""
         files: dict[Lineage, Path | None] = dict.fromkeys(now)
         files.update({line: file for line, file in then.files.items() if line[: len(wanted)] == wanted})
         kept = {lineage: file for lineage, file in files.items() if file is not None}
@@ -269,7 +269,7 @@ class Travels:
 
 
 async def rewind_tree(root: RootStore, then: AsOf, cause: str) -> int:
-    """Bring all databases of a root, none of which is open, to what they were; the number of the record."""
+    """Bring all databases of a root, none of which is open, to what they were; the last record before that."""
     highest = 0
     used: list[UsageRow] = []
     if root.exists:

@@ -29,6 +29,10 @@ _LISTED: Final = (
 # One statement for both would walk to the end of all namespaces.
 _LIST_ALL: Final = _LISTED.format("(namespace, object_id) > (?, ?)")
 _LIST_NAMESPACE: Final = _LISTED.format("namespace = ? AND object_id > ?")
+_COUNT_EXISTING: Final = (
+    "SELECT count(*) FROM object WHERE namespace = ? "
+    "AND (head > forgotten OR EXISTS (SELECT 1 FROM file WHERE object = object.n))"
+)
 NO_HISTORY: Final = History(0, NO_DIGEST, 0, NO_DIGEST, (), {})
 """Of an object that never committed."""
 
@@ -142,9 +146,9 @@ class JournalQueries:
             return [ObjectKey(namespace, object_id) for namespace, object_id in rows]
 
     def count_objects(self, namespace: str) -> int:
-        """How many objects of a namespace were ever committed to; deleted ones count until the next clean stop."""
+        """How many objects of a namespace exist; one just deleted counts until its files are known to be gone."""
         with self._reading("objects") as reader:
-            return int(reader.execute("SELECT count(*) FROM object WHERE namespace = ?", (namespace,)).get)
+            return int(reader.execute(_COUNT_EXISTING, (namespace,)).get)
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[apsw.Connection]:

@@ -81,7 +81,7 @@ def digest_of(data: bytes) -> bytes:
 
 def encode_record(record: Record) -> bytes:
     """The bytes of `record`: the same value gives the same bytes, so it can be sent twice."""
-    cause = record.cause.encode()[:_CAUSE_BYTES_MAX]
+    cause = _cause_bytes(record.cause)
     parts = [
         _HEADER.pack(_VERSION, record.sequence, record.committed_at_ms),
         record.previous_digest,
@@ -92,6 +92,11 @@ def encode_record(record: Record) -> bytes:
     for section in record.sections:
         _encode_section(section, parts)
     return b"".join(parts)
+
+
+def _cause_bytes(cause: str) -> bytes:
+    """A cause is somebody's text: half a pair of surrogates, or a character cut in two, must not spoil a record."""
+    return cause.encode(errors="replace")[:_CAUSE_BYTES_MAX].decode(errors="ignore").encode()
 
 
 def _encode_section(section: Section, parts: list[bytes]) -> None:

@@ -146,7 +146,11 @@ class RootLog:
         sections = list(sections)
         self.chain.rewrite(sections, commit)
         for section in sections:
-            self.ledger.record(section.lineage, 0 if isinstance(section, Deleted) else section.database_pages)
+            if isinstance(section, Deleted):
+                self.ledger.record(section.lineage, 0)
+                self._alarms[number_of(section.lineage)] = _NO_ALARM
+            else:
+                self.ledger.record(section.lineage, section.database_pages)
         self._alarms.update(alarms or {})
         self._go_on(cause)
         return commit

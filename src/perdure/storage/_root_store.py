@@ -360,8 +360,9 @@ class RootStore:
     ) -> int:
         """Make databases, page for page, what `files` hold; None deletes one. It is one record: all of it, or nothing.
 
-        What a rewind and a clone are made of. Returns the number of the record, the last one if nothing differs. The
-        caller has ended what ran on these databases, and closed them; whoever opens one meanwhile waits.
+        What a rewind and a clone are made of. Returns the number of the last record before that, to which one can go
+        back; the last one of all if nothing differs, so that nothing is written. The caller has ended what ran on these
+        databases, and closed them; whoever opens one meanwhile waits.
         `before` is called in the step of the loop that puts the record on its way: what it commits to the root, such
         as names of facets, is in the same record. `alarms`: those of the rewritten databases, by number.
         Raises UsageError when more than `REWRITE_BYTES_MAX` would change, StorageFailedError when the log breaks.

@@ -318,6 +318,8 @@ class SqliteJournal:
         except apsw.Error as error:
             # After a failed write or sync nobody can say what the disk holds: only a fresh start reads it anew.
             reason = self._failure = f"the journal `{self._path}` failed and needs a restart: {_reason(error)}"
+        except Exception as error:  # noqa: BLE001  # a bug must not end the thread, on which every object waits
+            reason = f"the journal `{self._path}` could not write what it was given: {error!r}"
         return [Outcome(Verdict.FAILED, reason=reason)] * len(appends)
 
     def _write_one(self, append: Append) -> Outcome:
@@ -417,7 +419,7 @@ class SqliteJournal:
         def job() -> None:
             try:
                 run()
-            except apsw.Error as error:
+            except Exception as error:  # noqa: BLE001  # whoever waits must hear of it, and the thread goes on
                 finished.set_exception(StorageFailedError(f"the journal `{self._path}` failed: {_reason(error)}"))
             else:
                 finished.set_result(None)
@@ -426,6 +428,6 @@ class SqliteJournal:
         finished.result()
 
 
-def _reason(error: apsw.Error) -> BaseException:
+def _reason(error: Exception) -> BaseException:
     """Why a transaction failed. SQLite may have rolled back by itself: to do it again fails too, and says nothing."""
     return error.__context__ if isinstance(error.__context__, apsw.Error) else error

@@ -57,7 +57,7 @@ class TreeRewrite:
             for section in sections:
                 if not isinstance(section, Deleted):
                     chain.checkpointed(number_of(section.lineage))
-            return sequence
+            return sequence - 1
         finally:
             self._numbers = frozenset()
 

@@ -113,6 +113,19 @@ async def test_a_rewind_goes_back_and_is_taken_back(tmp_path: Path) -> None:
 
 
 @in_loop
+async def test_the_way_back_from_a_rewind_that_changed_nothing_changes_nothing(tmp_path: Path) -> None:
+    async with platform(tmp_path) as running:
+        book, history = running.get(Book, "one"), running.history(Book, "one")
+        await book.put("a", 1)
+        await book.put("a", 2)
+
+        undo = await history.rewind(await history.bookmark())
+        await history.rewind(undo)
+
+        assert await book.get("a") == 2
+
+
+@in_loop
 async def test_facet_numbers_are_not_given_out_again_after_a_rewind(tmp_path: Path) -> None:
     async with platform(tmp_path) as running:
         history = running.history(Book, "a")

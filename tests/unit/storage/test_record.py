@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,15 @@ def records(draw: st.DrawFn) -> Record:
 @given(records())
 def test_record_survives_its_bytes(record: Record) -> None:
     assert decode_record(encode_record(record)) == record
+
+
+@pytest.mark.parametrize("cause", ["call \ud800", "€" * 30_000, "x" + "😀" * 20_000])
+def test_any_text_is_a_cause(cause: str) -> None:
+    """A guest names its methods, and whoever makes a bundle names the object in it."""
+    kept = decode_record(encode_record(replace(EXAMPLE, cause=cause))).cause
+
+    assert kept == cause.replace("\ud800", "?")[: len(kept)]
+    assert len(kept.encode()) >= min(len(cause), 65_530)
 
 
 def test_bytes_are_those_of_the_first_version() -> None:

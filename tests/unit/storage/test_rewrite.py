@@ -97,13 +97,14 @@ async def test_tree_is_rewritten_as_one_record(tmp_path: Path, ends: str) -> Non
     await put(root, "b", "after" * 4_000)
     await root.delete_facet(gone)
     new = await facet(root, "new")
+    root.open_database(new).alarm.set(7, now_ms=0)
     await put(root, "a", "after", number=new)
     root.close()
     head = root.log.chain.known
 
-    sequence = await root.rewrite({**before, (new,): None}, cause="rewound", alarms={0: AlarmChange(5)})
+    last = await root.rewrite({**before, (new,): None}, cause="rewound", alarms={0: AlarmChange(5)})
 
-    assert sequence == head + 1
+    assert (last, root.log.chain.known) == (head, head + 1)
     if ends == "cleanly":
         await store.close()
     else:
@@ -143,7 +144,7 @@ async def test_commit_of_the_root_is_in_the_same_record(tmp_path: Path) -> None:
 
         head = root.log.chain.known
         lineage = (source + 1,)
-        assert await root.rewrite({lineage: files[(source,)]}, cause="clone", before=name_the_copy) == head + 1
+        assert await root.rewrite({lineage: files[(source,)]}, cause="clone", before=name_the_copy) == head
 
         assert root.open_database(source + 1).kv_get("a") == "1"
         assert root.facet_numbers(0) == {"source": source, "copy": source + 1}
@@ -177,4 +178,4 @@ async def test_whoever_opens_meanwhile_waits(tmp_path: Path) -> None:
         database = await root.open_database_aside()
 
         assert database.kv_get("a") == "1"
-        assert await rewriting == 3
+        assert await rewriting == 2

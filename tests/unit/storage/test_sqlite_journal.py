@@ -17,7 +17,7 @@ from perdure.errors import DamagedDataError, StorageFailedError
 from perdure.limits import JOURNAL_CHECKPOINT_BYTES
 from perdure.storage import _sqlite_journal
 from perdure.storage._disk import FileState
-from perdure.storage._journal import Append, Grant, Incarnation, Outcome, Verdict
+from perdure.storage._journal import AlarmChange, Append, DueAlarm, Grant, Incarnation, Outcome, Verdict
 from perdure.storage._layout import ObjectKey
 from perdure.storage._record import NO_DIGEST, Changed, Record, decode_record
 from perdure.storage._sqlite_journal import SqliteJournal
@@ -208,4 +208,18 @@ async def test_what_one_step_of_the_loop_appends_leaves_together(
 
     assert batches == [20]
     assert {outcome.verdict for outcome in outcomes} == {Verdict.ACKNOWLEDGED}
+    journal.close()
+
+
+def test_what_cannot_be_written_does_not_end_the_thread_that_writes(tmp_path: Path) -> None:
+    journal = opened(tmp_path / "0.db")
+    grant = journal.acquire(journal.register(Incarnation("one")), KEY)
+    assert isinstance(grant, Grant)
+
+    refused = appended(journal, Append(grant, record(1, NO_DIGEST), {0: AlarmChange(2**70)}))
+    with pytest.raises(StorageFailedError, match="too big"):
+        journal.postpone_alarms([(DueAlarm(1, KEY, 0, None, 1), 2**70)])
+
+    assert refused.verdict is Verdict.FAILED
+    assert appended(journal, Append(grant, record(1, NO_DIGEST), {})).verdict is Verdict.ACKNOWLEDGED
     journal.close()
