@@ -22,7 +22,10 @@ from random import Random
 import pytest
 
 APP = Path(__file__).parent / "counter_app" / "app.py"
-KINDS = ("plain", "python", "javascript", "batch", "large", "bank", "emptied", "alarmed")
+KINDS = (
+    *("plain", "python", "javascript", "batch", "large", "bank", "emptied", "alarmed"),
+    *("nested", "cloned", "travels"),
+)
 OBJECTS = (
     *(f"/{kind}/{number}" for kind in KINDS for number in range(2)),
     "/renewed/0",

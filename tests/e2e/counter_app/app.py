@@ -14,6 +14,7 @@ from typing import Any
 from perdure import (
     DurableObject,
     FacetOptions,
+    HistoryOptions,
     ObjectResetError,
     Platform,
     Request,
@@ -110,6 +111,8 @@ TORN = -1
 BATCH = 7
 LARGE_CHARACTERS = 100_000
 ACCOUNTS = 5
+TOO_FAR = 1_000_000
+HISTORY_BYTES = 64_000
 
 
 class Plain(DurableObject):
@@ -273,6 +276,160 @@ async def until(is_so: Callable[[], object]) -> bool:
     return False
 
 
+class Part(DurableObject):
+    """A facet that counts along, passes it on to a facet of its own, and has it noted by an alarm."""
+
+    async def write(self, count: int, depth: int) -> None:
+        """Count, here and `depth` facets further down."""
+        storage = self.ctx.storage
+        await storage.put({"count": count, "text": f"{count} " * (count % 3000)})
+        if await storage.get_alarm() is None:
+            await storage.set_alarm(timedelta(milliseconds=30))
+        if depth:
+            await self.below().write(count, depth - 1)
+
+    async def read(self, depth: int) -> list[list[int]]:
+        """Each facet's count, what its alarm noted, and how often its text says the count; the upper ones first."""
+        storage = self.ctx.storage
+        count, noted, text = storage.kv.get("count", 0), storage.kv.get("noted", 0), storage.kv.get("text", "")
+        is_whole = text == f"{count} " * (count % 3000)
+        return [[count, noted, is_whole], *(await self.below().read(depth - 1) if depth else [])]
+
+    def alarm(self) -> None:
+        self.ctx.storage.kv.put("noted", self.ctx.storage.kv.get("count"))
+
+    def below(self) -> Any:
+        return self.ctx.facets.get("below")
+
+    def start_facet(self, _name: str) -> FacetOptions:
+        return FacetOptions(cls=Part)
+
+
+class Nested(DurableObject):
+    """Each count goes through three facets, one below the other, and alarms of theirs note it.
+
+    None is ahead of those above it, and none is behind what was answered.
+    """
+
+    async def fetch(self, request: Request) -> Response:
+        begun = await self.ctx.storage.get("begun", default=0)
+        top = self.ctx.facets.get("top")
+        if request.method == "POST":
+            begun += 1
+            await self.ctx.storage.put("begun", begun)
+            await top.write(begun, 2)
+            await self.ctx.storage.put("count", begun)
+        parts = await top.read(2)
+        if is_settled_wanted(request):
+            for _ in range(1000):
+                if all(noted == count for count, noted, _ in parts):
+                    break
+                await asyncio.sleep(0.02)
+                parts = await top.read(2)
+            else:
+                return Response.json({"count": begun, "rows": TORN})
+        counts = [count for count, _, _ in parts]
+        done = await self.ctx.storage.get("count", default=0)
+        is_whole = all(part[2] for part in parts) and begun >= counts[0] and counts == sorted(counts, reverse=True)
+        is_whole &= counts[-1] >= done
+        return Response.json({"count": done, "rows": done if is_whole else TORN, "begun": begun})
+
+    def start_facet(self, _name: str) -> FacetOptions:
+        return FacetOptions(cls=Part)
+
+
+class Cloned(DurableObject):
+    """Each count is written to one tree of facets, which then becomes another: the copy is old or new, as a whole."""
+
+    async def fetch(self, request: Request) -> Response:
+        count = await self.ctx.storage.get("count", default=0)
+        if request.method == "POST":
+            count += 1
+            await self.ctx.facets.get("draft").write(count, 1)
+            await self.ctx.facets.clone("draft", "published")
+            await self.ctx.storage.put("count", count)
+        names = self.ctx.facets.list()
+        published = await self.ctx.facets.get("published").read(1) if "published" in names else [[0, 0, True]]
+        counts = {part[0] for part in published}
+        is_whole = len(counts) == 1 and all(part[2] for part in published) and counts <= {count, count + 1}
+        return Response.json({"count": count, "rows": count if is_whole else TORN})
+
+    def start_facet(self, _name: str) -> FacetOptions:
+        return FacetOptions(cls=Part)
+
+
+class Traveller(DurableObject):
+    """A counter with two facets, which others bring back in time and make copies of."""
+
+    async def write(self, count: int) -> str:
+        """Count, in three databases; where it is now."""
+        self.ctx.storage.kv.put("count", count)
+        self.ctx.storage.kv.put("text", f"{count} " * (count % 3000))
+        await self.ctx.facets.get("part").write(count, 1)
+        bookmark: str = await self.ctx.storage.get_current_bookmark()
+        return bookmark
+
+    async def read(self) -> int:
+        """The count, or `TORN` when the databases do not agree."""
+        count: int = self.ctx.storage.kv.get("count", 0)
+        if not count:
+            return TORN if self.ctx.facets.list() else 0
+        parts = await self.ctx.facets.get("part").read(1)
+        is_whole = self.ctx.storage.kv.get("text") == f"{count} " * (count % 3000)
+        is_whole &= all(part[0] == count and part[2] for part in parts)
+        return count if is_whole else TORN
+
+    def start_facet(self, _name: str) -> FacetOptions:
+        return FacetOptions(cls=Part)
+
+
+class Travels(DurableObject):
+    """Each count makes a traveller count on too far, brings it back, and makes another of it.
+
+    Each step is noted here first, and again when it is done: a rewind and a fork that were not acknowledged are whole
+    or not there, and those that were stay.
+    """
+
+    async def fetch(self, request: Request) -> Response:
+        storage = self.ctx.storage
+        count = await storage.get("count", default=0)
+        if request.method == "POST":
+            count += 1
+            await self._travel(count)
+            await storage.put("count", count)
+        is_whole = await self._is_whole() and (not count or await self.traveller(count).read() == count)
+        return Response.json({"count": count, "rows": count if is_whole else TORN})
+
+    async def _travel(self, count: int) -> None:
+        storage, traveller, name = self.ctx.storage, self.traveller(), str(self.ctx.id.name)
+        await storage.put("step", ["writing", count])
+        there = await traveller.write(count)
+        await traveller.write(count + TOO_FAR)
+        await storage.put("step", ["rewinding", count])
+        await platform.history(Traveller, name).rewind(there)
+        await storage.put("step", ["back", count])
+        if not await self._is_copied(count):  # A kill may have come between a fork and its receipt.
+            await platform.history(Traveller, name).fork(f"{name} at {count}")
+
+    async def _is_whole(self) -> bool:
+        """Whether the traveller and its newest copy are where the step says that they may be."""
+        step: str
+        count: int
+        step, count = await self.ctx.storage.get("step", default=["back", 0])
+        if await self._is_copied(count) and await self.traveller(count).read() != count:
+            return False
+        there: int = await self.traveller().read()
+        return step == "writing" or there == count or (step == "rewinding" and there == count + TOO_FAR)
+
+    async def _is_copied(self, count: int) -> bool:
+        return bool(await platform.history(Traveller, f"{self.ctx.id.name} at {count}").commits(limit=1))
+
+    def traveller(self, count: int | None = None) -> Any:
+        """The one that travels, or the copy of it when it was at `count`."""
+        name = str(self.ctx.id.name)
+        return self.ctx.exports.Traveller.get_by_name(name if count is None else f"{name} at {count}")
+
+
 class Runner(DurableObject):
     """Runs a guest's counter as a facet."""
 
@@ -367,5 +524,9 @@ class Default(WorkerEntrypoint):
         return response
 
 
-OWN_KINDS = [Plain, Batch, Large, Bank, Emptied, Alarmed, Renewed]
-platform = Platform([*OWN_KINDS, Runner, Recoded], fetch=Default)
+OWN_KINDS = [Plain, Batch, Large, Bank, Emptied, Alarmed, Renewed, Nested, Cloned, Travels]
+platform = Platform(
+    [*OWN_KINDS, Part, Traveller, Runner, Recoded],
+    fetch=Default,
+    history=HistoryOptions(max_bytes=HISTORY_BYTES),  # So little that files of it are made and dropped all the time.
+)
