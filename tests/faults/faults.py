@@ -11,7 +11,7 @@ import errno
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -54,13 +54,15 @@ class Fault(NamedTuple):
         return f"{self.place} number {self.number}: {self.cause.value}{', for good' if self.is_lasting else ''}"
 
 
-WRITING = frozenset({"write", "truncate", "write_new_file", "write_pages", "open", "make_directory", "append"})
+WRITING = frozenset(
+    {"write", "truncate", "write_new_file", "write_chunks", "write_pages", "open", "make_directory", "append"}
+)
 """Acts that may want room. A disk without room still reads, syncs and deletes."""
 
 
 def causes_of(place: Place) -> list[Cause]:
     """How this act can fail."""
-    if place.act in {"write", "write_new_file", "write_pages", "append"}:
+    if place.act in {"write", "write_new_file", "write_chunks", "write_pages", "append"}:
         return list(Cause)
     return [Cause.BROKEN, Cause.FULL] if place.act in WRITING else [Cause.BROKEN]
 
@@ -178,6 +180,7 @@ class FaultyDisk:
         def act(path: Path, *arguments: object, **options: object) -> object:
             cause = self._faults.cause_or_none(Place("disk", name))
             if cause is Cause.SHORT:
+                arguments = tuple([*each] if isinstance(each, Iterator) else each for each in arguments)
                 method(path, *(_half(argument) for argument in arguments), **options)
             if cause is not None:
                 number = errno.EIO if cause is Cause.BROKEN else errno.ENOSPC
@@ -188,7 +191,7 @@ class FaultyDisk:
 
 
 def _half(argument: object) -> object:
-    if isinstance(argument, bytes):
+    if isinstance(argument, bytes | list):
         return argument[: len(argument) // 2]
     if isinstance(argument, Mapping):
         return dict(list(argument.items())[: len(argument) // 2])

@@ -205,6 +205,19 @@ class Client:
             assert rung == belief.last, f"{name}/{facet or ''}: no alarm since {rung} of {belief}"
 
 
+async def check_past(world: World, name: str) -> None:
+    """What the history lists can be read as it was: no count is skipped, and none is taken back."""
+    history = world.platform.history(Ledger, name)
+    commits = await history.commits()
+    assert commits, f"{name} has no past"
+    counts: list[Any] = []
+    for commit in reversed(commits):
+        async with history.as_of(commit.bookmark) as then:
+            counts.append(then.kv().get("count", 0))
+    assert counts == sorted(counts), f"{name}: the past goes back and forth: {counts}"
+    assert set(counts) == set(range(counts[0], counts[-1] + 1)), f"{name}: the past has gaps: {counts}"
+
+
 def check_files(data: Path) -> None:
     """After a clean stop: plain SQLite files that are whole, and no facet's file that no index knows."""
     files = [path for path in (data / "objects").rglob("*") if path.is_file()]

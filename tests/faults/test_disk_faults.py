@@ -10,23 +10,28 @@ import itertools
 import shutil
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
 
 import pytest
 from tests.faults.faults import Fault, Faults, FaultyDisk, FaultyFiles, Place, causes_of
-from tests.faults.ledgers import Client, Ledger, check_files
+from tests.faults.ledgers import OBJECTS, Client, Ledger, check_files, check_past
 from tests.power.power import Platter, RecordingDisk, RecordingFiles
 
 from perdure.errors import PerdureError
+from perdure.history import HistoryOptions, SegmentArchive
 from perdure.isolates import Isolates
 from perdure.storage import StoreOptions
 from perdure.storage._disk import SystemDisk
 from perdure.testing import World
 
 ACTS: Final = {
-    "disk": ("file_state_or_none", "make_directory", "sync_directory", "sync_file", "unlink", "write_new_file"),
+    "disk": (
+        *("file_state_or_none", "make_directory", "sync_directory", "sync_file", "unlink"),
+        *("write_chunks", "write_new_file"),
+    ),
     "object": ("open", "read", "truncate", "write"),
     "object-wal": ("open", "read", "truncate", "write"),
     "journal": ("delete", "open", "read", "sync", "truncate", "write"),
@@ -35,6 +40,7 @@ ACTS: Final = {
 PLACES: Final = [Place(file, act) for file, acts in ACTS.items() for act in acts]
 ENDINGS: Final = ("stop", "kill", "power loss")
 STEPS: Final = 14
+HISTORY: Final = HistoryOptions(max_bytes=2_000)  # So little that some of it is dropped.
 LIVES: Final = 3
 FAULTS_QUICK: Final = 2  # of each place, in `./run tests`
 READS_APART: Final = 10  # a read that fails changes nothing: not every one is tried
@@ -81,7 +87,12 @@ class Scene:
             FaultyFiles(base, kind, self.faults) for base, kind in zip(bases, ("object", "journal"), strict=True)
         )
         self.files = [objects, journal]
-        return StoreOptions(disk=FaultyDisk.over(disk, self.faults), vfs=objects.name, journal_vfs=journal.name)
+        return StoreOptions(
+            disk=FaultyDisk.over(disk, self.faults),
+            vfs=objects.name,
+            journal_vfs=journal.name,
+            make_archive=partial(SegmentArchive, options=HISTORY),
+        )
 
     def _live(self, options: StoreOptions, *, is_last: bool) -> None:
         """One life of the platform, which ends as `ending` says if it is the last, else with a clean stop."""
@@ -102,6 +113,8 @@ class Scene:
         after = self.data if self.ending == "stop" else self.directory / "after"
         with World([Ledger], data=after, isolates=self.isolates) as world:
             world.run(self.client.check(world))
+            for name in OBJECTS:
+                world.run(check_past(world, name))
         check_files(after)
 
 
