@@ -3,6 +3,8 @@ import { DurableObject } from "cloudflare:workers";
 
 class Undo extends Error {}
 
+const nap = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
+
 export class Interpreter extends DurableObject {
   constructor(ctx, env) {
     super(ctx, env);
@@ -13,7 +15,12 @@ export class Interpreter extends DurableObject {
   async run(path, operations) {
     if (path.length) return await this.facet(path[0]).run(path.slice(1), operations);
     this.turns += 1;
-    return [this.turns, operations.map((operation) => this.do(...operation))];
+    const turns = this.turns, results = [];
+    for (const operation of operations) {
+      const result = this.do(...operation);
+      results.push(result instanceof Promise ? await result : result);
+    }
+    return [turns, results];
   }
 
   startFacet(name) {
@@ -46,6 +53,8 @@ export class Interpreter extends DurableObject {
       case "alarm": this.ctx.storage.setAlarm(Date.now() + operands[0] * 1000); return null;
       case "no_alarm": this.ctx.storage.deleteAlarm(); return null;
       case "transaction": return this.transaction(...operands);
+      case "open": return this.open(...operands);
+      case "clone": return this.clone(...operands);
       case "forget":
         this.ctx.storage.deleteAll();
         sql.exec("create table if not exists item(n integer primary key, text)");
@@ -57,6 +66,28 @@ export class Interpreter extends DurableObject {
       case "abort": this.ctx.abort("aborted as asked");
     }
     throw new Error(`no such verb: ${verb}`);
+  }
+
+  async clone(source, target) {
+    await this.ctx.facets.clone(source, target);
+    return null;
+  }
+
+  async open(operations, fails, napS) {
+    const results = [];
+    try {
+      await this.ctx.storage.transaction(async () => {
+        for (const operation of operations) {
+          results.push(this.do(...operation));
+          await nap(0);
+        }
+        await nap(napS);
+        if (fails) throw new Undo();
+      });
+    } catch (error) {
+      if (!(error instanceof Undo)) throw error;
+    }
+    return results;
   }
 
   transaction(operations, fails) {

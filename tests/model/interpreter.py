@@ -4,6 +4,8 @@
 # ruff: noqa: ANN001, ANN002, ANN201, ANN202, ANN204
 # It is what people write, and what models write for them.
 
+import asyncio
+import inspect
 from contextlib import suppress
 from datetime import timedelta
 
@@ -21,11 +23,15 @@ class Interpreter(DurableObject):
         ctx.storage.sql.exec("create table if not exists item(n integer primary key, text)")
 
     async def run(self, path, operations):
-        """Pass it on to the facet at `path`, or do it here: one turn."""
+        """Pass it on to the facet at `path`, or do it here: one turn, unless an operation has to wait."""
         if path:
             return await self.facet(path[0]).run(path[1:], operations)
         self.turns += 1
-        return [self.turns, [self.do(*operation) for operation in operations]]
+        turns, results = self.turns, []
+        for operation in operations:
+            result = self.do(*operation)
+            results.append(await result if inspect.isawaitable(result) else result)
+        return [turns, results]
 
     def start_facet(self, name):
         return FacetOptions(cls=self.ctx.exports.Interpreter)
@@ -82,6 +88,18 @@ class Interpreter(DurableObject):
             self.ctx.storage.transaction_sync(work)
         return results
 
+    async def do_open(self, operations, fails, nap_s):
+        results = []
+        with suppress(UndoError):
+            async with self.ctx.storage.transaction():
+                for operation in operations:
+                    results.append(self.do(*operation))
+                    await asyncio.sleep(0)
+                await asyncio.sleep(nap_s)
+                if fails:
+                    raise UndoError
+        return results
+
     def do_forget(self):
         self.ctx.storage.delete_all()
         self.ctx.storage.sql.exec("create table if not exists item(n integer primary key, text)")
@@ -94,6 +112,9 @@ class Interpreter(DurableObject):
 
     def do_abort_facet(self, name):
         self.ctx.facets.abort(name, "aborted as asked")
+
+    async def do_clone(self, source, target):
+        await self.ctx.facets.clone(source, target)
 
     def do_fail(self):
         raise ValueError("failed as asked")

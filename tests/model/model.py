@@ -108,6 +108,8 @@ class Node:
                 return [list(row) for row in sorted(self.rows.items())]
             case "transaction", (operations, fails):
                 return self._transaction(operations, fails=fails)
+            case "open", (operations, fails, _):
+                return self._transaction(operations, fails=fails)
             case "forget", ():
                 self.entries, self.rows, self.facets, self.alarm_in_s = {}, {}, {}, None
             case "alarm", (seconds,):
@@ -134,6 +136,8 @@ class Node:
             case "abort_facet", (name,):
                 if name in self.facets:
                     self.facets[name].forget_memory()
+            case "clone", (source, target):
+                self._clone(source, target)
             case "fail", ():
                 raise FailedError
             case "abort", ():
@@ -141,3 +145,11 @@ class Node:
             case _:
                 raise AssertionError(f"no such operation: {verb} {operands}")
         return None
+
+    def _clone(self, source: str, target: str) -> None:
+        former = self.facets.get(target) if source == target else self.facets.pop(target, None)
+        if former is not None:
+            former.forget_memory()
+        if source in self.facets and source != target:
+            copy = self.facets[target] = deepcopy(self.facets[source])
+            copy.forget_memory()
