@@ -182,6 +182,7 @@ MUTATIONS: dict[str, Callable[[str, Path], bool]] = {
         lambda act, path: act == "directory" and path.parts[-2:] == ("history", "App")
     ),
     "names of classes' histories are not synced": lambda act, path: act == "directory" and path.name == "history",
+    "names of copies are not synced": (lambda act, path: act == "directory" and path.parts[-2:] == ("objects", "App")),
     "copies are not synced": (
         lambda act, path: act == "file" and path.suffix == ".sqlite" and path.name != f"{'00' * 32}.sqlite"
     ),
