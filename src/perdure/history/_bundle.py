@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 import apsw
 
@@ -24,6 +25,7 @@ from perdure.errors import UsageError
 from perdure.history._past import AsOf
 from perdure.history._targets import alarms_of, reading
 from perdure.limits import (
+    ALARM_MS_MAX,
     BUNDLE_DATABASES_MAX,
     BUNDLE_MANIFEST_BYTES_MAX,
     DATABASE_BYTES_MAX,
@@ -38,6 +40,11 @@ _MANIFEST: Final = "manifest.json"
 _FILE: Final = re.compile(r"databases/[0-9]{1,6}\.sqlite")
 _CHUNK_BYTES: Final = 1024 * 1024
 _CHECK_STEPS: Final = 10_000_000
+_RESERVED: Final = (
+    "SELECT type, name FROM sqlite_schema WHERE '_cf_' IN (lower(substr(name, 1, 4)), lower(substr(tbl_name, 1, 4))) "
+    "AND type <> 'table' AND name NOT LIKE 'sqlite_autoindex%'"
+)
+_ALARM_ROWS: Final = "SELECT scheduled_ms, attempt_ms, retries, exponent, generation FROM _cf_ALARM LIMIT 2"
 
 
 class Bundle(NamedTuple):
@@ -49,10 +56,24 @@ class Bundle(NamedTuple):
 
 
 def write_bundle(target: Path, then: AsOf, *, name: str | None, class_name: str, at: str) -> None:
-    """Write an object as of some moment. `target` must not exist: raises FileExistsError, OSError."""
+    """Write an object as of some moment. `target` must not exist: raises FileExistsError, OSError.
+
+    It is whole and durable, or not there.
+    """
+    with target.open("xb") as file:
+        try:
+            _write(file, then, name=name, class_name=class_name, at=at)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+
+
+def _write(file: IO[bytes], then: AsOf, *, name: str | None, class_name: str, at: str) -> None:
     alarms = alarms_of(then.files)
     databases: list[dict[str, object]] = []
-    with target.open("xb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for index, (lineage, path) in enumerate(sorted(then.files.items())):
             member = f"databases/{index}.sqlite"
             digest = hashlib.sha256()
@@ -86,20 +107,12 @@ def read_bundle(source: Path, directory: Path) -> Bundle:
     try:
         with zipfile.ZipFile(source) as archive:
             return _read(archive, directory)
-    except KeyError as error:  # A zip file of something else.
-        raise _unreadable(source, str(error.args[0]) if error.args else "something is missing") from error
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, OSError) as error:
-        raise _unreadable(source, str(error)) from error
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, KeyError, OSError) as error:
+        raise UsageError(f"`{source}` cannot be read as an object's bundle: {error}") from error
     except Exception as error:
         if type(error).__module__ == "zlib":
-            raise _unreadable(source, str(error)) from error
+            raise UsageError(f"`{source}` cannot be read as an object's bundle: {error}") from error
         raise
-
-
-def _unreadable(source: Path, why: str) -> UsageError:
-    return UsageError(
-        f"`{source}` cannot be read as an exported object, it is another file or was cut off: {why.strip('.')}"
-    )
 
 
 def _read(archive: zipfile.ZipFile, directory: Path) -> Bundle:
@@ -181,6 +194,7 @@ def _check_database(path: Path) -> None:
         columns = connection.execute("SELECT name, pk FROM pragma_table_info('_cf_KV')").fetchall()
         if columns != [("key", 1), ("value", 0)]:
             raise _refused("one of its databases lacks the table `_cf_KV`")
+        _check_host_tables(connection)
         problems = connection.execute("PRAGMA quick_check(1)").get
         if problems != "ok":
             raise _refused(f"one of its databases is damaged: {str(problems)[:200]}")
@@ -188,6 +202,16 @@ def _check_database(path: Path) -> None:
         raise _refused(f"one of its databases cannot be read: {error}") from error
     finally:
         connection.close()
+
+
+def _check_host_tables(connection: apsw.Connection) -> None:
+    """What we write into a database ourselves is made of tables, with nothing of anybody's on them."""
+    for kind, name in connection.execute(_RESERVED):
+        raise _refused(f"{kind} `{str(name)[:80]}` is in the place of a table of perdure's own, or stands on one")
+    if connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = '_cf_ALARM'").get:
+        rows = connection.execute(_ALARM_ROWS).fetchall()
+        if len(rows) > 1 or not all(type(value) is int and 0 <= value <= ALARM_MS_MAX for row in rows for value in row):
+            raise _refused("one of its alarms is no time, or has no number where one belongs")
 
 
 def _journal_versions(path: Path) -> bytes:

@@ -15,7 +15,7 @@ import pytest
 from tests.unit.history.history_world import NAMESPACE, OBJECT_ID, HistoryWorld, Tree
 
 from perdure.errors import UsageError
-from perdure.history import read_bundle, write_bundle
+from perdure.history import AsOf, read_bundle, write_bundle
 
 
 async def exported(tmp_path: Path) -> Path:
@@ -117,3 +117,40 @@ async def test_cut_anywhere_it_is_refused(tmp_path: Path) -> None:
         (tmp_path / f"again{index}").mkdir()
         with pytest.raises(UsageError, match="cannot be read"):
             read_bundle(path, tmp_path / f"again{index}")
+
+
+_ALARM = "CREATE TABLE _cf_ALARM(scheduled_ms, attempt_ms, retries, exponent, generation); INSERT INTO _cf_ALARM VALUES"
+
+
+@pytest.mark.parametrize(
+    ("statements", "text"),
+    [
+        ("CREATE VIEW _cf_RESTORE AS SELECT 1", "view `_cf_RESTORE` is in the place"),
+        ("CREATE TABLE t(a); CREATE INDEX _cf_restore ON t(a)", "index `_cf_restore` is in the place"),
+        ("CREATE TRIGGER t AFTER INSERT ON _cf_KV BEGIN SELECT 1; END", "trigger `t` is in the place"),
+        (f"{_ALARM} (1, 'soon', 0, 0, 1)", "one of its alarms is no time"),
+        (f"{_ALARM} (1, -1, 0, 0, 1)", "one of its alarms is no time"),
+        (f"{_ALARM} (1, {2**63 - 1}, 0, 0, 1)", "one of its alarms is no time"),
+        ("CREATE TABLE _cf_ALARM(a)", "cannot be read: no such column"),
+    ],
+)
+async def test_what_stands_in_for_our_tables_is_refused(tmp_path: Path, statements: str, text: str) -> None:
+    path = await exported(tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        (tmp_path / "root.sqlite").write_bytes(archive.read("databases/0.sqlite"))
+    connection = apsw.Connection(str(tmp_path / "root.sqlite"))
+    connection.execute(statements)
+    connection.close()
+    (tmp_path / "again").mkdir()
+
+    with pytest.raises(UsageError, match=text):
+        read_bundle(rewritten(path, with_content((tmp_path / "root.sqlite").read_bytes())), tmp_path / "again")
+
+
+async def test_an_export_that_fails_leaves_no_file(tmp_path: Path) -> None:
+    lost = AsOf(1, {(): tmp_path / "lost.sqlite"}, {})
+
+    with pytest.raises(apsw.Error):
+        write_bundle(tmp_path / "a.zip", lost, name=None, class_name=NAMESPACE, at="now")
+
+    assert not (tmp_path / "a.zip").exists()
