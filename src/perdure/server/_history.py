@@ -172,7 +172,7 @@ class ObjectHistory:
             except FileExistsError:
                 raise UsageError(f"`{target}` exists: choose another file") from None
             except OSError as error:
-                raise StorageFailedError(f"`{target}` cannot be written: {error}") from error
+                raise StorageFailedError(f"`{target}` cannot be written: {error.strerror or error}") from error
 
 
 async def import_object(travels: Travels, target: ObjectKey, name: str, path: str | Path, *, temporary: Path) -> None:
