@@ -1,7 +1,7 @@
 // `console`: what a worker tells people. Every line is a line of the host's log.
-import { tracebackOf } from "./errors.js";
 import * as host from "./host.js";
 import { format, inspect } from "./inspect.js";
+import { tracebackOf } from "./traceback.js";
 
 const INDENT = "  ";
 let indent = "";

@@ -1,5 +1,5 @@
 // The host as the runtime sees it: one function for each thing that can be asked. Every one is answered at once.
-import { errorFromShape } from "./errors.js";
+import { errorFromShape } from "./received.js";
 
 const { parse, stringify } = JSON;
 const call = globalThis.__perdure_host;

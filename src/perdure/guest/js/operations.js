@@ -1,6 +1,6 @@
 // What this guest has asked of the outside and still waits for. The report of a turn carries it to the host, a later turn
 // brings the answer.
-import { errorFromShape } from "./errors.js";
+import { errorFromShape } from "./received.js";
 import { currentSection } from "./sections.js";
 
 const PENDING_MAX = 1_024;

@@ -4,7 +4,7 @@
 // nobody where a promise came from, so what runs is attributed by steps: a turn is a row of steps, after each of which all
 // jobs run; operations and timers remember the section in which they were started, and the step that goes on with one makes
 // that section the current one. A step of another section than the innermost open one is held until that has ended.
-import { errorFromShape } from "./errors.js";
+import { errorFromShape } from "./received.js";
 
 // The same numbers as in perdure.limits.
 const DEPTH_MAX = 64;
