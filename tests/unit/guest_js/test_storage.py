@@ -131,7 +131,7 @@ def rows(guest: Driver, *pages: list[list[object]], columns: tuple[str, ...] = (
 
     def page(number: int) -> dict[str, object]:
         cursor = 7 if number + 1 < len(pages) else 0
-        return {"r": pages[number], "c": cursor, "i": [number + 1, 0]}
+        return {"r": pages[number], "c": cursor, "i": [sum(map(len, pages[: number + 1])), 0]}
 
     def execute(query: str, bindings: str) -> str:
         asked.append((query, bindings))
