@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Generic, Protocol, TypeVar
 
-from perdure.clock import Clock, SystemClock
+from perdure.clock import CPU, Clock, SystemClock
 from perdure.errors import LimitExceededError, UnavailableError
 from perdure.isolates._threads import has_room_for_guest, lower_priority, start_thread
 from perdure.limits import INLINE_CPU_MS, INLINE_LONG_MS, INLINE_SHORT_MS, THREAD_LONG_MS, WORKER_THREADS_MAX
@@ -38,7 +38,7 @@ class InlineOverrunError(UnavailableError):
 
 
 class CallHistory:
-    """What is known about the turns of one piece of code. Pure: it is told durations.
+    """What is known about the turns of one piece of code. Pure: it is told their CPU time.
 
     Code is short after `_TRUSTED_AFTER` short turns in a row; each overrun, and each turn that held up the event loop
     without overrunning, makes it prove itself four times as long, until it has long been short.
@@ -57,7 +57,7 @@ class CallHistory:
         return self._short_in_a_row >= self._needed
 
     def record(self, duration_ms: float, *, is_inline: bool = False) -> None:
-        """A turn took this long."""
+        """A turn took so much CPU time: on a busy machine, short code is as short as ever."""
         self.is_long = duration_ms > THREAD_LONG_MS
         if is_inline and duration_ms > INLINE_LONG_MS:
             self.record_overrun()
@@ -88,9 +88,9 @@ class Runner:
     def run_inline(self, turn: Turn[T], history: CallHistory, *, cpu_ms: int) -> T:
         """Run `turn` while the event loop waits, with little CPU time. Raises InlineOverrunError when it overran."""
         budget_ms = min(cpu_ms, INLINE_CPU_MS)
-        started_s = self._clock.monotonic_s()
+        timed = _Timed(turn)
         try:
-            result = turn(budget_ms) if has_room_for_guest() else self._threads.run(turn, budget_ms)
+            result = timed(budget_ms) if has_room_for_guest() else self._threads.run(timed, budget_ms)
         except LimitExceededError as error:
             if error.limit != "cpu" or budget_ms == cpu_ms:
                 raise
@@ -98,14 +98,15 @@ class Runner:
             raise InlineOverrunError(
                 f"a turn that was short before took more than {budget_ms} ms of CPU time: it is repeated on a thread"
             ) from error
-        history.record((self._clock.monotonic_s() - started_s) * 1000, is_inline=True)
+        history.record(timed.duration_ms, is_inline=True)
         return result
 
     async def run_on_thread(self, turn: Turn[T], history: CallHistory, *, cpu_ms: int) -> T:
         """Run `turn` on a worker thread. Cancelling the caller waits for its end: a guest cannot be left behind."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
-        work = _Work(turn, cpu_ms, self._clock, loop, done)
+        timed = _Timed(turn)
+        work = _Work(timed, cpu_ms, loop, done)
         self._threads.submit(work, is_long=history.is_long)
         try:
             return await asyncio.shield(done)
@@ -113,38 +114,48 @@ class Runner:
             await asyncio.wait({done})
             raise
         finally:
-            history.record(work.duration_ms)
+            history.record(timed.duration_ms)
 
     def close(self) -> None:
         """End the threads, after what they are running."""
         self._threads.close()
 
 
+class _Timed(Generic[T]):
+    """A turn, and how much CPU time it took on whichever thread ran it."""
+
+    __slots__ = ("_turn", "duration_ms")
+
+    def __init__(self, turn: Turn[T]) -> None:
+        self._turn = turn
+        self.duration_ms = 0.0
+
+    def __call__(self, cpu_ms: int) -> T:
+        started_s = CPU.total_s()
+        try:
+            return self._turn(cpu_ms)
+        finally:
+            self.duration_ms = (CPU.total_s() - started_s) * 1000
+
+
 class _Work(Generic[T]):
     """One turn on its way through a worker thread."""
 
-    __slots__ = ("_clock", "_cpu_ms", "_done", "_loop", "_turn", "duration_ms")
+    __slots__ = ("_cpu_ms", "_done", "_loop", "_turn")
 
-    def __init__(
-        self, turn: Turn[T], cpu_ms: int, clock: Clock, loop: asyncio.AbstractEventLoop, done: asyncio.Future[T]
-    ) -> None:
+    def __init__(self, turn: Turn[T], cpu_ms: int, loop: asyncio.AbstractEventLoop, done: asyncio.Future[T]) -> None:
         self._turn = turn
         self._cpu_ms = cpu_ms
-        self._clock = clock
         self._loop = loop
         self._done = done
-        self.duration_ms = 0.0
 
     def run(self) -> None:
         """Run it, and bring its outcome to the loop."""
-        started_s = self._clock.monotonic_s()
         try:
             result = self._turn(self._cpu_ms)
         except BaseException as error:  # noqa: BLE001  # it is raised where the turn is awaited
-            self.duration_ms = (self._clock.monotonic_s() - started_s) * 1000
             self._loop.call_soon_threadsafe(self._done.set_exception, error)
         else:
-            self.duration_ms = (self._clock.monotonic_s() - started_s) * 1000
             self._loop.call_soon_threadsafe(self._done.set_result, result)
 
 

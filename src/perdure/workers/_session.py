@@ -18,7 +18,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from perdure.clock import CPU, Clock, SystemClock
+from perdure.clock import CPU, Clock
 from perdure.errors import GuestError, InternalError, ObjectResetError, OverloadedError, PerdureError, WorkerCodeError
 from perdure.isolates import CallHistory, GuestHost, InlineOverrunError, Isolate, Isolates, Runner
 from perdure.limits import GUEST_PENDING_OPERATIONS_MAX, GUEST_TIMER_MS_MIN, KIB
@@ -31,7 +31,6 @@ T = TypeVar("T")
 V = TypeVar("V")
 _RESUME_BYTES: Final = 256 * KIB  # of outcomes in one turn; a larger one comes alone
 _COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode
-_CPU_CLOCK: Final = SystemClock()  # What is computed takes real time, also where a test owns the clock.
 
 
 class TurnHooks(Protocol):
@@ -362,14 +361,14 @@ class GuestSession:
                 self._cpu_ns = CPU.stop(mark)
 
         def steps(cpu_ms: int) -> _Turned:
-            deadline_s = _CPU_CLOCK.monotonic_s() + cpu_ms / 1000
-            self._hooks.begin(is_overdue=lambda: _CPU_CLOCK.monotonic_s() > deadline_s)
+            deadline_s = CPU.total_s() + cpu_ms / 1000
+            self._hooks.begin(is_overdue=lambda: CPU.total_s() > deadline_s)
 
             def left_ms() -> int:
                 """Each step has all the time of the worker's limit; while the event loop waits they share it."""
                 if cpu_ms >= self.code.cpu_ms:
                     return cpu_ms
-                return max(1, round((deadline_s - _CPU_CLOCK.monotonic_s()) * 1000))
+                return max(1, round((deadline_s - CPU.total_s()) * 1000))
 
             reports = []
             if self._isolate is None:

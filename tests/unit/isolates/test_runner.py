@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from perdure.clock import CPU
 from perdure.errors import LimitExceededError
 from perdure.isolates import CallHistory, InlineOverrunError, Runner
 from perdure.limits import INLINE_CPU_MS, INLINE_LONG_MS, INLINE_SHORT_MS, THREAD_LONG_MS, WORKER_THREAD_NICE
@@ -197,13 +198,26 @@ async def test_a_turn_that_fails_on_a_thread_is_remembered_as_well(runner: Runne
     history = CallHistory()
 
     def burn(cpu_ms: int) -> None:
-        threading.Event().wait((THREAD_LONG_MS + 20) / 1000)
+        end_s = CPU.total_s() + (THREAD_LONG_MS + 20) / 1000
+        while CPU.total_s() < end_s:
+            pass
         raise LimitExceededError("burnt", limit="cpu")
 
     with pytest.raises(LimitExceededError):
         await runner.run_on_thread(burn, history, cpu_ms=1)
 
     assert history.is_long
+
+
+async def test_waiting_for_a_busy_machine_makes_no_code_long(runner: Runner) -> None:
+    history = CallHistory()
+
+    for _ in range(2):
+        await runner.run_on_thread(lambda cpu_ms: threading.Event().wait(0.02), history, cpu_ms=1)
+
+    assert history.is_short
+    runner.run_inline(lambda cpu_ms: threading.Event().wait(0.02), history, cpu_ms=1)
+    assert history.is_short
 
 
 async def test_long_code_leaves_half_of_the_threads_to_others() -> None:
