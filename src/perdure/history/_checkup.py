@@ -15,7 +15,10 @@ _SUFFIXES: Final = frozenset({".records", ".base"})
 def check_histories(layout: Layout, *, archived: Callable[[ObjectKey], int | None]) -> Iterator[Finding]:
     """What is wrong with them. `archived`: the last record of an object that the journal gave away."""
     for key in layout.keys_with_history():
-        yield from _check_history(layout, key, archived(key))
+        try:
+            yield from _check_history(layout, key, archived(key))
+        except OSError as error:  # Only this one is not checked any further.
+            yield problem(f"the history of `{key.namespace}/{key.object_id.hex()}` cannot be read: {error}", key=key)
 
 
 def _check_history(layout: Layout, key: ObjectKey, archived: int | None) -> Iterator[Finding]:
@@ -35,7 +38,8 @@ def _check_history(layout: Layout, key: ObjectKey, archived: int | None) -> Iter
         else:
             if last is not None and header.sequence != last + 1 and not images & set(range(last, header.sequence)):
                 yield problem(f"the history of `{name}` lacks records {last + 1} to {header.sequence - 1}", key=key)
-            last = yield from _check_records(path)
+            found = yield from _check_records(path)
+            last = header.sequence - 1 if found is None else found
     if archived is not None and max([last or 0, *images]) < archived:
         yield problem(f"the history of `{name}` ends before record {archived}, up to which it was given them", key=key)
 

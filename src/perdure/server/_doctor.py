@@ -13,7 +13,7 @@ from pathlib import Path
 
 import apsw
 
-from perdure.errors import DataDirectoryError, PerdureError
+from perdure.errors import DataDirectoryError, PerdureError, StorageFailedError
 from perdure.history import check_histories
 from perdure.objects import Directory
 from perdure.server._admin_requests import CheckUp
@@ -51,6 +51,15 @@ class Checkup:
 
 async def examine(data: Path, *, may_repair: bool) -> Checkup:
     """Check the directory `data`; with `may_repair` repair it, and check again. Raises PerdureError."""
+    try:
+        return await _examine(data, may_repair=may_repair)
+    except OSError as error:
+        raise StorageFailedError(
+            f"`{data}` could not be checked to the end: {error}. Check the disk, its free space, and who may read it"
+        ) from error
+
+
+async def _examine(data: Path, *, may_repair: bool) -> Checkup:
     layout = Layout(data)
     check_is_data_directory(layout)
     answer = await ask_running(layout.admin_socket, CheckUp())

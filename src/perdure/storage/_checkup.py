@@ -31,6 +31,9 @@ _JOURNAL_FILES: Final = frozenset({"0.db", "0.db-wal", "0.db-shm"})
 _DATABASE: Final = re.compile(r"[0-9a-f]{64}(?:\.[1-9][0-9]{0,9})*\.sqlite(?P<wal>-wal)?")
 _FORMAT_MIN: Final = 2  # of a journal whose tables are read here
 _OTHERS: Final = 0o077
+_UNREADABLE: Final = (apsw.IOError, apsw.FullError, apsw.CantOpenError)
+"""What SQLite says when the disk fails, or has no room for what it needs to read: the file itself may be whole."""
+_CHECK_DISK: Final = "Check the disk and its free space first"
 _SAID_MAX: Final = 5  # lines of quick_check for one database
 
 
@@ -49,6 +52,8 @@ def check_directory(layout: Layout) -> Iterator[Finding]:
             yield finding
         if whole and reader.format >= _FORMAT_MIN:
             yield from _check_objects(layout, reader)
+    except _UNREADABLE as error:
+        yield problem(f"the journal `{layout.journal}` cannot be read: {error}. {_CHECK_DISK}", path=layout.journal)
     except apsw.Error as error:
         yield problem(
             f"the journal `{layout.journal}` is damaged: {error}. Restore it together with the objects",
@@ -185,6 +190,8 @@ def _check_database(
             if said != "ok":
                 yield problem(f"`{shown}` is damaged: {said}", path=shown)
         yield from _check_alarm(connection, each, lineage)
+    except _UNREADABLE as error:
+        yield problem(f"`{shown}` cannot be read: {error}. {_CHECK_DISK}", path=shown)
     except apsw.Error as error:
         yield problem(f"`{shown}` is damaged: {error}", path=shown)
     finally:

@@ -125,7 +125,10 @@ class SqliteJournal:
                 f"the journal `{path}` cannot be read: {error}. Restore it from a backup together with the objects"
             ) from error
         except apsw.Error as error:
-            raise StorageFailedError(f"the journal `{path}` cannot be opened: {error}") from error
+            raise StorageFailedError(
+                f"the journal `{path}` cannot be opened: {error}. "
+                "Check its disk: has it room, may it be read and written?"
+            ) from error
         self._aside.watch(self._writer)
         self._thread = threading.Thread(target=self._write_batches, name="perdure-journal", daemon=True)
         self._thread.start()

@@ -17,7 +17,7 @@ class Timeline(Protocol):
 class VirtualClock:
     """A `Clock` that shows the loop's virtual time, and stands still where there is no loop.
 
-    `advance` moves it by hand, on top of what the loop has jumped.
+    `advance` moves it by hand, on top of what the loop has jumped; `set_wall` is somebody who sets the wall clock.
     """
 
     def __init__(self, loop: Timeline | None = None, *, start_ms: int = _START_MS) -> None:
@@ -27,6 +27,10 @@ class VirtualClock:
 
     def now_ms(self) -> int:
         return self._start_ms + round(self.monotonic_s() * 1000)
+
+    def set_wall(self, *, by_s: float) -> None:
+        """Let the wall clock jump, forward or back, as when somebody sets it: no time passes."""
+        self._start_ms += round(by_s * 1000)
 
     def monotonic_s(self) -> float:
         return self._advanced_s + (self._loop.time() if self._loop is not None else 0.0)
