@@ -47,6 +47,23 @@ async def test_case_34_ranges_that_make_no_sense_are_refused(subject: Subject, o
     assert "limit must be positive" in str(error) or "both start and start" in str(error)
 
 
+@pytest.mark.parametrize("bound", ["start", "startAfter", "end", "prefix"])
+async def test_a_bound_that_is_no_string_is_refused(subject: Subject, bound: str) -> None:
+    assert "is a string" in str(await failure(subject.call("keys", {bound: 5})))
+
+
+async def test_case_34_whatever_is_true_turns_a_listing_round(subject: Subject) -> None:
+    await subject.call("put", "a", 1)
+
+    assert await subject.call("keys", {"reverse": "yes"}) == ["constructed", "a"]
+    assert await subject.call("keys", {"reverse": 0}) == ["a", "constructed"]
+
+
+async def test_case_34_a_limit_that_is_no_positive_number_is_refused(subject: Subject) -> None:
+    for limit in ("many", 0, -1, 0.5):
+        assert "limit" in str(await failure(subject.call("keys", {"limit": limit})))
+
+
 async def test_case_35_only_the_newest_listing_lives(subject: Subject) -> None:
     await subject.call("put", "a", 1)
     await subject.call("put", "b", 1)

@@ -159,6 +159,10 @@ async def test_cursors_are_independent(subject: Subject) -> None:
     assert await subject.call("twoCursors") == [1, 1, 2, 2]
 
 
+async def test_a_column_may_have_any_name(subject: Subject) -> None:
+    assert await subject.call("rows", "SELECT 1 AS __proto__, 2 AS constructor") == [{"__proto__": 1, "constructor": 2}]
+
+
 async def test_many_rows_arrive(subject: Subject) -> None:
     query = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) SELECT i FROM n"
 

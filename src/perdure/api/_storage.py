@@ -114,7 +114,9 @@ class Storage:
     ) -> Ready[dict[str, Any]]:
         """The entries of a range, as `kv.list` has them, in a dict in the order of their keys."""
         del allow_concurrency, no_cache
-        wanted = KvRange(start=start, start_after=start_after, end=end, prefix=prefix, reverse=reverse, limit=limit)
+        wanted = KvRange(
+            start=start, start_after=start_after, end=end, prefix=prefix, reverse=bool(reverse), limit=limit
+        )
         _check_range(wanted)
         return Ready({key: decode(text) for page in _pages(self._calls, wanted) for key, text in page})
 
@@ -245,7 +247,9 @@ class Kv:
         With `reverse` the range stays the same and is walked from its high end. Only the newest listing of an
         object is live: an older one raises KvError at its next step. Writing while listing is allowed.
         """
-        wanted = KvRange(start=start, start_after=start_after, end=end, prefix=prefix, reverse=reverse, limit=limit)
+        wanted = KvRange(
+            start=start, start_after=start_after, end=end, prefix=prefix, reverse=bool(reverse), limit=limit
+        )
         _check_range(wanted)
         self._listing += 1
         return self._walk(wanted, self._listing)
@@ -288,6 +292,12 @@ def _check_batch(size: int) -> None:
 
 
 def _check_range(wanted: KvRange) -> None:
+    for name in ("start", "start_after", "end", "prefix"):
+        bound = getattr(wanted, name)
+        if bound is not None and not isinstance(bound, str):
+            raise KvError(f"list() takes keys: {name} is a string, not `{type(bound).__name__}`")
+    if wanted.limit is not None and type(wanted.limit) is not int:
+        raise KvError(f"list() takes a whole number as its limit, not `{wanted.limit!r:.60}`")
     if wanted.start is not None and wanted.start_after is not None:
         raise KvError("list() got both start and start_after: give one of them")
     if wanted.limit is not None and wanted.limit <= 0:

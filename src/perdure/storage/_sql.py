@@ -83,7 +83,7 @@ class Sql:
         execution = self._cursors.get(cursor_id)
         if execution is None:
             raise SqlError(
-                f"cursor {cursor_id} is closed: it ends with its rows, with a rollback, and when "
+                f"cursor {cursor_id} is closed: it ends with its rows, with an error or a rollback, and when "
                 f"{SQL_OPEN_CURSORS_MAX} newer ones are open; read it sooner, or use LIMIT",
                 sqlite_code="SQLITE_ABORT",
             )

@@ -51,6 +51,19 @@ def test_the_text_names_table_and_column(with_table: Database) -> None:
         "SELECT count(*) FROM _cf_KV",
         "CREATE TABLE _cf_mine(a)",
         "CREATE TABLE _CF_mine(a)",
+        "CREATE TABLE [_Cf_mine](a)",
+        "CREATE TABLE main._cf_mine(a)",
+        "CREATE UNIQUE INDEX _cf_i ON t(b)",
+        'DROP TABLE main."_CF_kv"',
+        "ALTER TABLE t RENAME TO '_cf_t'",
+        "SELECT a FROM t WHERE EXISTS (SELECT 1 FROM _cf_KV)",
+        "INSERT INTO t SELECT key, value FROM _cf_KV",
+        "PRAGMA foreign_key_check(_CF_kv)",
+        "PRAGMA foreign_key_list(_cf_KV)",
+        "PRAGMA index_list(_cf_KV)",
+        "PRAGMA table_xinfo(_cf_KV)",
+        "SELECT * FROM pragma_index_list('_cf_KV')",
+        "SELECT (SELECT count(*) FROM pragma_table_info(m.name)) FROM sqlite_schema m",
         "CREATE TABLE IF NOT EXISTS _cf_KV(a)",
         "CREATE VIEW _cF_view AS SELECT 1",
         "CREATE INDEX _cf_index ON t(b)",
@@ -92,6 +105,7 @@ def test_external_content_opens_no_way_to_a_host_table(with_table: Database) -> 
     with_table.sql_exec("CREATE VIRTUAL TABLE thief USING fts5(value, content='_cf_KV', content_rowid='key')")
 
     assert "prohibited" in refusal(with_table, "SELECT * FROM thief")
+    assert "prohibited" in refusal(with_table, "INSERT INTO thief(thief) VALUES ('rebuild')")
 
 
 def test_a_foreign_key_opens_no_way_to_a_host_table(with_table: Database) -> None:
@@ -284,6 +298,19 @@ def test_analyze_leaves_the_host_out(with_table: Database) -> None:
         "PRAGMA foreign_keys = maybe",
         "PRAGMA table_info",
         "PRAGMA database_list",
+        "PRAGMA cache_size",
+        "PRAGMA compile_options",
+        "PRAGMA incremental_vacuum",
+        "PRAGMA integrity_check",
+        "PRAGMA mmap_size = 1",
+        "PRAGMA query_only = 1",
+        "PRAGMA schema_version = 5",
+        "PRAGMA secure_delete = 1",
+        "PRAGMA shrink_memory",
+        "PRAGMA soft_heap_limit = 1",
+        "PRAGMA temp_store = 2",
+        "PRAGMA threads = 4",
+        "PRAGMA nosuch",
         "SELECT * FROM pragma_database_list",
         "EXPLAIN PRAGMA journal_mode",
     ],
@@ -359,6 +386,11 @@ def test_pragmas_that_act_in_a_transaction_open_the_unit(database: Database, que
         "fts3_tokenizer('x')",
         "sqlite_log(1, 'x')",
         "fts5_source_id()",
+        "fts5(NULL)",
+        "sqlite_compileoption_used('x')",
+        "rtreenode(2, x'00')",
+        "rtreedepth(x'00')",
+        "subtype(1)",
     ],
 )
 def test_other_functions_are_refused_by_name(database: Database, call: str) -> None:

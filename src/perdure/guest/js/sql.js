@@ -102,9 +102,18 @@ class Cursor {
 
   #row(cells) {
     const row = {};
-    for (let column = 0; column < cells.length; column++) row[this.#columns[column]] = fromCell(cells[column]);
+    for (let column = 0; column < cells.length; column++) {
+      const name = this.#columns[column];
+      if (name === "__proto__") defineOwn(row, name, fromCell(cells[column]));
+      else row[name] = fromCell(cells[column]);
+    }
     return row;
   }
+}
+
+/** A property of its own even where assigning it would do something else. */
+function defineOwn(row, name, value) {
+  Object.defineProperty(row, name, { value, writable: true, enumerable: true, configurable: true });
 }
 
 function toCell(value, index) {

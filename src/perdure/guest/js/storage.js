@@ -193,8 +193,9 @@ function checkedRange({ start, startAfter, end, prefix, reverse = false, limit }
   if (start !== undefined && startAfter !== undefined) {
     throw new TypeError("list() got both start and startAfter: give one of them");
   }
-  if (limit !== undefined && !(limit > 0)) throw new TypeError(`List limit must be positive, not \`${limit}\``);
-  return { start, start_after: startAfter, end, prefix, reverse: reverse || undefined, limit };
+  const entries = limit === undefined ? undefined : Math.trunc(limit);
+  if (entries !== undefined && !(entries > 0)) throw new TypeError(`List limit must be positive, not \`${limit}\``);
+  return { start, start_after: startAfter, end, prefix, reverse: reverse ? true : undefined, limit: entries };
 }
 
 /** The entries of a range, some at a time, as they are when they are reached. */
