@@ -70,7 +70,7 @@ DATABASE_BYTES_MAX: Final = 10 * 1024 * MIB  # of each object and each facet
 TREE_BYTES_MAX: Final = (
     10 * 1024 * MIB
 )  # of a root object with all its facets, unless the platform's owner says otherwise
-DISK_FULL_BYTES: Final = 1 * MIB  # a disk with less to spare is full, whatever quota a database has
+UNIT_BYTES_LIKELY_MAX: Final = 1024 * MIB  # of one turn: SQLite is not full because of a quota further away
 SQL_TEXT_BYTES_MAX: Final = 100_000
 SQL_VARIABLES_MAX: Final = 32_766  # SQLite's own
 SQL_ROW_BYTES_MAX: Final = 4 * MIB

@@ -24,7 +24,7 @@ from perdure.errors import (
     SqlInterruptedError,
     StorageFailedError,
 )
-from perdure.limits import DATABASE_BYTES_MAX, DISK_FULL_BYTES, SQL_TEMPORARY_FREE_BYTES_MIN, SQL_TEMPORARY_LOOKS
+from perdure.limits import DATABASE_BYTES_MAX, SQL_TEMPORARY_FREE_BYTES_MIN, SQL_TEMPORARY_LOOKS, UNIT_BYTES_LIKELY_MAX
 from perdure.storage._savepoints import Savepoints
 from perdure.storage._template import PAGE_SIZE
 from perdure.storage._temporary_space import free_temporary_bytes, temporary_directory
@@ -229,7 +229,7 @@ class Unit:
         text = _text(error, offset=offset)
         if code == apsw.SQLITE_INTERRUPT:
             return self.break_(self._interruption())
-        if code == apsw.SQLITE_FULL and self.quota is not None and self._has_disk_room():
+        if code == apsw.SQLITE_FULL and self.quota is not None and self._is_by_quota():
             exceeded = self.quota.exceeded()
             # SQLite undoes the statement; when it had to undo the whole unit, nothing goes on before `rollback`.
             return exceeded if self._connection.in_transaction or not self.is_open else self.break_(exceeded)
@@ -254,13 +254,17 @@ class Unit:
             limit="disk",
         )
 
-    def _has_disk_room(self) -> bool:
-        """Whether it was the quota, and not the disk, that had no page left: SQLite's code is the same."""
+    def _is_by_quota(self) -> bool:
+        """Whether it was the quota, and not the disk, that had no page left: SQLite's code is the same.
+
+        The nearer of both is to blame; a quota that no unit reaches from here is not.
+        """
         try:
             disk = os.statvfs(self._path.parent)
         except OSError:
             return False
-        return disk.f_bavail * disk.f_frsize > DISK_FULL_BYTES
+        room_bytes = (self._pages_max - int(str(self._connection.pragma("page_count")))) * PAGE_SIZE
+        return room_bytes <= UNIT_BYTES_LIKELY_MAX and room_bytes < disk.f_bavail * disk.f_frsize
 
     def _sizes(self) -> str:
         """What tells a full database from a full disk."""

@@ -126,7 +126,7 @@ def test_a_sibling_that_was_quicker_makes_the_commit_fail(database: Database) ->
 
 def test_a_full_disk_is_no_quota(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     limit(database, 64 * KIB)
-    monkeypatch.setattr("perdure.storage._unit.DISK_FULL_BYTES", 2**62)
+    monkeypatch.setattr("perdure.storage._unit.UNIT_BYTES_LIKELY_MAX", 0)
 
     with pytest.raises(StorageFailedError):
         database.kv_put("a", "x" * MIB)
