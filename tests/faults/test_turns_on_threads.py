@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from perdure import DurableObject, FacetOptions, WorkerCode
+from perdure.errors import ObjectResetError
 from perdure.isolates import Isolates
 from perdure.testing import World
 
@@ -48,6 +49,34 @@ class Supervisor(DurableObject):
         answers = [unclosed, await successor.read(), await successor.write(how)]
         return [*answers, type((await asyncio.gather(burning, return_exceptions=True))[0]).__name__]
 
+    async def delete_before_a_transaction(self, how: str, open_s: float) -> bool:
+        """Delete a facet in the midst of a turn or a clone, then begin a transaction; whether it is yet to be done."""
+        facets: Any = self.ctx.facets
+        await facets.get("app").write("first")
+        if how != "in a clone":
+            burning = asyncio.ensure_future(facets.get("app").write_and_burn())
+            burning.add_done_callback(lambda burning: burning.cancelled() or burning.exception())
+            for _ in range(20):
+                await asyncio.sleep(0)
+            if how == "after an abort":
+                facets.abort("app")
+            facets.delete("app")
+        else:
+            facets.clone("app", "copy")
+            facets.delete("copy")
+        self.inside = asyncio.ensure_future(self.transact(open_s))
+        self.inside.add_done_callback(lambda inside: inside.cancelled() or inside.exception())
+        await asyncio.sleep(0)
+        return bool(facets._calls._changing)
+
+    async def transact(self, open_s: float) -> None:
+        async with self.ctx.storage.transaction():
+            self.ctx.storage.kv.put("inside", open_s)
+            await asyncio.sleep(open_s)
+
+    async def state(self) -> list[Any]:
+        return [list(self.ctx.facets.list()), self.ctx.storage.kv.get("inside")]
+
     async def read(self) -> Any:
         return await self.ctx.facets.get("app").write("again")
 
@@ -69,3 +98,30 @@ async def test_a_successor_waits_for_the_turn_of_the_facet_before_it(world: Worl
     assert sorted(files) == ["1.sqlite" if how == "abort" else "2.sqlite", "sqlite"]
     await world.crash()
     assert await supervisor.read() == "again"
+
+
+LEFT = {"in a turn": [], "after an abort": [], "in a clone": ["app"]}
+
+
+@pytest.mark.parametrize("how", LEFT)
+async def test_a_deletion_waits_for_a_transaction_that_began_meanwhile(world: World, how: str) -> None:
+    supervisor = world.get(Supervisor, "one")
+
+    deleting = asyncio.ensure_future(supervisor.delete_before_a_transaction(how, 5))
+    await world.advance(3)
+    assert not deleting.done()  # Nobody hears of it before it is durable.
+    assert await deleting
+
+    await world.crash()
+    assert await supervisor.state() == [LEFT[how], 5]
+    assert await supervisor.read() == "again"
+
+
+async def test_a_transaction_that_keeps_a_deletion_waiting_for_long_is_reset_with_the_deleter(world: World) -> None:
+    supervisor = world.get(Supervisor, "one")
+
+    with pytest.raises(ObjectResetError, match=r"facet `app` could not be deleted.*transaction"):
+        await supervisor.delete_before_a_transaction("in a turn", 60)
+
+    assert await world.get(Supervisor, "one").state() == [["app"], None]
+    await world.advance(60)  # The code of the transaction finds out.

@@ -151,7 +151,6 @@ class Actor:
         self._rows_paid = (0, 0)
         self._is_held_by_host = False
         self._starting: asyncio.Task[Body] | None = None
-        self._on_closed: list[Callable[[], None]] = []
         self._closed: asyncio.Event = asyncio.Event()
         self._closed.set()
 
@@ -361,16 +360,6 @@ class Actor:
             root.close_database(self.number)
             self._keeper.closed(self, root)
         self._closed.set()
-        callbacks, self._on_closed = self._on_closed, []
-        for callback in callbacks:
-            callback()
-
-    def on_closed(self, callback: Callable[[], None]) -> None:
-        """Call back when no connection of this slot is open: at once if none is."""
-        if self._closed.is_set():
-            callback()
-        else:
-            self._on_closed.append(callback)
 
     async def wait_closed(self) -> None:
         """Until no connection of this slot, or of a facet below it, is open."""

@@ -54,13 +54,16 @@ def told_of_error(error: BaseException | None) -> list[dict[str, Any]]:
 
 
 class EventStream:
-    """An async iterator of events. What is not read in time is lost, the oldest first, and counted."""
+    """An async iterator of events. What is not read in time is lost, the oldest first, and counted.
+
+    Several may read: each event goes to one of them.
+    """
 
     def __init__(self) -> None:
         self._waiting: deque[FacetEvent] = deque()
         self._dropped = 0
         self._is_closed = False
-        self._reader: asyncio.Future[None] | None = None
+        self._news = asyncio.Event()
 
     def put(self, event: FacetEvent) -> None:
         """Tell whoever reads."""
@@ -68,12 +71,12 @@ class EventStream:
             self._waiting.popleft()
             self._dropped += 1
         self._waiting.append(event)
-        self._wake()
+        self._news.set()
 
     def close(self) -> None:
-        """Nothing more comes: the reader gets what waits, and then the end."""
+        """Nothing more comes: whoever reads gets what waits, and then the end."""
         self._is_closed = True
-        self._wake()
+        self._news.set()
 
     def __aiter__(self) -> EventStream:
         return self
@@ -82,12 +85,8 @@ class EventStream:
         while not self._waiting:
             if self._is_closed:
                 raise StopAsyncIteration
-            self._reader = asyncio.get_running_loop().create_future()
-            await self._reader
+            self._news.clear()
+            await self._news.wait()
         event, dropped = self._waiting.popleft(), self._dropped
         self._dropped = 0
         return replace(event, dropped=dropped) if dropped else event
-
-    def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)

@@ -245,7 +245,7 @@ class FacetSlots:
 
     def clone_in_turn(self, source: str, target: str) -> Awaitable[None]:
         """The same, but it waits for a transaction of the root that is open."""
-        running = tree_of(self._slots[target]) if target in self._slots else []
+        running = self._users(target)
         self.abort(target, _CLONED_OVER)
         if source == target:
             return Ready(None)
@@ -315,65 +315,72 @@ class FacetSlots:
 
         Nobody reaches the facet from the call on, whoever awaits it.
         """
-        running = self._stop(name)
-        earlier = self._changing.get(name)
         commits: list[Commit] = []
+        running, earlier = self._stop(name), self._changing.get(name)
 
         async def work() -> None:
-            if earlier is not None:
-                await asyncio.wait([earlier])
-                running.extend(self._stop(name))
-            for member in running:
-                await member.wait_closed()
-            async with index_changeable(self._actor, name):
-                number = self._actor.root.facet_number_or_none(self._actor.number, name)
-                if number is not None:
-                    commits.append(self._delete(number))
+            commits.extend(await self._delete_in_turn(name, running, earlier))
 
         await self._change(name, work())
         for commit in commits:
             await commit
 
+    async def _delete_in_turn(
+        self, name: str, running: builtins.list[Actor], earlier: asyncio.Task[None] | None
+    ) -> builtins.list[Commit]:
+        """Delete facet `name` once no thread uses its files and the root has no transaction open."""
+        if earlier is not None:
+            await asyncio.wait([earlier])
+            running.extend(self._stop(name))
+        for member in running:
+            await member.wait_closed()
+        async with index_changeable(self._actor, name):
+            if self._actor.error is not None:
+                raise self._actor.error  # Its successor may use the facet, and nobody heard that it is deleted.
+            number = self._actor.root.facet_number_or_none(self._actor.number, name)
+            return [] if number is None else [self._delete(number)]
+
     def _stop(self, name: str) -> builtins.list[Actor]:
         """Reset facet `name`, which is about to be deleted; what ran in its tree, and may still have files open."""
-        running = tree_of(self._slots[name]) if name in self._slots else []
+        running = self._users(name)
         self.abort(name, "Facet was deleted.")
         if self._names is not None:
             self._names.discard(name)
         return running
 
+    def _users(self, name: str) -> builtins.list[Actor]:
+        """What runs in the tree of facet `name`, and what was reset there and may still be in a turn on a thread."""
+        running = tree_of(self._slots[name]) if name in self._slots else []
+        broken = self._closing.get(name)
+        return running if broken is None else [*running, broken]
+
     def delete(self, name: str) -> None:
-        """Reset facet `name` and forget its data, and that of its descendants; for code that runs on the loop."""
+        """Reset facet `name` and forget its data, and that of its descendants; for code that runs on the loop.
+
+        Nothing that is said from now on is heard before it is durable. A turn of the facet may still run on a thread:
+        its files are deleted when it has ended, and when a transaction that the root has begun since has ended too.
+        """
         self.check_may_change(name)
-        if name in self._changing:
-
-            async def later() -> None:
-                await asyncio.wait([earlier])
-                self._delete_now(name)
-
-            earlier = self._changing[name]
-            self._change(name, later())
-        else:
-            self._delete_now(name)
-
-    def _delete_now(self, name: str) -> None:
-        number = self._actor.root.facet_number_or_none(self._actor.number, name)
+        earlier = self._changing.get(name)
         running = self._stop(name)
-        if number is None:
-            return
-        # A turn may still run on a thread: its file is deleted when it has ended.
-        still_open = len(running)
-
-        def one_closed() -> None:
-            nonlocal still_open
-            still_open -= 1
-            if still_open <= 0:
+        if earlier is None and all(_is_closed(member) for member in running):
+            number = self._actor.root.facet_number_or_none(self._actor.number, name)
+            if number is not None:
                 self._delete(number)
+            return
+        lock = self._actor.output.lock()
 
-        if not running:
-            self._delete(number)
-        for actor in running:
-            actor.on_closed(one_closed)
+        async def work() -> None:
+            try:
+                for commit in await self._delete_in_turn(name, running, earlier):
+                    await commit
+            except Exception as error:
+                # Nobody has heard of it, and nobody shall: the facet is still there.
+                self._actor.break_(ObjectResetError(f"facet `{name}` could not be deleted: {error}"))
+                raise
+            self._actor.output.unlock(lock)
+
+        self._change(name, work())
 
     def _delete(self, number: int) -> Commit:
         root = root_of(self._actor)
@@ -569,6 +576,11 @@ async def _ask(start: Callable[[], object | Awaitable[object]]) -> FacetOptions:
     if inspect.isawaitable(answer):
         answer = await answer
     return facet_options(answer)
+
+
+def _is_closed(actor: Actor) -> bool:
+    """Whether nothing has a file of this facet open, or of one below it."""
+    return actor.is_closed and not (isinstance(actor.facets, FacetSlots) and actor.facets.unclosed())
 
 
 def tree_of(actor: Actor) -> list[Actor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -60,6 +60,7 @@ class RootStore:
         self._facets = RootFacets(self.open_database, lambda: self.log.chain.commit_count(0))
         self._deletion: Commit | None = None
         self._openings = 0
+        self._unlinked_later: list[Lineage] | None = None  # a list while a thread copies files
 
     # ── state ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -340,13 +341,30 @@ class RootStore:
         commit = self.log.delete(lineages, captured=captured, cause="deleted")
 
         def unlink(commit: Commit) -> None:
-            if commit.error is None:
-                for lineage in lineages:
-                    with suppress(OSError):  # A sync tries again before the journal forgets that they are deleted.
-                        self._files.remove(lineage)
+            if commit.error is not None:
+                return
+            if self._unlinked_later is None:
+                self._unlink(lineages)
+            else:
+                self._unlinked_later.extend(lineages)
 
         commit.add_callback(unlink)
         return commit
+
+    def _unlink(self, lineages: Iterable[Lineage]) -> None:
+        for lineage in lineages:
+            with suppress(OSError):  # A sync tries again before the journal forgets that they are deleted.
+                self._files.remove(lineage)
+
+    @contextmanager
+    def _files_kept(self) -> Iterator[None]:
+        """While it lasts, files of what is deleted stay: a thread copies them. The caller holds `files_aside`."""
+        later = self._unlinked_later = []
+        try:
+            yield
+        finally:
+            self._unlinked_later = None
+            self._unlink(later)
 
     # ── whole databases ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -376,17 +394,18 @@ class RootStore:
 
         Nobody is stopped: what is committed meanwhile is not in it.
         """
-        while not self.log.chain.is_tree_confirmed:
-            await self.log.wait_for_acknowledgement()
         async with self.files_aside:
             self._check_not_broken()
             chain = self.log.chain
+            while not chain.is_tree_confirmed:  # Nobody makes a database meanwhile, so this comes to an end.
+                await self.log.wait_for_acknowledgement()
             covered = {lineage: chain.holds(number_of(lineage)) for lineage in chain.live_lineages()}
             until, digest = chain.known, chain.digest
             context, key = self._context, self.key
-            replay = await self._files.copy(
-                lambda: copy_files(context.layout, context.journal, key, directory, covered=covered, until=until)
-            )
+            with self._files_kept():
+                replay = await self._files.copy(
+                    lambda: copy_files(context.layout, context.journal, key, directory, covered=covered, until=until)
+                )
             return Image(until, digest, replay)
 
     async def adopt(
@@ -454,7 +473,8 @@ class RootStore:
         if self._context.archive is not None:
             async with self.files_aside:
                 self._check_not_broken()
-                await self._compaction.archive(self._context.archive)
+                with self._files_kept():
+                    await self._compaction.archive(self._context.archive)
 
     # ── pieces ───────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -54,6 +54,24 @@ def test_who_waits_is_woken() -> None:
     run(work)
 
 
+def test_each_event_goes_to_one_of_several_who_wait() -> None:
+    async def work() -> None:
+        stream = EventStream()
+        first, gone, third, last = (asyncio.ensure_future(anext(stream)) for _ in range(4))
+        await asyncio.sleep(0)
+
+        gone.cancel()
+        stream.put(event(1))
+        stream.put(event(2))
+        assert [heard.text for heard in await asyncio.gather(first, third)] == ["1", "2"]
+        stream.close()
+
+        with pytest.raises(StopAsyncIteration):
+            await last
+
+    run(work)
+
+
 def test_the_oldest_are_lost_and_counted() -> None:
     async def work() -> None:
         stream = EventStream()

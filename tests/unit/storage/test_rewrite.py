@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import apsw
 import pytest
 from tests.unit.storage.store_world import NAMESPACE, OBJECT_ID, committed, crash, database_file, opened, put, store_in
 
 from perdure.errors import UsageError
-from perdure.storage import AlarmChange, Captured, Database, RootStore, _rewrite
+from perdure.storage import AlarmChange, Captured, Database, RootStore, _rewrite, _root_store
+from perdure.storage._image import copy_files
 from perdure.storage._layout import Lineage
 
 
@@ -83,6 +86,54 @@ async def test_image_leaves_out_what_is_not_acknowledged(tmp_path: Path) -> None
         assert image.sequence == 1
         assert content(image.replay.files[()]) == {"a": "1"}
         await commit
+
+
+async def test_image_that_waits_for_files_is_of_one_moment(tmp_path: Path) -> None:
+    async with store_in(tmp_path / "data") as store:
+        root = store.root(NAMESPACE, OBJECT_ID)
+        await put(root, "a", "1")
+        number = await facet(root, "app")
+        async with root.files_aside:
+            imaging = asyncio.ensure_future(root.image(tmp_path))
+            await asyncio.sleep(0)
+            database = root.open_database(number)
+            database.kv_put("a", "2")
+            commit = root.log.submit(committed(database))
+
+        image = await imaging
+
+        assert commit.done
+        assert image.sequence == root.log.chain.known
+        assert content(image.replay.files[(number,)]) == {"a": "2"}
+
+
+async def test_what_is_deleted_while_it_is_copied_goes_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copying, may_copy = threading.Event(), threading.Event()
+
+    def slowly(*arguments: Any, **options: Any) -> Any:
+        copying.set()
+        assert may_copy.wait(60)
+        return copy_files(*arguments, **options)
+
+    monkeypatch.setattr(_root_store, "copy_files", slowly)
+    async with store_in(tmp_path / "data") as store:
+        root = store.root(NAMESPACE, OBJECT_ID)
+        number = await facet(root, "app")
+        await put(root, "a", "1", number=number)
+        imaging = asyncio.ensure_future(root.image(tmp_path))
+        await asyncio.to_thread(copying.wait, 60)
+
+        await root.delete_facet(number)
+        file = database_file(tmp_path / "data", f".{number}")
+        was_there = file.exists()
+        may_copy.set()
+        image = await imaging
+
+        assert was_there
+        assert content(image.replay.files[(number,)]) == {"a": "1"}
+        assert not file.exists()
 
 
 @pytest.mark.parametrize("ends", ["cleanly", "as a crash"])
