@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from perdure.clock import Clock
 from perdure.errors import BookmarkError, DamagedDataError
 from perdure.history._options import HistoryOptions
 from perdure.history._segments import (
+    BASE,
     RECORDS,
     Header,
     base_chunks,
@@ -58,7 +59,7 @@ _BIRTH = End(0, NO_DIGEST)
 
 class _Base(NamedTuple):
     header: Header
-    path: Path | None
+    path: Path
 
 
 class SegmentArchive:
@@ -85,6 +86,7 @@ class SegmentArchive:
         files: Mapping[Lineage, HeldFile],
     ) -> None:
         directory = self._layout.history(key)
+        self._remove(key, [base.path for base in self._bases(key) if self._is_foreign(key, base, records)])
         end = self._end(key)
         if end.sequence > until:  # The object began anew while no history was kept.
             self._remove(key, self._segments(key) + self._base_paths(key))
@@ -115,6 +117,10 @@ class SegmentArchive:
     def begin(self, key: ObjectKey, *, sequence: int, digest: bytes, files: Mapping[Lineage, Path]) -> None:
         held = {lineage: HeldFile(path, sequence) for lineage, path in files.items()}
         self._write_base(key, End(sequence, digest), held)
+
+    def retract(self, key: ObjectKey, *, sequence: int) -> None:
+        if self._layout.history(key).exists():
+            self._remove(key, [self._layout.history(key) / f"{sequence:016x}.base"])
 
     def trim(self, key: ObjectKey) -> None:
         """Drop the oldest records, beyond what is to be kept, once an image of the object at the cut is safe."""
@@ -189,19 +195,19 @@ class SegmentArchive:
         directory: Path,
         *,
         tail: Callable[[int], Iterable[bytes]] = lambda after: (),
+        head: End | None = None,
     ) -> tuple[Replay, bytes]:
         """The object's databases after a record, as files in `directory`, which is empty; and that record's digest.
 
-        `tail`: records behind a sequence number that are not here yet. Raises BookmarkError when records are missing.
+        `tail`: records behind a sequence number that are not here yet. `head`: the object's last record.
+        Raises BookmarkError when records are missing.
         """
-        bases = [base for base in self._bases(key) if base.header.sequence <= sequence]
-        whole = (base for base in reversed(bases) if base.path is None or is_whole_base(base.path))
-        base = next(whole, _Base(Header(0, *_BIRTH[:1], 0, NO_DIGEST), None))
+        base = self._base_or_none(key, sequence, tail, head)
         replay, covered = Replay(directory), dict[Lineage, int]()
-        for record in read_base(base.path) if base.path is not None else ():
+        for record in read_base(base.path) if base is not None else ():
             replay.apply(1, record.sections)
             covered.update({section.lineage: record.sequence for section in record.sections})
-        header = base.header
+        header = base.header if base is not None else Header(BASE, 0, 0, NO_DIGEST)
         end = End(header.lowest, header.digest if header.lowest == header.sequence else b"")
         for data in _chained(self.records(key, after=end.sequence), tail):
             if end.sequence == sequence:
@@ -219,11 +225,46 @@ class SegmentArchive:
             raise _gap(end.sequence + 1, sequence)
         return replay, end.digest
 
+    def _base_or_none(
+        self, key: ObjectKey, sequence: int, tail: Callable[[int], Iterable[bytes]], head: End | None
+    ) -> _Base | None:
+        """The newest image up to a record that is whole, and of which the object's records or its head say it is its.
+
+        One that was to begin an object, and was left by a crash, holds what another object holds.
+        """
+        for base in reversed(self._bases(key)):
+            place = base.header.sequence
+            if place <= sequence and is_whole_base(base.path):
+                digests = self._digests(key, place, tail)
+                if base.header.digest in digests or (not digests and head == End(place, base.header.digest)):
+                    return base
+        return None
+
+    def _is_foreign(self, key: ObjectKey, base: _Base, tail: Callable[[int], Iterable[bytes]]) -> bool:
+        """Whether the records say, all of them, that the image is not this object's."""
+        digests = self._digests(key, base.header.sequence, tail)
+        return bool(digests) and base.header.digest not in digests
+
+    def _digests(self, key: ObjectKey, sequence: int, tail: Callable[[int], Iterable[bytes]]) -> set[bytes]:
+        """What a record's digest is, by itself and by the next one, here and in `tail`; nothing when neither is there.
+
+        One digest, unless the object began anew beside records of before.
+        """
+        after = max(sequence - 1, 0)
+        digests = set()
+        for data in chain(islice(self.records(key, after=after), 2), islice(tail(after), 2)):
+            header = decode_header(data)
+            if header.sequence == sequence:
+                digests.add(digest_of(data))
+            elif header.sequence == sequence + 1:
+                digests.add(header.previous_digest)
+        return digests
+
     def _end(self, key: ObjectKey) -> End:
         """The last record that is kept, or that the newest image holds."""
         end = _BIRTH
         for header, path in self._bases(key):
-            if header.lowest == header.sequence and path is not None and is_whole_base(path):
+            if header.lowest == header.sequence and is_whole_base(path):
                 end = End(header.sequence, header.digest)
         for path in reversed(self._segments(key)):
             last = None

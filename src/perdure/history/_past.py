@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from perdure.clock import Clock
 from perdure.errors import BookmarkError, FacetError
-from perdure.history._archive import SegmentArchive
+from perdure.history._archive import End, SegmentArchive
 from perdure.history._bookmarks import Bookmark, read_bookmark
 from perdure.history._targets import reading
 from perdure.storage import Layout, Lineage, RecordHeader, Replay, RootStore, decode_header
@@ -176,7 +176,8 @@ class Past:
                 "no history is kept on this platform, so only the present can be read: "
                 "give it Platform(history=HistoryOptions())"
             )
-        work = lambda: archive.replay(root.key, sequence, directory, tail=root.record_bytes)  # noqa: E731
+        head = End(root.log.chain.known, root.log.chain.digest)
+        work = lambda: archive.replay(root.key, sequence, directory, tail=root.record_bytes, head=head)  # noqa: E731
         return sequence, (await root.aside(work))[0]
 
 

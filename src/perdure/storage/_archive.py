@@ -28,6 +28,10 @@ class Archive(Protocol):
         """Keep, durably, what an object begins with that has these files, after a record that changes nothing."""
         ...
 
+    def retract(self, key: ObjectKey, *, sequence: int) -> None:
+        """Take back, durably, what `begin` kept after this record, all or part of it: the record was never written."""
+        ...
+
     def collect(
         self,
         key: ObjectKey,

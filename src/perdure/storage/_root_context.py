@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import apsw
@@ -16,7 +16,7 @@ from perdure.storage._archive import Archive
 from perdure.storage._database import open_connection
 from perdure.storage._disk import Disk
 from perdure.storage._journal import Journal, Lease
-from perdure.storage._layout import Layout, wal_path
+from perdure.storage._layout import Layout, Lineage, ObjectKey, wal_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class RootContext:
     """Where forgotten records go; None: they are dropped."""
     alarm_set: Callable[[int], object] = lambda at_ms: None
     """Told the time of each alarm that the journal has acknowledged."""
+    unfinished: dict[ObjectKey, tuple[int, frozenset[Lineage]]] = field(default_factory=dict)
+    """Adoptions that are under way, or of which something may lie there: their record's number and their databases."""
 
 
 @contextmanager

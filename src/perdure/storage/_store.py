@@ -15,6 +15,7 @@ from typing import Final
 from perdure.clock import Clock, Entropy, new_uuid
 from perdure.errors import DataDirectoryError, StorageFailedError, UnavailableError
 from perdure.limits import ALARM_MS_MAX, JOURNAL_BYTES_SOFT_MAX, JOURNAL_HISTORY_BYTES_SOFT_MAX, STORAGE_THREADS
+from perdure.storage._adoption import take_back
 from perdure.storage._archive import Archive
 from perdure.storage._directory_lock import DirectoryLock
 from perdure.storage._disk import Disk, SystemDisk
@@ -256,26 +257,38 @@ class Store:
             await root.close_in_turn()
 
     def _remove_strays(self, failures: list[str]) -> None:
-        """Databases made just before a crash or a reset, none of whose commits reached the journal.
+        """Databases made just before a crash or a reset, none of whose commits reached the journal; failed adoptions.
 
-        Nobody will ask for them. Such a file is as it was made, unless it has a `-wal`; by now no other has one that
-        holds anything.
+        Nobody will ask for them. Such a file is as it was made, or the first part of that, unless it has a `-wal`; by
+        now no other has one that holds anything. A larger one may be somebody's who lost the journal: it stays.
         """
-        if not self._has_strays:
-            return
         layout, disk = self._context.layout, self._context.disk
         try:
+            self._take_back_adoptions()
+            if not self._has_strays:
+                return
             for key, lineage in chain(layout.databases(), layout.lone_logs()):
                 path = layout.database(key, lineage)
                 has_wal = wal_path(path).exists()
                 if has_wal:
                     disk.unlink(wal_path(path))
-                if (has_wal or path.stat().st_size == _NEW_FILE_BYTES) and not self._journal.queries.has_file(
+                if (has_wal or path.stat().st_size <= _NEW_FILE_BYTES) and not self._journal.queries.has_file(
                     key, lineage
                 ):
                     disk.unlink(path)
-        except OSError as error:
+        except (OSError, StorageFailedError) as error:
             failures.append(str(error))
+
+    def _take_back_adoptions(self) -> None:
+        """What failed adoptions left, and the journal does not know. Their names may have been used since."""
+        queries = self._journal.queries
+        for key, (sequence, lineages) in list(self._context.unfinished.items()):
+            if queries.history(key).head < sequence:
+                take_back(self._context, key, sequence=sequence, lineages=lineages)
+            else:  # The archive finds out by itself that the image is not this object's.
+                for lineage in lineages:
+                    if not queries.has_file(key, lineage):
+                        self._context.disk.unlink(self._context.layout.database(key, lineage))
 
     def _journal_keys(self, failures: list[str]) -> Iterable[ObjectKey]:
         try:
