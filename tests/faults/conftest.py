@@ -13,7 +13,7 @@ from perdure.storage import _compaction, _store
 from perdure.storage._sqlite_journal import SqliteJournal
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True, scope="module")
 def small_limits() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_compaction, "COMPACTION_LOG_BYTES_MIN", 64 * KIB)

@@ -238,7 +238,13 @@ class Actor:
         if self._starting is None:
             self.state = after(self.state, Event.CALLED)
             self._starting = shared_task(self._start())
-        return await asyncio.shield(self._starting)
+        starting = self._starting
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            if starting.cancelled() and self.error is not None:  # It was reset before its start had taken a step.
+                raise self.error from None
+            raise
 
     async def _start(self) -> Body:
         try:

@@ -96,3 +96,16 @@ async def test_a_file_that_cannot_be_opened_breaks_the_object_and_holds_up_nobod
         await call
     await seat.actor.wait_closed()
     assert seat.actor.state is State.BROKEN
+
+
+@sim
+async def test_a_reset_before_the_start_took_a_step_is_told_as_such() -> None:
+    seat, _ = slow_seat()
+    call = seat.spawn("hello")
+    await asyncio.sleep(0)
+    assert seat.actor.state is State.STARTING
+
+    seat.actor.break_(ObjectResetError("enough"))
+
+    with pytest.raises(ObjectResetError, match="enough"):
+        await call
