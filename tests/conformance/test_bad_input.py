@@ -10,7 +10,7 @@ import asyncio
 import logging
 
 import pytest
-from tests.conformance.flavours import GUESTS, code_of, failure
+from tests.conformance.flavours import GUESTS, Subject, code_of, failure
 
 from perdure import DurableObject, FacetOptions, GuestError, LimitExceededError, Limits, WorkerLoadError
 from perdure.errors import PerdureError, WorkerCodeError
@@ -398,3 +398,13 @@ async def test_other_data_is_out_of_reach(stage: Stage) -> None:
 
     assert await stage.victim.app("bad") == []
     await stage.check()
+
+
+async def test_the_time_of_a_turn_ends_with_it(subject: Subject) -> None:
+    await subject.call("put", "n", 1)
+
+    live = list(subject.world.platform._directory._live)  # type: ignore[union-attr]  # it runs
+
+    # What the host asks of a database later must not be interrupted for a turn that is over, perhaps on another thread.
+    assert live
+    assert [actor.database.deadline for actor in live] == [None] * len(live)

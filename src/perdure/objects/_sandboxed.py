@@ -276,11 +276,14 @@ class ObjectHooks:
 
     def commit(self) -> object:
         database = self._actor.database
-        if database.has_deleted_all and self._actor.parent is not None:
-            if self._facets.has_names:
-                return _Uncommitted.WAITS_FOR_ROOT
-            database.take_deleted_all()  # There are no facets to go with the rest.
-        return database.commit()
+        try:
+            if database.has_deleted_all and self._actor.parent is not None:
+                if self._facets.has_names:
+                    return _Uncommitted.WAITS_FOR_ROOT
+                database.take_deleted_all()  # There are no facets to go with the rest.
+            return database.commit()
+        finally:
+            database.deadline = None  # It ends with its turn: what the host asks afterwards is nobody's CPU time.
 
     def is_ready(self, captured: object) -> bool:
         top = self._actor.top
@@ -299,6 +302,7 @@ class ObjectHooks:
     def rollback(self) -> None:
         if self._actor.error is None:
             self._actor.database.rollback()
+            self._actor.database.deadline = None
 
     def is_clear(self, mark: int) -> bool:
         return self._actor.output.gate.is_clear(mark)
