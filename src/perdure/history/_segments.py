@@ -42,6 +42,9 @@ _CRC: Final = Struct("<I")
 _FRAME: Final = Struct("<II")
 _PAGES_AT_ONCE: Final = 256
 _LEVEL: Final = 1  # the next level takes half as long again for a few per cent
+_STORED_LEVEL: Final = 0  # zlib's own format for what is not worth it, fifty times as fast to write
+_SAMPLE_BYTES: Final = 1024
+_SAMPLE_EVERY_BYTES: Final = 32 * 1024
 
 
 class Header(NamedTuple):
@@ -61,9 +64,17 @@ def encode_header(header: Header) -> bytes:
 
 def encode_entry(data: bytes) -> bytes:
     """One entry."""
-    stored = zlib.compress(data, _LEVEL) if data else b""
+    stored = zlib.compress(data, _LEVEL if _is_worth_compressing(data) else _STORED_LEVEL) if data else b""
     frame = _FRAME.pack(len(stored), len(data))
     return frame + _CRC.pack(zlib.crc32(stored, zlib.crc32(frame))) + stored
+
+
+def _is_worth_compressing(data: bytes) -> bool:
+    """False for what is dense already, such as pictures: zlib is slowest where it saves nothing."""
+    if len(data) <= _SAMPLE_EVERY_BYTES:
+        return True
+    sample = b"".join(data[at : at + _SAMPLE_BYTES] for at in range(0, len(data), _SAMPLE_EVERY_BYTES))
+    return len(zlib.compress(sample, _LEVEL)) < len(sample) * 7 // 8
 
 
 def read_header_or_none(path: Path) -> Header | None:
