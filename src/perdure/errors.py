@@ -234,6 +234,12 @@ class AbortedError(ObjectResetError):
         self.retry_alarm = retry_alarm
 
 
+class IsolateAbortedError(AbortedError):
+    """A dynamic worker ended its own isolate with `abort_isolate(reason)`: the next use loads its code anew."""
+
+    code = "isolate_aborted"
+
+
 class QuotaExceededError(UnavailableError):
     """A quota is reached: trying again does not help before something is deleted, or the quota is raised.
 

@@ -122,6 +122,7 @@ ENV_BYTES_MAX: Final = 1 * MIB
 ISOLATE_IDLE_S: Final = 10.0
 ISOLATES_LIVE_MAX: Final = 4_096
 ISOLATES_MEMORY_BYTES_MAX: Final = 2_048 * MIB  # of objects and facets
+LOADER_CALLBACK_S: Final = 30.0  # for a function given to `LOADER.get` to come up with the code
 LOADER_MEMORY_BYTES_MAX: Final = 512 * MIB  # beside them, of isolates that answer dynamic workers' entry points
 GUEST_PENDING_OPERATIONS_MAX: Final = 1_024  # remote calls and timers one guest may have under way
 GUEST_TIMER_MS_MIN: Final = 4.0  # before a timer's turn, as in browsers: one that starts itself again must not spin

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.conformance.flavours import FLAVOURS, GUESTS, TIME, Subject, Supervised, Topic, world_of
 from tests.conformance.flavours import topic as topic_named
 from tests.conformance.judge import Judge
+from tests.conformance.loaders import Host
 
 from perdure.isolates import Isolates
 from perdure.testing import World
@@ -49,3 +51,16 @@ def guest(request: pytest.FixtureRequest, world: World, topic: Topic) -> Subject
 def supervised(request: pytest.FixtureRequest, world: World, topic: Topic) -> Supervised:
     """A guest that is a facet of trusted code."""
     return Supervised(world, request.param, topic)
+
+
+@pytest.fixture(params=GUESTS)
+def language(request: pytest.FixtureRequest) -> str:
+    """Of a dynamic worker."""
+    return str(request.param)
+
+
+@pytest.fixture
+def host(world: World) -> Any:
+    """A supervisor with no code to load yet."""
+    Host.code, Host.script, Host.asked = None, None, 0
+    return world.get(Host, "h")

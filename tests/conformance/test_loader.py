@@ -3,67 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.conformance.flavours import GUESTS, code_of, failure
+from tests.conformance.flavours import code_of, failure
+from tests.conformance.loaders import ENTRY, Host
 
-from perdure import DurableObject, FacetOptions, Limits, Request, WorkerCode
+from perdure import Limits, Request, WorkerCode
 from perdure.errors import ValueNotCloneableError, WorkerCodeError, WorkerLoadError
 from perdure.isolates import Isolates
 from perdure.testing import World
-
-ENTRY = {
-    "python": """
-from perdure import DurableObject, Response, WorkerEntrypoint
-total = 0
-class Default(WorkerEntrypoint):
-    def fetch(self, request):
-        return Response(f"default {request.url} {self.ctx.props} {self.env.get('word')}")
-    def add(self, a, b):
-        return a + b
-class Named(WorkerEntrypoint):
-    def fetch(self, request):
-        return Response.json(self.ctx.props)
-    def props(self):
-        return self.ctx.props
-    def total(self):
-        global total
-        total += 1
-        return total
-class App(DurableObject):
-    def hello(self):
-        n = self.ctx.storage.kv.get("n", 0) + 1
-        self.ctx.storage.kv.put("n", n)
-        return n
-class Other(DurableObject):
-    def hello(self):
-        return "other"
-""",
-    "javascript": """
-import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
-let total = 0;
-export default class extends WorkerEntrypoint {
-  fetch(request) { return new Response(`default ${request.url} ${JSON.stringify(this.ctx.props)} ${this.env.word}`); }
-  add(a, b) { return a + b; }
-}
-export class Named extends WorkerEntrypoint {
-  fetch(request) { return Response.json(this.ctx.props); }
-  props() { return this.ctx.props; }
-  total() { return ++total; }
-}
-export class App extends DurableObject {
-  hello() {
-    const n = (this.ctx.storage.kv.get("n") ?? 0) + 1;
-    this.ctx.storage.kv.put("n", n);
-    return n;
-  }
-}
-export class Other extends DurableObject {
-  hello() { return "other"; }
-}
-""",
-}
 
 MODULES = {
     "python": (
@@ -91,60 +41,6 @@ MODULES = {
         },
     ),
 }
-
-
-class Host(DurableObject):
-    """Holds the loader; `load` is replaced by each test."""
-
-    code: Any = None
-    asked = 0
-
-    def load(self) -> Any:
-        type(self).asked += 1
-        code = type(self).code
-        return code() if callable(code) else code
-
-    def worker(self, worker_id: str | None = "w") -> Any:
-        return self.env.LOADER.get(worker_id, self.load)
-
-    async def entry(self, name: str | None, method: str, arguments: list[object], props: object = None) -> object:
-        return await getattr(self.worker().get_entrypoint(name, props=props), method)(*arguments)
-
-    async def entry_fetch(self, name: str | None, props: object = None) -> str:
-        return str(await (await self.worker().get_entrypoint(name, props=props).fetch("http://x/y")).text())
-
-    async def private(self, method: str) -> list[object]:
-        """Two workers without an id, used twice each."""
-        workers = [self.worker(None).get_entrypoint("Named") for _ in range(2)]
-        return [await getattr(worker, method)() for worker in (*workers, *workers)]
-
-    async def facet(self, name: str, kind: str) -> object:
-        return await self.ctx.facets.get(
-            name, lambda: FacetOptions(cls=self.worker().get_durable_object_class(kind))
-        ).hello()
-
-    async def once(self, method: str, *arguments: object) -> object:
-        return await getattr(self.env.LOADER.load(type(self).code).get_entrypoint(), method)(*arguments)
-
-    async def evaluate(self, source: str, names: dict[str, object], language: str) -> object:
-        return await self.env.LOADER.evaluate(source, names, language=language)
-
-    async def check(self, *classes: str) -> None:
-        await self.worker().check(*classes)
-
-    async def smuggle(self) -> object:
-        return await self.worker().get_entrypoint().add(self.worker().get_durable_object_class("App"), 1)
-
-
-@pytest.fixture(params=GUESTS)
-def language(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def host(world: World) -> Any:
-    Host.code, Host.asked = None, 0
-    return world.get(Host, "h")
 
 
 async def test_case_78_entry_points_by_http_and_rpc(host: Any, language: str) -> None:
@@ -293,20 +189,26 @@ async def test_case_82_a_failed_load_is_tried_again(host: Any, language: str) ->
     assert await host.facet("a", "App") == 1
 
 
-@pytest.mark.parametrize(
-    ("main", "modules", "message"),
-    [
-        ("a.js", {}, "must contain at least one module"),
-        ("b.js", {"a.js": ""}, "Main module name is not present in bundle"),
-        ("a.ts", {"a.ts": ""}, "Module name must end with '.js' or '.py'"),
-        ("a.js", {"a.js": "", "b.py": ""}, "is a Python module, but the main module isn't a Python module"),
-        ("a.py", {"a.py": "", "b.js": ""}, "is a JavaScript module, but the main module `a.py` is a Python module"),
-        ("a.js", {"a.js": {"js": "", "text": ""}}, "contain exactly one of"),
-        ("a.txt", {"a.txt": {"text": ""}}, "must be Python or JavaScript"),
-    ],
-)
-async def test_case_83_malformed_code(host: Any, main: str, modules: dict[str, object], message: str) -> None:
-    Host.code = WorkerCode(main, modules)
+OTHER = {"python": "javascript", "javascript": "python"}
+SUFFIX = {"python": "py", "javascript": "js"}
+MALFORMED: dict[str, tuple[Callable[[str, str], tuple[str, dict[str, object]]], str]] = {
+    "none": (lambda own, _: (f"a.{own}", {}), "must contain at least one module"),
+    "main missing": (lambda own, _: (f"b.{own}", {f"a.{own}": ""}), "Main module name is not present in bundle"),
+    "TypeScript": (lambda own, _: (f"a.{own}", {f"a.{own}": "", "b.ts": ""}), "bundle it to JavaScript first"),
+    "TSX": (lambda own, _: ("a.tsx", {"a.tsx": "", f"b.{own}": ""}), "Module name must end with '.js' or '.py'"),
+    "no ending": (lambda own, _: (f"a.{own}", {f"a.{own}": "", "b": ""}), "Got: b"),
+    "other language": (lambda own, other: (f"a.{own}", {f"a.{own}": "", f"b.{other}": ""}), "a worker has one lang"),
+    "two kinds": (lambda own, _: (f"a.{own}", {f"a.{own}": {own: "", "text": ""}}), "contain exactly one of"),
+    "unknown kind": (lambda own, _: (f"a.{own}", {f"a.{own}": "", "b": {"ruby": ""}}), "contain exactly one of"),
+    "main is text": (lambda _own, _other: ("a.txt", {"a.txt": {"text": ""}}), "must be Python or JavaScript"),
+}
+"""Names and modules, given the endings of the language and of the other one, and what the refusal says."""
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+async def test_case_83_malformed_code(host: Any, language: str, what: str) -> None:
+    make, message = MALFORMED[what]
+    Host.code = WorkerCode(*make(SUFFIX[language], SUFFIX[OTHER[language]]))
 
     used = await failure(host.entry(None, "add", [1, 1]))
     loaded = await failure(host.once("add", 1, 1))
@@ -315,6 +217,8 @@ async def test_case_83_malformed_code(host: Any, main: str, modules: dict[str, o
     assert message in str(loaded)
     assert isinstance(used, WorkerCodeError)
     assert isinstance(loaded, WorkerCodeError)
+    Host.code = code_of(language, ENTRY[language])
+    assert await host.entry(None, "add", [1, 1]) == 2  # Nothing of the failure was kept.
 
 
 async def test_entry_points_and_classes_that_do_not_exist(host: Any, language: str) -> None:

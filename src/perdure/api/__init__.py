@@ -26,6 +26,8 @@ from perdure.api._host_calls import StartFacet as StartFacet
 from perdure.api._host_calls import StorageCalls as StorageCalls
 from perdure.api._host_calls import Target as Target
 from perdure.api._host_calls import TransactionSection as TransactionSection
+from perdure.api._loader import DynamicEntrypoint as DynamicEntrypoint
+from perdure.api._loader import DynamicObjectClass as DynamicObjectClass
 from perdure.api._loader import Limits as Limits
 from perdure.api._loader import LoadedWorker as LoadedWorker
 from perdure.api._loader import Loader as Loader

@@ -34,7 +34,7 @@ class DurableObjectClass:
 
     def __call__(self, *, props: object = None) -> DurableObjectClass:
         """The same class with these props, as `ctx.exports.Name(props=…)`."""
-        return DurableObjectClass(self.definition, props=props)
+        return type(self)(self.definition, props=props)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from perdure.api._facets import DurableObjectClass
 from perdure.api._stubs import Stub
@@ -60,6 +60,25 @@ LoadWorker = Callable[[], WorkerCode | Mapping[str, object] | Awaitable[WorkerCo
 """Gives the code of a worker; called when no isolate of that id is loaded, so it must stay valid."""
 
 
+_CANNOT_BE_TRANSFERRED: Final = (
+    "Entrypoints to dynamically-loaded workers cannot be transferred to other Workers: give others an entry point or a "
+    "method of your own that calls it"
+)
+
+
+class DynamicEntrypoint(Stub):
+    """An entry point of a dynamic worker. It stays with whoever loaded the worker."""
+
+    cannot_be_serialized: ClassVar[str] = _CANNOT_BE_TRANSFERRED
+
+
+class DynamicObjectClass(DurableObjectClass):
+    """A class of a dynamic worker, to run as a facet of whoever loaded the worker, and of nobody else."""
+
+    __slots__ = ()
+    cannot_be_serialized: ClassVar[str] = _CANNOT_BE_TRANSFERRED
+
+
 class LoadedWorker(Protocol):
     """One entry of the loader's cache, as the host sees it."""
 
@@ -80,6 +99,7 @@ class Loader:
     """Loads dynamic workers into sandboxes."""
 
     __slots__ = ("_calls",)
+    cannot_be_serialized: ClassVar[str] = "a loader does not support serialization: it belongs to its worker"
 
     def __init__(self, calls: LoaderCalls) -> None:
         self._calls = calls
@@ -118,13 +138,16 @@ class WorkerStub:
     """A dynamic worker. Cheap; nothing runs until it is used."""
 
     __slots__ = ("_worker",)
+    cannot_be_serialized: ClassVar[str] = (
+        "a worker from the loader does not support serialization: it stays with whoever loaded it"
+    )
 
     def __init__(self, worker: LoadedWorker) -> None:
         self._worker = worker
 
-    def get_entrypoint(self, name: str | None = None, *, props: object = None) -> Stub:
+    def get_entrypoint(self, name: str | None = None, *, props: object = None) -> DynamicEntrypoint:
         """A stub for an entry point, the default one without a name."""
-        return Stub(self._worker.entrypoint(None if name == "default" else name, props))
+        return DynamicEntrypoint(self._worker.entrypoint(None if name == "default" else name, props))
 
     def get_durable_object_class(self, name: str, *, props: object = None) -> DurableObjectClass:
         """A class of the worker, to run as a facet: `FacetOptions(cls=…)`."""

@@ -40,6 +40,7 @@ from perdure.guest._exports import Exports
 from perdure.guest._host_calls import Ask, GuestFacets, GuestLife, GuestStorage, Operations
 from perdure.guest._importer import WorkerImporter
 from perdure.guest._loop import GuestLoop
+from perdure.guest._outside import OUTSIDE
 from perdure.guest._worker import (
     Worker,
     as_coroutine,
@@ -91,6 +92,7 @@ class Guest:
         """Take over the standard streams and the import system of this interpreter."""
         sys.stdout, sys.stderr = self._streams["log"], self._streams["error"]
         sys.meta_path.insert(0, self._importer)
+        OUTSIDE.connect(self._ask)
 
     def call(self, op: int, payload: str) -> str:
         """One turn."""

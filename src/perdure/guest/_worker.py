@@ -71,7 +71,10 @@ def fetch_of(receiver: Any) -> Callable[[Request], object]:  # noqa: ANN401  # a
         if callable(method):
             return method  # type: ignore[no-any-return]  # the worker's own
     kind = type(receiver).__name__
-    raise WorkerCodeError(f"class `{kind}` has no `fetch`: add `async def fetch(self, request): return Response(…)`")
+    raise WorkerCodeError(
+        "Handler does not export a fetch() function: add `async def fetch(self, request): return Response(…)` to "
+        f"class `{kind}`"
+    )
 
 
 def call_of(receiver: object, method: str) -> Callable[..., object]:

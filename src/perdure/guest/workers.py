@@ -7,6 +7,7 @@ from perdure.api import FacetOptions as FacetOptions
 from perdure.api import WorkerEntrypoint as WorkerEntrypoint
 from perdure.errors import GuestError as GuestError
 from perdure.errors import PerdureError as PerdureError
+from perdure.guest._outside import DEFAULT_REASON, OUTSIDE
 from perdure.web import File as File
 from perdure.web import FormData as FormData
 from perdure.web import Headers as Headers
@@ -18,3 +19,8 @@ from perdure.wire import NETWORK_DENIED
 async def fetch(resource: object, *arguments: Any, **options: Any) -> NoReturn:  # noqa: ANN401  # as Cloudflare's
     """Refuse: a worker reaches the outside through what its `env` holds, and through nothing else."""
     raise PermissionError(NETWORK_DENIED)
+
+
+def abort_isolate(reason: str = DEFAULT_REASON) -> NoReturn:
+    """End this isolate at once: everything under way in it fails, and the next use loads the worker's code anew."""
+    OUTSIDE.abort_isolate(str(reason))

@@ -29,6 +29,7 @@ from perdure.errors import (
     FacetError,
     GuestCrashedError,
     GuestError,
+    IsolateAbortedError,
     PerdureError,
     UsageError,
     WorkerCodeError,
@@ -111,7 +112,7 @@ class SandboxedBody:
             "props": to_expression(props),
             "env": json.loads(code.env),
         }
-        self._hooks = ObjectHooks(actor, code, facets, definition.worker)
+        self._hooks = ObjectHooks(actor, code, facets, definition.worker, forget_code=definition.failed)
         self._session = GuestSession(
             code,
             self._hooks,
@@ -204,8 +205,17 @@ class _AlarmTurns:
 class ObjectHooks:
     """Around each turn of a guest's object: its input gate, its database, its output gate."""
 
-    def __init__(self, actor: Actor, code: CheckedCode, facets: FacetSlots, worker: WorkerExports) -> None:
+    def __init__(
+        self,
+        actor: Actor,
+        code: CheckedCode,
+        facets: FacetSlots,
+        worker: WorkerExports,
+        *,
+        forget_code: Callable[[], None],
+    ) -> None:
         self.session: GuestSession | None = None
+        self._forget_code = forget_code
         self.in_turn = False
         self._actor = actor
         self._code = code
@@ -362,6 +372,8 @@ class ObjectHooks:
             self._actor.input.close_section()
 
     def ended(self, error: PerdureError) -> None:
+        if isinstance(error, IsolateAbortedError):
+            self._forget_code()
         self._actor.break_(error)
 
     async def perform(self, operation: Operation, mark: int) -> object:

@@ -9,6 +9,7 @@ from perdure.wire._foreign import MapItems as MapItems
 from perdure.wire._foreign import RegExp as RegExp
 from perdure.wire._foreign import SetItems as SetItems
 from perdure.wire._foreign import TypedBytes as TypedBytes
+from perdure.wire._guest_protocol import ABORTS_ISOLATE as ABORTS_ISOLATE
 from perdure.wire._guest_protocol import ALARM as ALARM
 from perdure.wire._guest_protocol import ERROR_MARK as ERROR_MARK
 from perdure.wire._guest_protocol import NETWORK_DENIED as NETWORK_DENIED

@@ -51,6 +51,9 @@ class HostOp(IntEnum):
 ERROR_MARK: Final = "!"
 """First character of a host call's reply that is an error; the rest is an ErrorShape. No value starts with it."""
 
+ABORTS_ISOLATE: Final = "isolate"
+"""Key of ABORT when a worker ends its isolate, whatever object lives in it, and wants its code loaded anew."""
+
 ALARM: Final = "alarm"
 START_FACET: Final = "start_facet"
 """Handlers that START reports. In JavaScript too they go by these names."""

@@ -11,9 +11,15 @@ from collections.abc import Callable
 from typing import Final
 
 from perdure.clock import Clock
-from perdure.errors import AbortedError, LimitExceededError, PerdureError, SqlInterruptedError
+from perdure.errors import (
+    AbortedError,
+    IsolateAbortedError,
+    LimitExceededError,
+    PerdureError,
+    SqlInterruptedError,
+)
 from perdure.limits import LOG_LINE_BYTES_MAX, LOG_LINES_PER_TURN_MAX
-from perdure.wire import ERROR_MARK, HostOp
+from perdure.wire import ABORTS_ISOLATE, ERROR_MARK, HostOp
 from perdure.workers._code import CheckedCode
 from perdure.workers._exports import ExportCalls
 from perdure.workers._session import error_shape
@@ -83,8 +89,11 @@ class WorkerHost:
         module = self._code.modules.get(name)
         return "" if module is None else f"{module.kind}\n{module.text}"
 
-    def _abort(self, drops_alarm: str, reason: str) -> str:
-        raise AbortedError(reason[:LOG_LINE_BYTES_MAX], retry_alarm=not drops_alarm)
+    def _abort(self, what: str, reason: str) -> str:
+        reason = reason[:LOG_LINE_BYTES_MAX]
+        if what == ABORTS_ISOLATE:
+            raise IsolateAbortedError(reason)
+        raise AbortedError(reason, retry_alarm=not what)
 
     def _log(self, level: str, line: str) -> str:
         self._lines += 1

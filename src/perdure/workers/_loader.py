@@ -10,15 +10,22 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple, Protocol
 
-from perdure.api import DurableObjectClass, LoadWorker, NamespaceCalls, Target, WorkerCode
+from perdure.api import (
+    DurableObjectClass,
+    DynamicObjectClass,
+    LoadWorker,
+    NamespaceCalls,
+    Target,
+    WorkerCode,
+)
 from perdure.clock import Clock
 from perdure.errors import PerdureError, WorkerCodeError
 from perdure.isolates import CallHistory, Isolates, Runner
-from perdure.limits import ISOLATE_IDLE_S, LOADER_MEMORY_BYTES_MAX
+from perdure.limits import ISOLATE_IDLE_S, LOADER_CALLBACK_S, LOADER_MEMORY_BYTES_MAX
 from perdure.workers._code import CheckedCode, check_code
 from perdure.workers._exports import WorkerExports
 from perdure.workers._session import GuestSession, check_object_class
@@ -108,7 +115,7 @@ class LoaderEntry:
         runtime: WorkerRuntime,
         *,
         label: str,
-        load: LoadWorker,
+        load: LoadWorker | Callable[[], CheckedCode],
         owner: EntryOwner,
         namespaces: Mapping[str, NamespaceCalls] | None = None,
     ) -> None:
@@ -136,7 +143,7 @@ class LoaderEntry:
         """A handle on one class; nothing runs yet."""
         if not isinstance(name, str) or not name:
             raise WorkerCodeError('get_durable_object_class(name) needs the name of a class, such as "App"')
-        return DurableObjectClass(DynamicClass(self, name), props=props)
+        return DynamicObjectClass(DynamicClass(self, name), props=props)
 
     async def check(self, classes: Sequence[str]) -> None:
         """Load the code and look for these classes."""
@@ -171,10 +178,10 @@ class LoaderEntry:
 
     async def _ask(self) -> CheckedCode:
         try:
-            answer = self._load()
+            answer: object = self._load()
             if inspect.isawaitable(answer):
-                answer = await answer
-            self._code = check_code(answer)
+                answer = await _in_time(answer)
+            self._code = answer if isinstance(answer, CheckedCode) else check_code(answer)
         except BaseException:
             self._owner.failed(self)
             raise
@@ -193,7 +200,9 @@ class LoaderEntry:
     async def _boot(self) -> GuestSession:
         try:
             code = await self.code()
-            hooks = StatelessHooks(label=self.label, clock=self._runtime.clock, worker=self)
+            hooks = StatelessHooks(
+                label=self.label, clock=self._runtime.clock, worker=self, forget_code=self.forget_code
+            )
             session = hooks.session = self.new_session(code, hooks)
             await session.boot()
             self._session, self._hooks = session, hooks
@@ -254,6 +263,19 @@ class LoaderEntry:
             session.end(PerdureError("the worker was unloaded"))
 
 
+async def _in_time(answer: Awaitable[object]) -> object:
+    timeout = asyncio.timeout(LOADER_CALLBACK_S)
+    try:
+        async with timeout:
+            return await answer
+    except TimeoutError:
+        if not timeout.expired():  # It is the callback's own.
+            raise
+        raise WorkerCodeError(
+            f"the function given to LOADER.get() has not returned the code of the worker in {LOADER_CALLBACK_S:.0f} s"
+        ) from None
+
+
 class LoaderScope(NamedTuple):
     """Who asks a loader: `key` is theirs alone, `label` names them in the log."""
 
@@ -299,8 +321,8 @@ class LoaderCache:
 
     def load(self, code: WorkerCode | Mapping[str, object]) -> LoaderEntry:
         """An entry for code given directly, checked at once."""
-        check_code(code)
-        return LoaderEntry(self._runtime, label=self._scope().label, load=lambda: code, owner=self)
+        checked = check_code(code)  # Now, with a copy of every byte: what it was made of may change afterwards.
+        return LoaderEntry(self._runtime, label=self._scope().label, load=lambda: checked, owner=self)
 
     def keep(self, label: str, load: LoadWorker, namespaces: Mapping[str, NamespaceCalls]) -> LoaderEntry:
         """An entry that belongs to the platform itself: nobody's id finds it, and its code is never forgotten."""

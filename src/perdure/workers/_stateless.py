@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from perdure.api import Target
 from perdure.clock import Clock
-from perdure.errors import GuestError, PerdureError, UsageError, WorkerCodeError
+from perdure.errors import GuestError, IsolateAbortedError, PerdureError, UsageError, WorkerCodeError
 from perdure.isolates import GuestHost, Isolate
 from perdure.limits import CALL_ARGUMENTS_MAX
 from perdure.web import Request, Response
@@ -32,8 +32,9 @@ T = TypeVar("T")
 class StatelessHooks:
     """Turns of a worker that owns nothing: kept apart, and that is all."""
 
-    def __init__(self, *, label: str, clock: Clock, worker: WorkerExports) -> None:
+    def __init__(self, *, label: str, clock: Clock, worker: WorkerExports, forget_code: Callable[[], None]) -> None:
         self.session: GuestSession | None = None
+        self._forget_code = forget_code
         self._label = label
         self._clock = clock
         self._pins: Pins[Target] = Pins()
@@ -107,6 +108,8 @@ class StatelessHooks:
 
     def ended(self, error: PerdureError) -> None:
         self.error = error
+        if isinstance(error, IsolateAbortedError):
+            self._forget_code()
 
 
 class SessionSource(Protocol):

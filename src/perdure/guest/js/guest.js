@@ -18,7 +18,8 @@ import { addStep, failWithoutSection, openNextSection, resetSection, runStep, ta
 import { beginTurn, nextDelayMs, runDueTimer } from "./timers.js";
 import { fromExpression, toExpression } from "./values.js";
 import {
-  answerFetch, callHandler, callMethod, checkedResponse, exportNamed, exportsOfWorker, facetStart, objectId, setWorker,
+  answerFetch, callHandler, callMethod, checkedResponse, exportNamed, exportsOfWorker, facetStart, handlerFetch, objectId,
+  setWorker,
 } from "./worker.js";
 
 const { parse, stringify } = JSON;
@@ -210,7 +211,7 @@ function begin(message) {
 
 function fetchEvent(message, request) {
   const { receiver, ctx, isHandler } = receiverOf(message);
-  return isHandler ? receiver.fetch(request, env, ctx) : answerFetch(receiver, request);
+  return isHandler ? handlerFetch(receiver, request, env, ctx) : answerFetch(receiver, request);
 }
 
 function callEvent(message, callArguments) {

@@ -98,3 +98,6 @@ export const endExhausted = () => void ask(EXHAUSTED, "memory", undefined);
 
 /** Ends this sandbox for a reason of the worker's. Does not return. */
 export const abort = (reason, retryAlarm) => void ask(ABORT, retryAlarm ? undefined : "drop alarm", reason);
+
+/** Ends this sandbox, whatever lives in it; its code is loaded anew. Does not return. */
+export const abortIsolate = (reason) => void ask(ABORT, "isolate", reason);

@@ -4,6 +4,7 @@ import { shapeOfError } from "./errors.js";
 import * as host from "./host.js";
 import { endSection, failSection, requestSection } from "./sections.js";
 
+const ISOLATE_ABORTED = "abortIsolate() was called";
 const DEFAULT_ABORT_REASON = "Application called abort() to reset Durable Object";
 
 let background = 0;
@@ -42,4 +43,9 @@ async function runInside(section, callback) {
 /** Resets this object at once. Does not return. An alarm whose handler runs is tried again if `retryAlarm`. */
 export function abort(reason = DEFAULT_ABORT_REASON, { retryAlarm = true } = {}) {
   host.abort(String(reason), Boolean(retryAlarm));
+}
+
+/** Ends this isolate at once: everything under way in it fails, and the next use loads the worker's code anew. */
+export function abortIsolate(reason = ISOLATE_ABORTED) {
+  host.abortIsolate(String(reason).toWellFormed());
 }

@@ -2,10 +2,11 @@
 import { DurableObject, RpcTarget, WorkerEntrypoint } from "./classes.js";
 import { setOffered } from "./errors.js";
 import { enter, env, rejected, waitUntil } from "./guest.js";
+import { abortIsolate } from "./life.js";
 import { exportsOfWorker as exports } from "./worker.js";
 
-setOffered(["DurableObject", "RpcTarget", "WorkerEntrypoint", "env", "exports", "waitUntil"]);
+setOffered(["DurableObject", "RpcTarget", "WorkerEntrypoint", "abortIsolate", "env", "exports", "waitUntil"]);
 globalThis.__perdure_enter = enter; // The bridge takes both and removes them.
 globalThis.__perdure_rejected = rejected;
 
-export { DurableObject, RpcTarget, WorkerEntrypoint, env, exports, waitUntil };
+export { DurableObject, RpcTarget, WorkerEntrypoint, abortIsolate, env, exports, waitUntil };

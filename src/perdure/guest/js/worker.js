@@ -33,8 +33,12 @@ function kindOf(value) {
     if (value.prototype instanceof WorkerEntrypoint) return "entrypoint";
     return isClass(value) ? "class" : "function";
   }
-  return typeof value === "object" && value !== null && typeof value.fetch === "function" ? "handler" : undefined;
+  return isHandler(value) ? "handler" : undefined;
 }
+
+// `export default { fetch() {…} }`: an object of functions.
+const isHandler = (value) =>
+  typeof value === "object" && value !== null && Object.values(value).some((member) => typeof member === "function");
 
 // A class's `prototype` cannot be replaced, a function's can.
 const isClass = (value) => Object.getOwnPropertyDescriptor(value, "prototype")?.writable === false;
@@ -73,6 +77,12 @@ export function answerFetch(receiver, request) {
   if (typeof receiver.fetch === "function") return receiver.fetch(request);
   const kind = receiver.constructor?.name ?? "Object";
   throw new TypeError(`Handler does not export a fetch() function: add \`fetch(request) { return new Response(…) }\` to \`${kind}\``);
+}
+
+/** How `export default { … }` answers HTTP. */
+export function handlerFetch(handler, request, env, ctx) {
+  if (typeof handler.fetch === "function") return handler.fetch(request, env, ctx);
+  throw new TypeError("Handler does not export a fetch() function: add `fetch(request, env, ctx) { return new Response(…) }` to it");
 }
 
 /** What `fetch` returned, if it is a response. */
