@@ -9,6 +9,8 @@ Effects: disk, process.
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -82,6 +84,24 @@ def gather_licenses() -> None:
     LICENSES.mkdir(exist_ok=True)
     shutil.copyfile(NODE_MODULES / "quickjs-wasi" / "LICENSE", LICENSES / "quickjs-wasi.txt")
     (LICENSES / "quickjs-wasi-parts.txt").write_text(_PARTS, encoding="utf-8")
+    for name, folder in bundled_packages().items():
+        texts = [file for file in sorted(folder.iterdir()) if file.name.lower().startswith(("license", "licence"))]
+        if not texts:
+            raise SystemExit(f"the package `{name}` is in the runtime and has no licence in its folder")
+        shutil.copyfile(texts[0], LICENSES / f"npm-{name.removeprefix('@').replace('/', '-')}.txt")
+
+
+def bundled_packages() -> dict[str, Path]:
+    """The npm packages that esbuild takes into the runtime, and their folders."""
+    with tempfile.TemporaryDirectory() as directory:
+        meta = Path(directory) / "meta.json"
+        bundled(Path(directory), f"--metafile={meta}")
+        inputs = json.loads(meta.read_text(encoding="utf-8"))["inputs"]
+    found = {}
+    for path in inputs:
+        if match := re.search(r"node_modules/((?:@[^/]+/)?[^/]+)/(?!.*node_modules/)", path):
+            found[match[1]] = Path(path[: match.end()])
+    return {name: folder if folder.is_absolute() else Path.cwd() / folder for name, folder in sorted(found.items())}
 
 
 _PARTS: Final = """\
@@ -101,20 +121,23 @@ The MIT licence of all of them reads as in quickjs-wasi.txt; the Apache licence 
 # ── bundle ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def bundled(stage: Path) -> bytes:
+def bundled(stage: Path, *options: str) -> bytes:
     """The runtime as one module."""
     output = stage / "runtime.js"
     _run(
         "esbuild", str(RUNTIME / "main.js"), "--bundle", "--format=esm", "--target=es2023", "--minify-syntax",
-        "--minify-whitespace", "--log-level=error", f"--outfile={output}",
+        "--minify-whitespace", "--legal-comments=none", "--log-level=error", f"--outfile={output}",
+        *options,
     )  # fmt: skip
     return output.read_bytes()
 
 
 def _run(tool: str, *arguments: str) -> None:
     finished = subprocess.run(
-        [str(NODE_MODULES / ".bin" / tool), *arguments], capture_output=True, text=True, check=False
-    )
+        [str(NODE_MODULES / ".bin" / tool), *arguments],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "NODE_PATH": str(NODE_MODULES)},  # the runtime is not in a folder above its packages
+    )  # fmt: skip
     if finished.returncode:
         raise SystemExit(f"{tool} failed: {finished.stderr[-4000:]}")
 

@@ -1,73 +1,49 @@
-// Bodies of requests and responses. They are whole: text or bytes, never a stream under way.
+// Bodies of requests and responses: text or bytes as long as nobody asks for a stream, which is what most never do.
+import { Blob, contentOfBlob } from "./blob.js";
 import { FormData, formDataOf } from "./form.js";
+import { isMultipart, parseMultipart, serializeMultipart } from "./multipart.js";
+import { bytesOf, collect, isDisturbed, streamClasses, streamOf, takeContent, useUp } from "./streams.js";
 
+const { ReadableStream } = streamClasses;
 const { parse } = JSON;
 const FORM_TYPE = "application/x-www-form-urlencoded";
-const source = Symbol("source");
+const TEXT_TYPE = "text/plain;charset=UTF-8";
+const BYTES_MAX = 33_554_432; // RPC_MESSAGE_BYTES_MAX in perdure.limits
+const USED = "Body has already been used. It can only be used once: clone() it before reading";
 
-/** What `body` gives: enough of a stream to be read, or to be passed on to another message. */
-export class BodyStream {
-  #message;
-
-  constructor(message) {
-    this.#message = message;
-  }
-
-  get locked() {
-    return this.#message.bodyUsed;
-  }
-
-  /** The message that this is the body of. */
-  get [source]() {
-    return this.#message;
-  }
-
-  async cancel() {
-    if (!this.locked) await this.#message.bytes();
-  }
-
-  getReader() {
-    const chunks = this[Symbol.asyncIterator]();
-    return {
-      read: async () => chunks.next(),
-      releaseLock() {},
-      cancel: async () => void (await chunks.return()),
-      closed: Promise.resolve(),
-    };
-  }
-
-  async *[Symbol.asyncIterator]() {
-    const bytes = await this.#message.bytes();
-    if (bytes.length > 0) yield bytes;
-  }
-}
-
-/** Content and its type, from whatever a message may be made with. */
+/** Content and its type, from whatever a message may be made with: null, text, bytes or a stream of bytes. */
 export function contentOf(init) {
   if (init === undefined || init === null) return { content: null };
-  if (typeof init === "string") return { content: init.toWellFormed(), type: "text/plain;charset=UTF-8" };
+  if (typeof init === "string") return { content: init.toWellFormed(), type: TEXT_TYPE };
+  if (init instanceof ReadableStream) return { content: checkedStream(init) };
   if (init instanceof URLSearchParams) return { content: String(init), type: `${FORM_TYPE};charset=UTF-8` };
-  if (init instanceof FormData) return { content: init.urlEncoded(), type: `${FORM_TYPE};charset=UTF-8` };
-  if (init instanceof BodyStream) return { content: takeContent(init[source]) };
-  if (init instanceof ArrayBuffer) return { content: new Uint8Array(init.slice(0)) };
-  if (ArrayBuffer.isView(init)) return { content: new Uint8Array(init.buffer, init.byteOffset, init.byteLength).slice() };
-  return { content: String(init).toWellFormed(), type: "text/plain;charset=UTF-8" };
+  if (init instanceof FormData) return serializeMultipart(init);
+  if (init instanceof Blob) return { content: contentOfBlob(init), type: init.type === "" ? undefined : init.type };
+  const bytes = bytesOf(init);
+  if (bytes !== undefined) return { content: bytes.slice() };
+  if (typeof init[Symbol.asyncIterator] === "function") return { content: ReadableStream.from(init) };
+  return { content: String(init).toWellFormed(), type: TEXT_TYPE };
 }
 
-let takeContent;
-let peekContent;
+function checkedStream(stream) {
+  if (isDisturbed(stream)) throw new TypeError("a stream that has been read from cannot be a body");
+  if (stream.locked) throw new TypeError("a stream that has a reader cannot be a body");
+  return stream;
+}
 
-/** What requests and responses have in common. Content is null, text or bytes. */
+let cloneContent;
+let moveContent;
+let leaving;
+
+/** What requests and responses have in common. Content is null, text, bytes or a stream of bytes. */
 export class Body {
   #content;
-  #isUsed = false;
+  #isUsed = false; // while the content is no stream
 
   static {
-    takeContent = (message) => message.#take();
-    peekContent = (message) => {
-      if (message.#isUsed) throw new TypeError("Body has already been used. It can only be used once: clone() it before reading");
-      return message.#content;
-    };
+    cloneContent = (message) => message.#clone();
+    moveContent = (message) => message.#move();
+    leaving = (message) => message.#leave();
   }
 
   constructor(content) {
@@ -75,22 +51,65 @@ export class Body {
   }
 
   get body() {
-    return this.#content === null ? null : new BodyStream(this);
+    const content = this.#content;
+    if (content === null || content instanceof ReadableStream) return content;
+    this.#content = streamOf(content);
+    if (this.#isUsed) useUp(this.#content);
+    return this.#content;
   }
 
   get bodyUsed() {
-    return this.#isUsed;
+    const content = this.#content;
+    return content instanceof ReadableStream ? isDisturbed(content) : this.#isUsed;
   }
 
+  /** Throws when it cannot be read any more. */
+  #check() {
+    if (this.bodyUsed) throw new TypeError(USED);
+    if (this.#content?.locked === true) throw new TypeError("this body has a reader already: read from that, or release its lock");
+  }
+
+  /** The content, text or bytes, which is used up then; a promise when it is a stream. */
   #take() {
-    const content = peekContent(this);
-    if (content !== null) this.#isUsed = true;
+    this.#check();
+    const content = this.#content;
+    if (content === null) return "";
+    if (content instanceof ReadableStream) return takeContent(content) ?? collect(content);
+    this.#isUsed = true;
     return content;
   }
 
+  #clone() {
+    this.#check();
+    const content = this.#content;
+    if (!(content instanceof ReadableStream)) return content;
+    const [kept, given] = content.tee();
+    this.#content = kept;
+    return given;
+  }
+
+  /** The content for another message; this one is used up. */
+  #move() {
+    this.#check();
+    const content = this.#content;
+    if (!(content instanceof ReadableStream)) {
+      if (content !== null) this.#isUsed = true;
+      return content;
+    }
+    this.#content = streamOf("");
+    useUp(this.#content);
+    return content;
+  }
+
+  #leave() {
+    this.#check();
+    const content = this.#content;
+    return content instanceof ReadableStream ? (takeContent(content) ?? collect(content, BYTES_MAX)) : content;
+  }
+
   async text() {
-    const content = this.#take();
-    return typeof content === "string" ? content : new TextDecoder().decode(content ?? new Uint8Array());
+    const content = await this.#take();
+    return typeof content === "string" ? content : new TextDecoder().decode(content);
   }
 
   async json() {
@@ -98,25 +117,37 @@ export class Body {
   }
 
   async bytes() {
-    const content = this.#take();
-    return typeof content === "string" ? new TextEncoder().encode(content) : (content?.slice() ?? new Uint8Array());
+    const content = await this.#take();
+    return typeof content === "string" ? new TextEncoder().encode(content) : content.slice();
   }
 
   async arrayBuffer() {
     return (await this.bytes()).buffer;
   }
 
+  async blob() {
+    return new Blob([await this.bytes()], { type: this.headers.get("content-type") ?? "" });
+  }
+
   async formData() {
     const type = this.headers.get("content-type") ?? "";
-    if (!type.toLowerCase().startsWith(FORM_TYPE)) {
-      throw new TypeError(`formData() reads ${FORM_TYPE}, this body is \`${type || "of no type"}\``);
-    }
-    return formDataOf(await this.text());
+    if (isMultipart(type)) return parseMultipart(await this.bytes(), type);
+    if (type.toLowerCase().startsWith(FORM_TYPE)) return formDataOf(await this.text());
+    throw new TypeError(`formData() reads multipart/form-data and ${FORM_TYPE}, this body is \`${type || "of no type"}\``);
   }
 }
 
-/** The content of a message, which stays readable. */
-export const contentFor = (message) => peekContent(message);
+/** The content for a second message with the same body. */
+export const clonedContent = (message) => cloneContent(message);
+
+/** The content for a message that takes the place of this one. */
+export const movedContent = (message) => moveContent(message);
+
+/**
+ * The content of a message that leaves the guest: null, text or bytes, or a promise of bytes. A stream is read to its end
+ * before anything of it leaves.
+ */
+export const leavingContent = (message) => leaving(message);
 
 /** The fields by which the host knows a body: text or base64, nothing when there is none. */
 export function addBody(wire, content) {

@@ -1,41 +1,42 @@
-// FormData, for forms without files: they travel urlencoded.
+// FormData: the fields of a form, text and files.
+import { Blob, contentOfBlob, File, fileOf } from "./blob.js";
 
 export class FormData {
   #entries = [];
 
-  append(name, value) {
-    this.#entries.push([String(name), textOf(value)]);
+  append(name, value, filename) {
+    this.#entries.push([wellFormed(name), valueOf(value, filename, arguments.length > 2)]);
   }
 
-  set(name, value) {
-    const key = String(name);
-    const text = textOf(value);
+  set(name, value, filename) {
+    const key = wellFormed(name);
+    const kept = valueOf(value, filename, arguments.length > 2);
     const place = this.#entries.findIndex((entry) => entry[0] === key);
     if (place < 0) {
-      this.#entries.push([key, text]);
+      this.#entries.push([key, kept]);
       return;
     }
-    this.#entries[place][1] = text;
+    this.#entries[place][1] = kept;
     this.#entries = this.#entries.filter((entry, index) => index <= place || entry[0] !== key);
   }
 
   get(name) {
-    const key = String(name);
+    const key = wellFormed(name);
     return this.#entries.find((entry) => entry[0] === key)?.[1] ?? null;
   }
 
   getAll(name) {
-    const key = String(name);
+    const key = wellFormed(name);
     return this.#entries.filter((entry) => entry[0] === key).map((entry) => entry[1]);
   }
 
   has(name) {
-    const key = String(name);
+    const key = wellFormed(name);
     return this.#entries.some((entry) => entry[0] === key);
   }
 
   delete(name) {
-    const key = String(name);
+    const key = wellFormed(name);
     this.#entries = this.#entries.filter((entry) => entry[0] !== key);
   }
 
@@ -58,11 +59,6 @@ export class FormData {
   [Symbol.iterator]() {
     return this.entries();
   }
-
-  /** The form as a body of type application/x-www-form-urlencoded. */
-  urlEncoded() {
-    return new URLSearchParams(this.#entries).toString();
-  }
 }
 
 /** The form in an urlencoded body. */
@@ -72,9 +68,16 @@ export function formDataOf(text) {
   return form;
 }
 
-function textOf(value) {
-  if (typeof value === "object" && value !== null && (value instanceof ArrayBuffer || ArrayBuffer.isView(value))) {
-    throw new TypeError("FormData here holds text: encode bytes first");
+const wellFormed = (text) => String(text).toWellFormed();
+
+function valueOf(value, filename, isNamed) {
+  if (value instanceof Blob) {
+    if (value instanceof File && !isNamed) return value;
+    return fileOf(contentOfBlob(value), isNamed ? filename : "blob", { type: value.type, lastModified: value.lastModified });
   }
-  return String(value);
+  if (isNamed) throw new TypeError("only a Blob or a File has a file name in a form");
+  if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) {
+    throw new TypeError("FormData holds text and files: give bytes as new Blob([bytes])");
+  }
+  return wellFormed(value);
 }

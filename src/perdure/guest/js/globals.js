@@ -1,12 +1,15 @@
 // What a worker finds without importing anything.
 import { AbortController, AbortSignal } from "./abort.js";
+import { Blob, File } from "./blob.js";
 import { structuredClone } from "./clone.js";
+import { CompressionStream, DecompressionStream, TextDecoderStream, TextEncoderStream } from "./coding.js";
 import { console, reportLost } from "./console.js";
 import { crypto, random } from "./crypto.js";
 import { CustomEvent, Event, EventTarget } from "./events.js";
 import { FormData } from "./form.js";
 import { Headers } from "./headers.js";
 import { Request, Response } from "./http.js";
+import { streamClasses } from "./streams.js";
 import { clearTimeout, setInterval, setTimeout } from "./timers.js";
 import { URL, URLSearchParams } from "./url.js";
 
@@ -45,8 +48,8 @@ function queueMicrotask(callback) {
 }
 
 const classes = {
-  AbortController, AbortSignal, CustomEvent, Event, EventTarget, FormData, Headers, Request, Response, URL,
-  URLSearchParams,
+  AbortController, AbortSignal, Blob, CompressionStream, CustomEvent, DecompressionStream, Event, EventTarget, File, FormData,
+  Headers, Request, Response, TextDecoderStream, TextEncoderStream, URL, URLSearchParams, ...streamClasses,
 };
 const tagged = { ...classes, TextDecoder: globalThis.TextDecoder, TextEncoder: globalThis.TextEncoder };
 const functions = {

@@ -164,12 +164,10 @@ function deliver(message) {
   const id = message.e;
   try {
     const { outcome, convert } = begin(message);
-    if (!isThenable(outcome)) {
-      done.push([id, 1, convert(outcome)]);
-      return;
-    }
-    waiting++;
-    settle(id, outcome, convert);
+    if (isThenable(outcome)) return void settle(id, outcome, convert);
+    const result = convert(outcome);
+    if (isThenable(result)) settle(id, result, asItIs);
+    else done.push([id, 1, result]);
   } catch (error) {
     done.push([id, 0, shapeOfError(error)]);
   }
@@ -177,8 +175,10 @@ function deliver(message) {
 
 async function settle(id, outcome, convert) {
   let entry;
+  waiting++;
   try {
-    entry = [id, 1, convert(await outcome)];
+    const result = convert(await outcome);
+    entry = [id, 1, isThenable(result) ? await result : result];
   } catch (error) {
     entry = [id, 0, shapeOfError(error)];
   }
@@ -186,6 +186,7 @@ async function settle(id, outcome, convert) {
   done.push(entry);
 }
 
+const asItIs = (value) => value;
 const isThenable = (value) => typeof value === "object" && value !== null && typeof value.then === "function";
 const toResponse = (value) => responseToWire(checkedResponse(value));
 

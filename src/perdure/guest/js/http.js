@@ -1,6 +1,6 @@
 // Request and Response of the Fetch standard, and their shape on the way to and from the host.
 import { AbortSignal, newSignal } from "./abort.js";
-import { addBody, Body, contentFor, contentFromWire, contentOf } from "./body.js";
+import { addBody, Body, clonedContent, contentFromWire, contentOf, leavingContent, movedContent } from "./body.js";
 import { Headers, headersOf } from "./headers.js";
 
 const { stringify } = JSON;
@@ -9,6 +9,7 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const WITHOUT_BODY = new Set([101, 204, 205, 304]);
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const fromHost = Symbol("fromHost");
+const given = Symbol("given"); // the content of a message, instead of a body
 const headerLines = Symbol("headerLines");
 
 export class Request extends Body {
@@ -30,7 +31,7 @@ export class Request extends Body {
     const other = input instanceof Request ? input : undefined;
     const method = checkedMethod(init.method ?? other?.method ?? "GET");
     const headers = new Headers(init.headers ?? other?.headers);
-    super(requestContent(init.body, other, { method, headers }));
+    super(init[given] === undefined ? requestContent(init.body, other, { method, headers }) : init[given]);
     this.#url = other === undefined ? absoluteUrl(input) : other.url;
     this.#method = method;
     this.#headers = headers;
@@ -59,7 +60,7 @@ export class Request extends Body {
   }
 
   clone() {
-    return new Request(this, { body: contentFor(this) });
+    return new Request(this, { [given]: clonedContent(this) });
   }
 }
 
@@ -71,7 +72,7 @@ function checkedMethod(method) {
 }
 
 function requestContent(init, other, { method, headers }) {
-  if (init === undefined) return other === undefined ? null : contentFor(other);
+  if (init === undefined) return other === undefined ? null : movedContent(other);
   const { content, type } = contentOf(init);
   if (content !== null && (method === "GET" || method === "HEAD")) {
     throw new TypeError("Request with a GET or HEAD method cannot have a body.");
@@ -107,6 +108,13 @@ export class Response extends Body {
       this.#headers = headersOf(body.h);
       return;
     }
+    if (init?.[given] !== undefined) {
+      super(init[given]);
+      this.#status = body.status;
+      this.#statusText = body.statusText;
+      this.#headers = new Headers(body.headers);
+      return;
+    }
     const { content, type } = contentOf(body);
     const status = checkedStatus(init?.status, content !== null);
     super(content);
@@ -126,6 +134,10 @@ export class Response extends Body {
     const headers = new Headers(init?.headers);
     if (!headers.has("content-type")) headers.set("content-type", "application/json");
     return new Response(text, { ...init, headers });
+  }
+
+  static error() {
+    return new Response({ status: 0, statusText: "", headers: [] }, { [given]: null });
   }
 
   static redirect(url, status = 302) {
@@ -155,7 +167,7 @@ export class Response extends Body {
   }
 
   get type() {
-    return "default";
+    return this.#status === 0 ? "error" : "default";
   }
 
   get url() {
@@ -163,8 +175,7 @@ export class Response extends Body {
   }
 
   clone() {
-    const { status, statusText, headers } = this;
-    return new Response(contentFor(this), { status, statusText, headers });
+    return new Response(this, { [given]: clonedContent(this) });
   }
 
   /** The lines that go to the host; made without Headers when nobody asked for them. */
@@ -187,11 +198,19 @@ const FROM_HOST = { [fromHost]: true };
 
 export const requestFromWire = (wire) => new Request(wire, FROM_HOST);
 export const responseFromWire = (wire) => new Response(wire, FROM_HOST);
-export const requestToWire = (request) =>
-  addBody({ m: request.method, u: request.url, h: [...request.headers] }, contentFor(request));
-
-export function responseToWire(response) {
-  const wire = addBody({ s: response.status, h: response[headerLines] }, contentFor(response));
-  if (response.statusText !== "") wire.st = response.statusText;
-  return wire;
+/** For the host, or a promise of it when the body is a stream. */
+export function requestToWire(request) {
+  const wire = { m: request.method, u: request.url, h: [...request.headers] };
+  return withBody(wire, leavingContent(request));
 }
+
+/** For the host, or a promise of it when the body is a stream. */
+export function responseToWire(response) {
+  if (response.type === "error") throw new TypeError("Response.error() cannot be sent: return a response with a status");
+  const wire = { s: response.status, h: response[headerLines] };
+  if (response.statusText !== "") wire.st = response.statusText;
+  return withBody(wire, leavingContent(response));
+}
+
+const withBody = (wire, content) =>
+  content instanceof Promise ? content.then((bytes) => addBody(wire, bytes)) : addBody(wire, content);

@@ -30,8 +30,8 @@ export function remoteStub(kind, fields, { own = {}, apply } = {}) {
     return await startOperation(`${kind}.${act}`, { ...fields, ...payload }); // What waits here holds `fields`, too.
   };
   const fetch = async (input, init) => {
-    const request = new Request(input, init);
-    return responseFromWire(await start("fetch", { r: requestToWire(request) }));
+    const wire = requestToWire(new Request(input, init));
+    return responseFromWire(await start("fetch", { r: wire instanceof Promise ? await wire : wire }));
   };
   const call = (method, callArguments) => {
     const payload = { m: method, a: callArguments.map((argument) => toExpression(argument)) };
