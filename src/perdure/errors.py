@@ -168,7 +168,10 @@ class LimitExceededError(GuestError):
 
 
 class SqlInterruptedError(GuestError):
-    """A SQL statement ran past its turn's deadline (`limit` is `cpu`), or filled the disk by sorting (`disk`).
+    """A SQL statement was stopped; `limit` says why.
+
+    `cpu`: it ran past its turn's deadline. `disk`: it filled the disk by sorting. `loop`: it may take long where
+    nothing stops it, while the event loop waits.
 
     The unit it belonged to is lost: whoever set the deadline rolls it back and says which limit was exceeded.
     """

@@ -24,6 +24,7 @@ from perdure.errors import (
     SqlError,
     SqlInterruptedError,
 )
+from perdure.isolates import InlineOverrunError
 from perdure.limits import ALARM_MS_MAX, FACET_LIST_PAGE_NAMES, KV_BATCH_KEYS_MAX, SQL_VARIABLES_MAX
 from perdure.objects._actor import Actor
 from perdure.objects._alarm_rules import set_alarm
@@ -81,10 +82,12 @@ class ObjectHost(WorkerHost):
         )
 
     def host_call(self, op: int, key: str, payload: str) -> str:
-        """The reply to one host call; a statement that was stopped by the deadline ends the isolate."""
+        """The reply to one host call; a statement that was stopped ends the isolate."""
         try:
             return super().host_call(op, key, payload)
         except SqlInterruptedError as error:
+            if error.limit == "loop":
+                raise InlineOverrunError(f"{error}: it is repeated on a thread") from None
             prefix = "the guest ran out of CPU time inside a SQL statement: " if error.limit == "cpu" else ""
             raise LimitExceededError(f"{prefix}{error}", limit=error.limit) from None
         except (ValueError, RecursionError) as error:  # The guest's half of the API writes none of these.

@@ -268,8 +268,13 @@ class ObjectHooks:
         else:
             self._actor.turn_abandoned()
 
-    def begin(self, *, is_overdue: Callable[[], bool]) -> None:
-        self._actor.database.deadline = is_overdue
+    @property
+    def may_be_inline(self) -> bool:
+        # A broken one raises when its turn begins, where it is told.
+        return self._actor.error is not None or not self._actor.database.may_take_long
+
+    def begin(self, *, is_overdue: Callable[[], bool], is_inline: bool) -> None:
+        self._actor.database.begin_turn(is_overdue=is_overdue, must_be_short=is_inline)
         if self._host is not None:
             self._host.begin_turn()
 
@@ -293,7 +298,7 @@ class ObjectHooks:
                 database.take_deleted_all()  # There are no facets to go with the rest.
             return database.commit()
         finally:
-            database.deadline = None  # It ends with its turn: what the host asks afterwards is nobody's CPU time.
+            database.end_turn()  # What the host asks afterwards is nobody's CPU time.
 
     def is_ready(self, captured: object) -> bool:
         top = self._actor.top
@@ -312,7 +317,7 @@ class ObjectHooks:
     def rollback(self) -> None:
         if self._actor.error is None:
             self._actor.database.rollback()
-            self._actor.database.deadline = None
+            self._actor.database.end_turn()
 
     def is_clear(self, mark: int) -> bool:
         return self._actor.output.gate.is_clear(mark)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Final
 
 import apsw
 
-MODULES: Final = frozenset({"fts5", "fts5vocab", "rtree", "rtree_i32"})
+FULL_TEXT_MODULES: Final = frozenset({"fts5", "fts5vocab"})
+MODULES: Final = FULL_TEXT_MODULES | {"rtree", "rtree_i32"}
 
 _FUNCTIONS_BY_FAMILY: Final = {
     "core": """
@@ -77,6 +79,15 @@ _TRANSACTION: Final = (
 def is_host_name(name: str | None) -> bool:
     """Whether a table, index, view or trigger of this name is out of a guest's reach."""
     return name is not None and name[:4].lower() == "_cf_"
+
+
+def refers_to_host_name(query: str) -> bool:
+    """Whether a table made or altered in `query` has a foreign key to one of the host: SQLite tells of no parents.
+
+    Its actions, and a guest's triggers on them, would run in our own statements, which have no deadline.
+    """
+    tokens = [token.lower() for token in _TOKEN.findall(query) if token]
+    return any(word == "references" and is_host_name(parent.strip("\"'`[]")) for word, parent in pairwise(tokens))
 
 
 def renames_to_host_name(query: str) -> bool:
@@ -223,6 +234,7 @@ _CHECKS: Final[dict[int, _Check]] = {
     apsw.SQLITE_UPDATE: _first_name,
 }
 
+_MAY_REFER: Final = frozenset({apsw.SQLITE_ALTER_TABLE, apsw.SQLITE_CREATE_TABLE})
 _CHANGES_OF_MEANING: Final = frozenset(
     {apsw.SQLITE_ALTER_TABLE, apsw.SQLITE_DROP_TABLE, apsw.SQLITE_DROP_VIEW, apsw.SQLITE_DROP_VTABLE}
 )
@@ -233,13 +245,14 @@ class Authorizer:
 
     `refusal` says why the last one was refused. `needs_unit`: it writes although SQLite calls it read-only.
     `has_changed_meanings`: from now on a statement prepared earlier may have other columns. `keeps_settings`: pragmas
-    may ask for settings of the connection, not change them.
+    may ask for settings of the connection, not change them. `has_full_text`: a table for full-text search was made.
     """
 
     __slots__ = (
         "_has_patch",
         "_reader_of_text",
         "has_changed_meanings",
+        "has_full_text",
         "is_guest",
         "keeps_settings",
         "needs_unit",
@@ -254,6 +267,7 @@ class Authorizer:
         self.refusal = ""
         self.needs_unit = False
         self.has_changed_meanings = False
+        self.has_full_text = False
         self._has_patch = False
         self._reader_of_text = ""
 
@@ -284,6 +298,8 @@ class Authorizer:
             refusal = _TEMPORARY
         if operation == apsw.SQLITE_ALTER_TABLE and renames_to_host_name(self.query):
             refusal = _HOST_NAME
+        if operation in _MAY_REFER and refers_to_host_name(self.query):
+            refusal = _HOST_NAME
         if operation == apsw.SQLITE_PRAGMA and self.keeps_settings:
             refusal = refusal or _changed_setting(first, second)
         if operation == apsw.SQLITE_FUNCTION and second is not None:
@@ -293,6 +309,8 @@ class Authorizer:
             return apsw.SQLITE_DENY
         if operation in _CHANGES_OF_MEANING:
             self.has_changed_meanings = True
+        elif operation == apsw.SQLITE_CREATE_VTABLE and second is not None and second.lower() in FULL_TEXT_MODULES:
+            self.has_full_text = True
         elif operation == apsw.SQLITE_PRAGMA and first is not None and first.lower() in _PRAGMAS_IN_UNIT:
             self.needs_unit = True
         return apsw.SQLITE_OK

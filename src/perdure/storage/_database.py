@@ -19,7 +19,7 @@ from perdure.storage._alarm import Alarm
 from perdure.storage._authorizer import MODULES, Authorizer
 from perdure.storage._capture import Captured, WalTail
 from perdure.storage._content import delete_content
-from perdure.storage._full_text import define_full_text_functions
+from perdure.storage._full_text import define_full_text_functions, has_full_text_tables
 from perdure.storage._functions import RowBound, override_functions
 from perdure.storage._kv import Kv
 from perdure.storage._layout import wal_path
@@ -145,6 +145,7 @@ class Database:
         override_functions(connection, self._row_bound)
         define_full_text_functions(connection, self._row_bound)  # Before the authorizer: FTS5 is asked in SQL.
         authorizer = self._authorizer = Authorizer()
+        authorizer.has_full_text = has_full_text_tables(connection)
         connection.authorizer = authorizer
         connection.set_progress_handler(self._unit.is_overdue, SQL_DEADLINE_STEPS)
         self._host = connection.cursor()
@@ -210,6 +211,22 @@ class Database:
     def sql_close(self, cursor_id: int) -> None:
         """Forget a cursor before its end."""
         self._sql.close(cursor_id)
+
+    @property
+    def may_take_long(self) -> bool:
+        """Whether one step of SQL may take long here, where no deadline reaches: it has tables for full-text search."""
+        return self._authorizer.has_full_text
+
+    def begin_turn(self, *, is_overdue: Callable[[], bool], must_be_short: bool) -> None:
+        """A guest's turn begins, on the thread that runs it; `end_turn` comes when it is over.
+
+        If it `must_be_short`, making a table for full-text search is interrupted, like what is overdue.
+        """
+        self._unit.deadline, self._unit.must_be_short = is_overdue, must_be_short
+
+    def end_turn(self) -> None:
+        """It is over: what the host asks afterwards has no deadline."""
+        self._unit.deadline, self._unit.must_be_short = None, False
 
     def host_exec(
         self, query: str, bindings: Sequence[SqlValue] = (), *, is_confirmed: bool = True

@@ -275,6 +275,8 @@ class _Execution:
             self._columns = tuple(name for name, _ in cursor.get_description())
             if len(self._columns) > SQL_ROW_COLUMNS_SURELY_FIT:
                 _check_row_of_bindings(len(self._columns), bindings)
+        if self._authorizer.has_full_text:
+            self._unit.check_may_take_long()
         self.writes = not cursor.is_readonly
         if self.writes or self._authorizer.needs_unit:
             self._authorizer.leave_guest()

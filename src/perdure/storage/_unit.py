@@ -63,7 +63,8 @@ class Unit:
     """Open from the first write to the end of the turn.
 
     `deadline` is asked while statements run; when it says True the statement is interrupted. What runs under a
-    deadline is also interrupted when temporary files leave too little of the disk. `failure` is what every operation
+    deadline is also interrupted when temporary files leave too little of the disk. What no deadline reaches is refused
+    while a unit `must_be_short`. `failure` is what every operation
     raises from now on, or None. While `is_read_only` it cannot be opened. The caller of `open` has called `check`.
     """
 
@@ -78,6 +79,7 @@ class Unit:
         "failure",
         "is_open",
         "is_read_only",
+        "must_be_short",
         "quota",
         "rows_read",
         "rows_written",
@@ -97,6 +99,7 @@ class Unit:
         self.failure: PerdureError | None = None
         self.is_open = False
         self.is_read_only = False
+        self.must_be_short = False
         self.savepoints = Savepoints()
         self.quota: PageQuota | None = None
         self.rows_read = 0
@@ -117,6 +120,13 @@ class Unit:
         if self._looks % SQL_TEMPORARY_LOOKS == 0:
             self._is_disk_short = self._free_bytes() < SQL_TEMPORARY_FREE_BYTES_MIN
         return self._is_disk_short or deadline()
+
+    def check_may_take_long(self) -> None:
+        """A statement begins whose steps may be long. Raises SqlInterruptedError if it must not: the unit is lost."""
+        if self.must_be_short:
+            raise self.break_(
+                SqlInterruptedError("SQL was interrupted: full-text search may take longer than its turn", limit="loop")
+            )
 
     def open(self, *, is_confirmed: bool = True) -> None:
         """Begin, unless it is open already. `is_confirmed`: what is written now must hold back replies."""

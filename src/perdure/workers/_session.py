@@ -46,8 +46,16 @@ class TurnHooks(Protocol):
         ...
 
     def leave(self) -> None: ...
-    def begin(self, *, is_overdue: Callable[[], bool]) -> None:
-        """A turn begins, on the thread that will run it; whatever it asks must end once it is overdue."""
+    @property
+    def may_be_inline(self) -> bool:
+        """On the loop, before a turn: whether all that the guest may ask in it ends when it is overdue."""
+        ...
+
+    def begin(self, *, is_overdue: Callable[[], bool], is_inline: bool) -> None:
+        """A turn begins, on the thread that will run it; whatever it asks must end once it is overdue.
+
+        `is_inline`: the event loop waits for it. What would not end in time raises InlineOverrunError.
+        """
         ...
 
     def cpu_ms(self, cpu_ms: int) -> int:
@@ -287,9 +295,10 @@ class GuestSession:
         """Run one turn; the input gate is held, and is left when the turn is over. `op` None is the boot."""
         self._is_running = True
         self._hooks.serving(payer)
-        if self._history.is_short:
+        if self._history.is_short and self._hooks.may_be_inline:
             try:
-                result = self._runner.run_inline(self._call(op, payload), self._history, cpu_ms=self._cpu_ms())
+                call = self._call(op, payload, is_inline=True)
+                result = self._runner.run_inline(call, self._history, cpu_ms=self._cpu_ms())
             except InlineOverrunError as overrun:
                 self._pay()
                 if self._error is not None:
@@ -316,7 +325,8 @@ class GuestSession:
 
     async def _long_turn(self, op: GuestOp | None, payload: str, event_id: int | None) -> _Answer:
         try:
-            result = await self._runner.run_on_thread(self._call(op, payload), self._history, cpu_ms=self._cpu_ms())
+            call = self._call(op, payload, is_inline=False)
+            result = await self._runner.run_on_thread(call, self._history, cpu_ms=self._cpu_ms())
         except asyncio.CancelledError:  # The loop is being closed; the runner has waited for the thread.
             self._fail(ObjectResetError("the turn was cancelled", retryable=True))
             self._hooks.leave()
@@ -350,7 +360,7 @@ class GuestSession:
                 raise
             raise reason from reason.__cause__
 
-    def _call(self, op: GuestOp | None, payload: str) -> Callable[[int], _Turned]:
+    def _call(self, op: GuestOp | None, payload: str, *, is_inline: bool) -> Callable[[int], _Turned]:
         """The work of a turn, to be run on any one thread: the guest's code, then the commit."""
 
         def run(cpu_ms: int) -> _Turned:
@@ -362,7 +372,7 @@ class GuestSession:
 
         def steps(cpu_ms: int) -> _Turned:
             deadline_s = CPU.total_s() + cpu_ms / 1000
-            self._hooks.begin(is_overdue=lambda: CPU.total_s() > deadline_s)
+            self._hooks.begin(is_overdue=lambda: CPU.total_s() > deadline_s, is_inline=is_inline)
 
             def left_ms() -> int:
                 """Each step has all the time of the worker's limit; while the event loop waits they share it."""

@@ -56,7 +56,11 @@ class StatelessHooks:
     def leave(self) -> None:
         self._lock.release()
 
-    def begin(self, *, is_overdue: Callable[[], bool]) -> None:
+    @property
+    def may_be_inline(self) -> bool:
+        return True
+
+    def begin(self, *, is_overdue: Callable[[], bool], is_inline: bool) -> None:
         if self._host is not None:
             self._host.begin_turn()
 

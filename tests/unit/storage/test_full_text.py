@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perdure.errors import SqlError
+from perdure.errors import SqlError, SqlInterruptedError
 from perdure.limits import SQL_MARKED_BYTES_MAX
+from perdure.storage import Database
 from perdure.storage._full_text import define_full_text_functions
 from perdure.storage._functions import RowBound
 
@@ -100,3 +102,37 @@ def test_nulls_are_empty() -> None:
     connection = filled("a b")
 
     assert rows(connection, "highlight(f, 0, NULL, 5)", "b") == ["a b5"]
+
+
+# ── what no deadline reaches ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("module", ["fts5", "FTS5", '"fts5"', "/* fts4 */ [Fts5]"])
+def test_a_database_with_a_full_text_table_may_take_long(database: Database, database_path: Path, module: str) -> None:
+    database.sql_exec("CREATE TABLE notes(fts5); CREATE VIRTUAL TABLE r USING rtree(id, low, high)")
+    before = database.may_take_long
+
+    database.sql_exec(f"CREATE VIRTUAL TABLE f USING {module}(x)")
+
+    assert (before, database.may_take_long) == (False, True)
+    database.commit()
+    database.close()
+    reopened = Database.open(database_path, number=0)
+    assert reopened.may_take_long
+    reopened.close()
+
+
+def test_a_turn_that_must_be_short_makes_no_full_text_table(database: Database) -> None:
+    database.begin_turn(is_overdue=lambda: False, must_be_short=True)
+    database.kv_put("a", "1")
+
+    with pytest.raises(SqlInterruptedError) as caught:
+        database.sql_exec("CREATE VIRTUAL TABLE f USING fts5(x); INSERT INTO f VALUES ('a b'); SELECT 1")
+
+    assert caught.value.limit == "loop"
+    with pytest.raises(SqlInterruptedError):
+        database.kv_get("a")
+    database.rollback()
+    database.end_turn()
+    assert database.kv_get("a") is None
+    assert database.sql_exec("SELECT count(*) FROM sqlite_schema WHERE name = 'f'").rows == [(0,)]

@@ -118,6 +118,7 @@ class FakeHooks:
         self.error: PerdureError | None = None
         self.perform_result: Any = None
         self.section_error: PerdureError | None = None
+        self.may_be_inline = True
 
     def host_for(self, code: CheckedCode, isolate: Isolate) -> GuestHost:
         self.log.append("host")
@@ -134,7 +135,7 @@ class FakeHooks:
         self.log.append("leave")
         self.lock.release()
 
-    def begin(self, *, is_overdue: Callable[[], bool]) -> None:
+    def begin(self, *, is_overdue: Callable[[], bool], is_inline: bool) -> None:
         self.log.append("begin")
 
     def cpu_ms(self, cpu_ms: int) -> int:

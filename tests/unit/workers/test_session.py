@@ -338,6 +338,19 @@ def test_an_event_that_overruns_is_rolled_back_and_run_once_more_on_a_thread() -
     run_sim(scenario)
 
 
+def test_short_code_whose_steps_may_be_long_runs_on_a_thread() -> None:
+    async def scenario() -> None:
+        stage = await Stage(answers_at_once).booted()
+        stage.hooks.may_be_inline = False
+
+        assert await stage.session.event({"k": "call", "m": "hello"}) == "hello"
+
+        assert stage.runner.places == ["thread"]
+        assert stage.history.is_short
+
+    run_sim(scenario)
+
+
 def test_an_overrun_tells_the_other_events_that_they_may_try_again() -> None:
     async def scenario() -> None:
         stage = await Stage(
