@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from perdure.server import Worker as Worker
     from perdure.storage import StorageLimits as StorageLimits
     from perdure.web import Headers as Headers
+    from perdure.web import ReadableStream as ReadableStream
     from perdure.web import Request as Request
     from perdure.web import Response as Response
     from perdure.wire import BigInt as BigInt
@@ -60,6 +61,7 @@ _HOMES = {
     "FacetUsage": "perdure.api",
     "Limits": "perdure.api",
     "WorkerCode": "perdure.api",
+    "ReadableStream": "perdure.web",
     "Request": "perdure.web",
     "Response": "perdure.web",
     "Headers": "perdure.web",

@@ -101,6 +101,12 @@ class HttpMessageError(UsageError, TypeError):
     code = "http_message"
 
 
+class BodyTooLargeError(HttpMessageError):
+    """A body that was to be read at once is larger than what may be in memory."""
+
+    code = "body_too_large"
+
+
 class UnknownObjectError(UsageError):
     """An object, facet or alarm that somebody asked for by name does not exist."""
 
@@ -258,6 +264,12 @@ class QuotaExceededError(UnavailableError):
         self.scope = scope
         self.used = used
         self.bound = bound
+
+
+class StreamLostError(UnavailableError):
+    """A stream ended before its end: whoever wrote it is gone, or reading it was interrupted."""
+
+    code = "stream_lost"
 
 
 class OverloadedError(UnavailableError):

@@ -24,6 +24,11 @@ VALUE_DEPTH_MAX: Final = 128  # nesting of one value; each level takes four fram
 VALUE_SHARED_DEPTH_MAX: Final = 64  # of one some part of which stands in several places: that takes more frames
 RPC_MESSAGE_BYTES_MAX: Final = 32 * MIB
 BODY_BYTES_MAX: Final = 8 * MIB  # buffered, and larger ones would hold the event loop for too long
+STREAM_CHUNK_BYTES_MAX: Final = 64 * KIB  # of a body under way, in one turn of a guest; short enough for the event loop
+STREAMS_OPEN_MAX: Final = 1_000  # that one guest and the host hold of each other, each way
+BODY_AT_ONCE_BYTES: Final = (
+    256 * KIB
+)  # of a request that says its length: shorter ones wake nobody before they are here
 URL_BYTES_MAX: Final = 16 * KIB
 HEADERS_MAX: Final = 256  # lines of one message
 HEADERS_BYTES_MAX: Final = 128 * KIB  # names and values together

@@ -256,7 +256,7 @@ def test_the_platforms_own_answers_may_use_the_loader(perdure_isolates: Isolates
     with World(fetch=fetch, isolates=perdure_isolates) as world:
         response = world.run(world.fetch("http://localhost/z"))
 
-    assert (response.body or b"").startswith(b"default http://localhost/z")
+        assert world.run(response.text()).startswith("default http://localhost/z")
 
 
 async def test_limits_are_checked(host: Any, language: str) -> None:

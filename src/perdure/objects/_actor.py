@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from itertools import count
 from typing import Final, Protocol, TypeVar
@@ -22,6 +22,7 @@ from perdure.limits import BACKGROUND_WORK_S, FORGOTTEN_S
 from perdure.objects._account import Account, Served
 from perdure.objects._alarm_run import AlarmRun
 from perdure.objects._body import Body
+from perdure.objects._body_source import Apart
 from perdure.objects._byte_quota import byte_quota_or_none
 from perdure.objects._causes import cause_of
 from perdure.objects._gate_drivers import InputDriver, OutputDriver
@@ -40,7 +41,7 @@ from perdure.storage import (
     Lineage,
     RootStore,
 )
-from perdure.web import Request, Response
+from perdure.web import ReadableStream, Request, Response
 from perdure.workers import shared_task
 
 Result = TypeVar("Result")
@@ -603,10 +604,33 @@ class Actor:
         """Note that it is in use."""
         self.last_used_s = self.clock.monotonic_s()
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While it lasts it is not idle."""
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            self._keeper.used(self)
 
-async def leave_caller() -> None:
-    """Before trusted code sends anything: its turn ends, and what it wrote becomes durable."""
+    def bind(self, stream: ReadableStream) -> None:
+        """Let the source of a body that this object's trusted code has made run in turns of this object."""
+        if self._body is not None:
+            self._body.bind(stream)
+
+
+async def leave_caller(request: Request | None = None) -> None:
+    """Before trusted code sends anything: its turn ends, and what it wrote becomes durable.
+
+    The body of a request that it streams goes on in turns of the caller, whoever reads it.
+    """
     caller = CURRENT.get()
+    if request is not None and isinstance(request.body, ReadableStream):
+        if caller is None:
+            request.body.bind(Apart)
+        else:
+            caller.bind(request.body)
     if caller is None:
         return
     caller.end_turn()

@@ -11,7 +11,7 @@ from typing import Protocol
 from perdure.errors import PerdureError
 from perdure.objects._account import Served
 from perdure.objects._alarm_run import AlarmRun
-from perdure.web import Request, Response
+from perdure.web import ReadableStream, Request, Response
 
 
 class Body(Protocol):
@@ -22,6 +22,10 @@ class Body(Protocol):
     async def call(self, method: str, arguments: Sequence[object], served: Served | None) -> object: ...
     async def alarm(self, run: AlarmRun, served: Served | None) -> None:
         """Run the alarm's handler, between `run.begin` and what `run` is told at its end."""
+        ...
+
+    def bind(self, stream: ReadableStream) -> None:
+        """Let the source of a stream that it made run in its turns."""
         ...
 
     def discard(self, error: PerdureError) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 from perdure.api import WorkerContext, WorkerEntrypoint, rpc_method
 from perdure.errors import UsageError
 from perdure.objects._actor import leave_caller
-from perdure.web import Request, Response
+from perdure.objects._body_source import Apart
+from perdure.web import ReadableStream, Request, Response
 from perdure.wire import from_expression, to_expression
 
 MakeContext = Callable[[object], WorkerContext]
@@ -37,13 +38,15 @@ class TrustedEntrypoint:
 
     async def fetch(self, request: Request) -> Response:
         """Let a fresh instance answer."""
-        await leave_caller()
+        await leave_caller(request)
         answer = await _apart(self._fetch(request))
         if not isinstance(answer, Response):
             raise UsageError(
                 f"`{self._kind.__name__}.fetch` returned `{type(answer).__name__}`: return a Response, such as "
                 "Response.json(value)"
             )
+        if isinstance(answer.body, ReadableStream):
+            answer.body.bind(Apart)
         return answer
 
     async def call(self, method: str, arguments: Sequence[object]) -> object:

@@ -101,7 +101,7 @@ class ObjectTarget:
         self._actor: Actor | None = None
 
     async def fetch(self, request: Request) -> Response:
-        await leave_caller()
+        await leave_caller(request)
         return await self._reach().fetch(request)
 
     async def call(self, method: str, arguments: Sequence[object]) -> object:

@@ -50,7 +50,7 @@ from perdure.objects._host_calls import ObjectHost
 from perdure.objects._resets import section_overdue
 from perdure.objects._root_index import index_changeable
 from perdure.storage import Captured
-from perdure.web import Request, Response
+from perdure.web import ReadableStream, Request, Response
 from perdure.wire import (
     ALARM,
     START_FACET,
@@ -138,6 +138,7 @@ class SandboxedBody:
 
     async def fetch(self, request: Request, served: Served | None) -> Response:
         """Deliver an HTTP request to the guest."""
+        await request.bytes()
         answer = await self._session.event({"k": "fetch", "r": request_to_wire(request)}, payer=served)
         return await self._session.convert(response_from_wire, answer)
 
@@ -151,6 +152,9 @@ class SandboxedBody:
     async def alarm(self, run: AlarmRun, served: Served | None) -> None:
         """Deliver the alarm to the guest."""
         await self._session.event_between(_AlarmTurns(self._actor, self._session, run), payer=served)
+
+    def bind(self, stream: ReadableStream) -> None:
+        """A guest's streams run in its turns as they are."""
 
     def discard(self, error: PerdureError) -> None:
         """End the isolate, at the end of the turn that runs in it now."""

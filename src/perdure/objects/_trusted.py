@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from perdure.api import (
@@ -32,11 +32,12 @@ from perdure.objects._account import Served
 from perdure.objects._actor import CURRENT, Actor
 from perdure.objects._alarm_rules import set_alarm
 from perdure.objects._alarm_run import AlarmRun
+from perdure.objects._body_source import BodyRun, BodySource
 from perdure.objects._gate_drivers import OutputDriver
 from perdure.objects._resets import as_perdure_error, section_overdue
 from perdure.objects._section_driver import SectionDriver
 from perdure.storage import Database
-from perdure.web import Request, Response
+from perdure.web import ReadableStream, Request, Response
 from perdure.wire import KvRange, SqlPage, SqlValue, from_expression, to_expression
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class TrustedBody:
         self._instance: Any = None
         self._suspended: set[_Steps] = set()
         self._background: set[asyncio.Task[object]] = set()
+        self.bodies: set[BodyRun] = set()
+        """Streams of this object's that have not ended: they keep it awake."""
 
     async def start(self) -> None:
         """Construct the instance; `on_start` runs in a critical section."""
@@ -110,7 +113,21 @@ class TrustedBody:
                 f"`{self._kind.__name__}.fetch` returned `{type(answer).__name__}`: return a Response, such as "
                 "Response.json(value)"
             )
+        if isinstance(answer.body, ReadableStream):
+            self.bind(answer.body)
         return answer
+
+    def bind(self, stream: ReadableStream) -> None:
+        """Let the source of a body that this object's code has made run in turns of this object."""
+        stream.bind(lambda source: BodySource(self, source))
+
+    def in_use(self) -> AbstractContextManager[None]:
+        """While it lasts the object is not idle."""
+        return self._actor.in_use()
+
+    async def run_turns(self, handler: Callable[[], Awaitable[object]]) -> object:
+        """Run a step of one of its bodies, as an event of its own; what it gives leaves once that is durable."""
+        return await self._deliver(handler, (), None, finish=_as_it_is)
 
     async def call(self, method: str, arguments: Sequence[object], served: Served | None) -> object:
         """Call a public method with copies of `arguments`; the result is a copy."""
@@ -192,6 +209,8 @@ class TrustedBody:
         self.sections.break_(error)
         for steps in list(self._suspended):
             steps.interrupt()
+        for source in list(self.bodies):
+            source.discard(error)
         for task in self._background:
             task.cancel()
 
@@ -201,7 +220,7 @@ class TrustedBody:
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._suspended or self._background)
+        return bool(self._suspended or self._background or self.bodies)
 
     @property
     def has_only_timers(self) -> bool:

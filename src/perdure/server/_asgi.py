@@ -1,22 +1,28 @@
 """ASGI 3 ⇄ web.Request and web.Response.
 
-`serve_http` is the whole road of a request between a server and `handle`. A body is read whole before `handle` runs;
-GET and HEAD have none, as in Fetch. Effects: none of its own (it awaits what it is given).
+`serve_http` is the whole road of a request between a server and `handle`. A body that is short, or here at once, is
+read before `handle` runs, a longer one streams in; GET and HEAD have none, as in Fetch. Answers that stream are sent
+as they come, to a client that takes them. Effects: tasks.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
-from perdure.errors import UsageError
-from perdure.limits import BODY_BYTES_MAX, URL_BYTES_MAX
-from perdure.web import Headers, Request, Response, normalise_path, quote_target
+from perdure.errors import HttpMessageError, UsageError
+from perdure.limits import BODY_AT_ONCE_BYTES, BODY_BYTES_MAX, URL_BYTES_MAX
+from perdure.server._exchange import Incoming
+from perdure.server._exchange import Receive as Receive
+from perdure.web import Headers, ReadableStream, Request, Response, normalise_path, quote_target
+
+_LOG: Final = logging.getLogger("perdure.server")
 
 Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Handle: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -29,6 +35,9 @@ _BODILESS_STATUSES: Final = frozenset({204, 304})
 _SERVERS_OWN: Final = frozenset(
     b"connection content-length keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
 )
+
+# The rest of the request may still be under way: such a connection cannot carry another one.
+_CLOSE: Final = (b"connection", b"close")
 
 
 class _RefusedRequestError(Exception):
@@ -43,30 +52,49 @@ class _ClientGoneError(Exception):
     """The client left before its request was complete."""
 
 
-async def serve_http(
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    handle: Handle,
-    *,
-    answer_error: AnswerError,
-    body_bytes_max: int = BODY_BYTES_MAX,
+class AnswerCutError(Exception):
+    """An answer failed in its midst. Its connection must be cut, or the client would take what it has for the whole."""
+
+
+async def serve_http(scope: Scope, receive: Receive, send: Send, handle: Handle, *, answer_error: AnswerError) -> None:
+    """Answer one `http` scope with what `handle` returns, or with `answer_error` of what it raised.
+
+    Raises AnswerCutError when an answer failed after its beginning was sent; `answer_error` was told why.
+    """
+    incoming = Incoming(receive)
+    try:
+        await _serve(scope, receive, incoming, send, handle, answer_error)
+    finally:
+        incoming.close()
+
+
+async def _serve(
+    scope: Scope, receive: Receive, incoming: Incoming, send: Send, handle: Handle, answer_error: AnswerError
 ) -> None:
-    """Answer one `http` scope with what `handle` returns, or with `answer_error` of what it raised."""
     method: str = scope["method"]
     try:
-        request = await _read_request(scope, receive, method, body_bytes_max)
+        request = await _read_request(scope, receive, incoming, method)
     except _ClientGoneError:
         return
     except _RefusedRequestError as error:
-        # The rest of the request may still be under way: this connection cannot carry another one.
-        await _send(send, Response(f"{error}\n", error.status), method, extra=[(b"connection", b"close")])
+        await _send(send, Response(f"{error}\n", error.status), method, [_CLOSE])
         return
+    extra: list[tuple[bytes, bytes]] = []
     try:
         response = _checked(await handle(request))
+        if isinstance(response.body, ReadableStream):
+            response.body.check_unused()
     except Exception as error:  # noqa: BLE001  # the last place above user code: it becomes an answer and a log entry
         response = answer_error(request, error)
-    await _send(send, response, method)
+        if not incoming.is_complete:
+            extra.append(_CLOSE)
+    if not isinstance(response.body, ReadableStream):
+        await _send(send, response, method, extra)
+        return
+    failure = await _send_stream(send, response, response.body, method, incoming)
+    if failure is not None:
+        answer_error(request, failure)
+        raise AnswerCutError(f"the answer to {method} {request.url} failed while it was sent: {failure}") from None
 
 
 async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,20 +130,18 @@ async def serve_lifespan(
 # ── in ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _read_request(scope: Scope, receive: Receive, method: str, body_bytes_max: int) -> Request:
+async def _read_request(scope: Scope, receive: Receive, incoming: Incoming, method: str) -> Request:
     raw: Iterable[tuple[bytes, bytes]] = scope["headers"]
     host, length = _host_and_length(raw)
-    if length > body_bytes_max:
-        raise _too_large(body_bytes_max)
     url = f"{scope.get('scheme', 'http')}://{host or _server_host(scope)}{_target(scope)}"
     if len(url) > URL_BYTES_MAX:
         raise _RefusedRequestError(414, f"the URL is too long: the limit is {URL_BYTES_MAX} characters")
-    body = None if method in _BODILESS_METHODS else await _read_body(receive, body_bytes_max)
+    body = None if method in _BODILESS_METHODS else await _read_body(receive, incoming, length)
     return Request.unchecked(url=url, method=method, headers=Headers.from_asgi(raw), body=body)
 
 
-def _host_and_length(raw: Iterable[tuple[bytes, bytes]]) -> tuple[str, int]:
-    host, length = b"", 0
+def _host_and_length(raw: Iterable[tuple[bytes, bytes]]) -> tuple[str, int | None]:
+    host, length = b"", None
     for name, value in raw:
         if name == b"host":
             # With two, the server before us and we could each believe another one.
@@ -157,30 +183,33 @@ def _below(path: str, root_path: str) -> str:
     return rest if rest.startswith("/") else "/" + rest if not rest else path
 
 
-async def _read_body(receive: Receive, body_bytes_max: int) -> bytes | None:
+async def _read_body(receive: Receive, incoming: Incoming, length: int | None) -> bytes | ReadableStream | None:
     message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        body: bytes = message.get("body", b"")
-        if len(body) > body_bytes_max:
-            raise _too_large(body_bytes_max)
-        return body or None
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        if message["type"] == "http.disconnect":
-            raise _ClientGoneError
-        chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        if size > body_bytes_max:
-            raise _too_large(body_bytes_max)
-        chunks.append(chunk)
-        if not message.get("more_body"):
-            return b"".join(chunks) or None
+    _check_there(message)
+    chunk: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        if len(chunk) <= BODY_BYTES_MAX:
+            return chunk or None
+        incoming.begin(chunk, is_complete=True)
+        return ReadableStream.bound(incoming)
+    if length is None or length > BODY_AT_ONCE_BYTES:
+        incoming.begin(chunk, is_complete=False)
+        return ReadableStream.bound(incoming)
+    chunks = [chunk]
+    size = len(chunk)
+    while message.get("more_body"):
         message = await receive()
+        _check_there(message)
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > length:
+            raise _RefusedRequestError(400, f"the body is longer than its Content-Length, {length} bytes")
+    return b"".join(chunks) or None
 
 
-def _too_large(body_bytes_max: int) -> _RefusedRequestError:
-    return _RefusedRequestError(413, f"the body is too large: the limit is {body_bytes_max} bytes")
+def _check_there(message: MutableMapping[str, Any]) -> None:
+    if message["type"] == "http.disconnect":
+        raise _ClientGoneError
 
 
 # ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -196,7 +225,7 @@ def _checked(response: object) -> Response:
 
 
 async def _send(send: Send, response: Response, method: str, extra: Iterable[tuple[bytes, bytes]] = ()) -> None:
-    body = response.body or b""
+    body = response.body if isinstance(response.body, bytes) else b""
     headers = [line for line in response.headers.to_asgi() if line[0] not in _SERVERS_OWN]
     if response.status not in _BODILESS_STATUSES:
         headers.append((b"content-length", b"%d" % len(body)))
@@ -206,3 +235,77 @@ async def _send(send: Send, response: Response, method: str, extra: Iterable[tup
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
     except OSError:
         return  # ASGI 2.4: the client has gone, and there is nobody to tell.
+
+
+async def _send_stream(
+    send: Send, response: Response, stream: ReadableStream, method: str, incoming: Incoming
+) -> Exception | None:
+    """Send an answer as it comes, until it ends or the client leaves; what failed, if its source did."""
+    sending = asyncio.ensure_future(_pump(send, response, stream, method))
+    leaving = asyncio.ensure_future(incoming.until_gone())
+    try:
+        await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if not sending.done():
+            sending.cancel()
+            await asyncio.wait([sending])
+        return None if sending.cancelled() else sending.result()
+    finally:
+        for task in (sending, leaving):
+            task.cancel()
+        await _cancel(stream)
+
+
+async def _pump(send: Send, response: Response, stream: ReadableStream, method: str) -> Exception | None:
+    length = _own_length(response.headers)
+    headers = [line for line in response.headers.to_asgi() if line[0] not in _SERVERS_OWN]
+    if length is not None:
+        headers.append((b"content-length", b"%d" % length))
+    try:
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        if method == "HEAD" or response.status in _BODILESS_STATUSES:
+            await send({"type": "http.response.body", "body": b""})
+            return None
+        left = length
+        while (chunk := await _next(stream)) is not None:
+            if isinstance(chunk, Exception):
+                return chunk
+            if left is not None:
+                left -= len(chunk)
+                if left < 0:
+                    return _wrong_length(response.headers, "more")
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        if left:
+            return _wrong_length(response.headers, "fewer")
+        await send({"type": "http.response.body", "body": b""})
+    except OSError:
+        return None  # As above.
+    return None
+
+
+async def _cancel(stream: ReadableStream) -> None:
+    """Whoever made it hears that nobody wants the rest. Nothing happens when it has ended."""
+    try:
+        await stream.cancel()
+    except Exception:  # noqa: BLE001  # user code, which nobody waits for any more
+        _LOG.exception("what was sending an answer failed when it was told to stop")
+
+
+async def _next(stream: ReadableStream) -> bytes | Exception | None:
+    """What failed in the source is an answer: what fails in `send` is about the client."""
+    try:
+        return await stream.read()
+    except Exception as error:  # noqa: BLE001  # user code: it is logged, and cuts the answer
+        return error
+
+
+def _own_length(headers: Headers) -> int | None:
+    """The length that an application says its stream has. It is held to it: a proxy must not be misled."""
+    text = headers.get("content-length")
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
+def _wrong_length(headers: Headers, what: str) -> HttpMessageError:
+    return HttpMessageError(
+        f"the body of the answer has {what} bytes than its header Content-Length says, {headers['content-length']}: "
+        "leave that header away, or give the right number"
+    )

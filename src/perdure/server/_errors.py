@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from perdure.clock import Entropy
-from perdure.errors import GuestError, PerdureError, QuotaExceededError, UnavailableError
+from perdure.errors import BodyTooLargeError, GuestError, PerdureError, QuotaExceededError, UnavailableError
 from perdure.web import Request, Response
 
 _LOG: Final = logging.getLogger("perdure.server")
@@ -61,6 +61,7 @@ class ErrorAnswers:
 
 
 _TITLES: Final = {
+    413: "The body is too large",
     429: "Too many new objects: try again in a minute",
     500: "Internal error",
     503: "Temporarily unavailable",
@@ -70,10 +71,18 @@ _RETRY_AFTER_S: Final = {429: "60", 503: "1"}
 
 
 def status_of(error: Exception) -> int:
-    """429 for too many at once, 507 for too much, 503 for what may pass by itself, 500 for the rest."""
+    """413 for a large body, 429 for too many at once, 507 for too much, 503 for what may pass by itself, else 500."""
+    if _is_too_large(error):
+        return 413
     if isinstance(error, QuotaExceededError):
         return 429 if error.quota == "new_objects_per_minute" else 507
     return 503 if isinstance(error, UnavailableError) else 500
+
+
+def _is_too_large(error: Exception) -> bool:
+    """Here, or in a sandbox, which may say so as it may answer what it likes."""
+    kind = error.type_name if isinstance(error, GuestError) else type(error).__name__
+    return kind == BodyTooLargeError.__name__
 
 
 def report_of(error: Exception) -> ErrorReport:

@@ -9,6 +9,7 @@ from perdure.errors import HttpMessageError
 from perdure.web._body import Body, BodyInit
 from perdure.web._form import parse_urlencoded
 from perdure.web._headers import Headers, HeadersInit
+from perdure.web._stream import ReadableStream
 from perdure.web._url import Url, parse_url
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -33,12 +34,12 @@ class Request(Body):
         self.headers = Headers(headers)
         self._set_body(body)
         if self.method in _BODILESS:
-            if self.body:
+            if self.body is not None and self.body != b"":
                 raise HttpMessageError(f"a {self.method} request has no body: use POST or PUT")
             self.body = None
 
     @classmethod
-    def unchecked(cls, *, url: str, method: str, headers: Headers, body: bytes | None) -> Request:
+    def unchecked(cls, *, url: str, method: str, headers: Headers, body: bytes | ReadableStream | None) -> Request:
         """A request of parts that are known to be valid: from a server, or from the host."""
         request = cls.__new__(cls)
         request._parts = request._query = None  # noqa: SLF001  # its own instance
@@ -69,11 +70,12 @@ class Request(Body):
 
     async def json(self) -> Any:  # noqa: ANN401  # parsed JSON is whatever the sender wrote
         """The body as JSON. Raises ValueError if it is not."""
-        return self._json()
+        return await self._read_json()
 
     def clone(self) -> Request:
-        """A request of its own: changing its headers leaves this one alone."""
-        return Request.unchecked(url=self.url, method=self.method, headers=Headers(self.headers), body=self.body)
+        """A request of its own: changing its headers, or reading its body, leaves this one alone."""
+        body = self._body_for_clone()
+        return Request.unchecked(url=self.url, method=self.method, headers=Headers(self.headers), body=body)
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url}>"

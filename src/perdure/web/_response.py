@@ -10,6 +10,7 @@ from typing import Any, Final, overload
 from perdure.errors import HttpMessageError
 from perdure.web._body import Body, BodyInit
 from perdure.web._headers import Headers, HeadersInit
+from perdure.web._stream import ReadableStream
 from perdure.web._url import quote_target
 
 _NULL_BODY_STATUSES: Final = frozenset({204, 205, 304})
@@ -34,8 +35,9 @@ class _JsonMember:
 class Response(Body):
     """An HTTP response, as the Fetch standard has it.
 
-    A str body is sent as text/plain in UTF-8 unless the headers say otherwise. `Response.json(value)`, `.html(text)`
-    and `.redirect(url)` make the common ones. Raises HttpMessageError for what Fetch refuses.
+    A str body is sent as text/plain in UTF-8 unless the headers say otherwise. An async generator streams: what it
+    gives is sent as it comes. `Response.json(value)`, `.html(text)` and `.redirect(url)` make the common ones. Raises
+    HttpMessageError for what Fetch refuses.
     """
 
     __slots__ = ("status", "status_text")
@@ -53,7 +55,9 @@ class Response(Body):
             raise HttpMessageError(f"a response with status {self.status} has no body: give None, or another status")
 
     @classmethod
-    def unchecked(cls, *, status: int, headers: Headers, body: bytes | None, status_text: str = "") -> Response:
+    def unchecked(
+        cls, *, status: int, headers: Headers, body: bytes | ReadableStream | None, status_text: str = ""
+    ) -> Response:
         """A response of parts that are known to be valid."""
         response = cls.__new__(cls)
         response.status = status
@@ -80,16 +84,15 @@ class Response(Body):
         return 200 <= self.status <= 299
 
     def clone(self) -> Response:
-        """A response of its own: changing its headers leaves this one alone."""
+        """A response of its own: changing its headers, or reading its body, leaves this one alone."""
+        body = self._body_for_clone()
         return Response.unchecked(
-            status=self.status, headers=Headers(self.headers), body=self.body, status_text=self.status_text
+            status=self.status, headers=Headers(self.headers), body=body, status_text=self.status_text
         )
 
     def __repr__(self) -> str:
-        return f"<Response {self.status} {len(self.body or b'')} bytes>"
-
-    async def _read_json(self) -> Any:  # noqa: ANN401  # parsed JSON is whatever the sender wrote
-        return self._json()
+        size = "streamed" if isinstance(self.body, ReadableStream) else f"{len(self.body or b'')} bytes"
+        return f"<Response {self.status} {size}>"
 
 
 def _response_of_json(value: object, status: int = 200, headers: HeadersInit = None) -> Response:

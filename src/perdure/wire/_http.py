@@ -13,7 +13,7 @@ from typing import Final, NotRequired, TypedDict
 
 from perdure.errors import GuestError, HttpMessageError
 from perdure.limits import BODY_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_MAX, MIB
-from perdure.web import Headers, Request, Response, to_utf8
+from perdure.web import Headers, ReadableStream, Request, Response, to_utf8
 
 _PROXYS_OWN: Final = ("x-accel-", "x-sendfile", "x-lighttpd-", "x-reproxy-")
 """Beginnings of the names with which an application tells a proxy before it what to do, such as to send a file."""
@@ -96,9 +96,11 @@ def response_from_host(wire: WireResponse) -> Response:
     )
 
 
-def _add_body(wire: _WireBody, body: bytes | None) -> None:
+def _add_body(wire: _WireBody, body: bytes | ReadableStream | None) -> None:
     if body is None:
         return
+    if isinstance(body, ReadableStream):
+        raise HttpMessageError("a body that streams cannot be sent here: read it first, `await message.bytes()`")
     try:
         if not _expands(body):
             wire["b"] = body.decode()

@@ -104,7 +104,9 @@ async def send(target: Target, operation: Operation, convert: Convert) -> object
     payload = operation.payload
     if operation.kind.endswith(".fetch"):
         request = await convert(request_from_wire, payload.get("r"))
-        return response_to_wire(await target.fetch(request))
+        response = await target.fetch(request)
+        await response.bytes()
+        return response_to_wire(response)
     expressions = payload.get("a")
     if not isinstance(expressions, list) or len(expressions) > CALL_ARGUMENTS_MAX:
         raise UsageError(f"a method is called with a list of at most {CALL_ARGUMENTS_MAX} arguments")

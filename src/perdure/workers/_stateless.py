@@ -132,6 +132,7 @@ class EntrypointTarget:
         self._props = to_expression({} if props is None else props)
 
     async def fetch(self, request: Request) -> Response:
+        await request.bytes()
         return await self._event({"k": "fetch", "r": request_to_wire(request)}, response_from_wire)
 
     async def call(self, method: str, arguments: Sequence[object]) -> object:

@@ -13,7 +13,7 @@ from perdure.server._asgi import AsgiApp, Receive, Scope, Send, refuse_websocket
 from perdure.web import Request, Response
 
 
-def app_of(answer: object = None, *, seen: list[Request] | None = None, body_bytes_max: int = 100) -> AsgiApp:
+def app_of(answer: object = None, *, seen: list[Request] | None = None) -> AsgiApp:
     """An app that answers everything with `answer`, raises it if it is an exception, and remembers what it saw."""
 
     async def handle(request: Request) -> Response:
@@ -27,7 +27,7 @@ def app_of(answer: object = None, *, seen: list[Request] | None = None, body_byt
         return Response(f"{type(error).__name__}: {error}", 500)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await serve_http(scope, receive, send, handle, answer_error=answer_error, body_bytes_max=body_bytes_max)
+        await serve_http(scope, receive, send, handle, answer_error=answer_error)
 
     return app
 
@@ -54,7 +54,7 @@ def test_a_body_in_pieces_is_joined() -> None:
         {"type": "http.request", "body": b"b"},
     ]
 
-    assert seen_by(http_scope(method="POST"), pieces).body == b"ab"
+    assert seen_by(http_scope(method="POST", headers=[(b"content-length", b"2")]), pieces).body == b"ab"
 
 
 def test_get_is_answered_without_asking_for_a_body() -> None:
@@ -109,23 +109,17 @@ def test_a_url_that_is_too_long_is_refused() -> None:
     assert exchange(app_of(), http_scope("/" + "x" * URL_BYTES_MAX), []).status == 414
 
 
-def test_a_declared_body_over_the_limit_is_refused_unread() -> None:
-    answer = exchange(app_of(body_bytes_max=5), http_scope(method="POST", headers=[(b"content-length", b"6")]), [])
+def test_a_body_that_is_longer_than_it_says_is_refused() -> None:
+    events: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b"123", "more_body": True},
+        {"type": "http.request", "body": b"456"},
+    ]
 
-    assert answer.status == 413
+    answer = exchange(app_of(), http_scope(method="POST", headers=[(b"content-length", b"5")]), events)
+
+    assert answer.status == 400
     assert answer.header(b"connection") == b"close"
-    assert b"the limit is 5 bytes" in answer.body
-
-
-@pytest.mark.parametrize(
-    "events",
-    [
-        b"123456",
-        [{"type": "http.request", "body": b"123", "more_body": True}, {"type": "http.request", "body": b"456"}],
-    ],
-)
-def test_an_undeclared_body_over_the_limit_is_refused(events: Any) -> None:
-    assert exchange(app_of(body_bytes_max=5), http_scope(method="POST"), events).status == 413
+    assert b"its Content-Length, 5 bytes" in answer.body
 
 
 def test_a_client_that_leaves_while_sending_reaches_nobody() -> None:
@@ -135,7 +129,8 @@ def test_a_client_that_leaves_while_sending_reaches_nobody() -> None:
         {"type": "http.disconnect"},
     ]
 
-    sent = asyncio.run(messages_of(app_of(seen=seen), http_scope(method="POST"), events))
+    scope = http_scope(method="POST", headers=[(b"content-length", b"5")])
+    sent = asyncio.run(messages_of(app_of(seen=seen), scope, events))
 
     assert (seen, sent) == ([], [])
 

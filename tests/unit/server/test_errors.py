@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from perdure.errors import (
@@ -32,7 +34,7 @@ def answer(error: Exception, *, request: Request = REQUEST, show_details: bool =
 
 
 def text_of(response: Response) -> str:
-    return (response.body or b"").decode()
+    return asyncio.run(response.text())
 
 
 def raised(error: Exception) -> Exception:
