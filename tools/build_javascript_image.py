@@ -125,7 +125,8 @@ def bundled(stage: Path, *options: str) -> bytes:
     """The runtime as one module."""
     output = stage / "runtime.js"
     _run(
-        "esbuild", str(RUNTIME / "main.js"), "--bundle", "--format=esm", "--target=es2023", "--minify-syntax",
+        "esbuild", str(RUNTIME / "main.js"), "--bundle", "--format=esm", "--target=es2023", "--platform=neutral",
+        "--main-fields=module,main", "--minify-syntax",
         "--minify-whitespace", "--legal-comments=none", "--log-level=error", f"--outfile={output}",
         *options,
     )  # fmt: skip

@@ -94,6 +94,14 @@ class Driver:
         """The value of the last expression. Raises RuntimeError with the guest's traceback."""
         return only(self.event("eval", s=source, a=names))
 
+    def settled(self, source: str) -> Any:
+        """As `evaluate`, also when it waits for timers: the clock goes on as far as they want."""
+        report = self.event("eval", s=source, a={})
+        while "d" not in report:
+            self.host.now_ms += int(report["t"])
+            report = self.resume()
+        return only(report)
+
 
 def only(report: dict[str, Any]) -> Any:
     """The result of the one event that a report says is done. Raises RuntimeError with the guest's error."""

@@ -31,6 +31,7 @@ export class AbortSignal extends EventTarget {
   }
 
   static timeout(delayMs) {
+    if (!(Number(delayMs) >= 0)) throw new TypeError(`AbortSignal.timeout() takes milliseconds, not \`${String(delayMs)}\``);
     const signal = newSignal();
     setTimeout(() => abortSignal(signal, new DOMException("The operation was aborted due to timeout", "TimeoutError")), delayMs);
     return signal;
@@ -38,7 +39,8 @@ export class AbortSignal extends EventTarget {
 
   static any(signals) {
     const signal = newSignal();
-    for (const each of signals) {
+    for (const each of [...signals]) {
+      if (!(each instanceof AbortSignal)) throw new TypeError("AbortSignal.any() takes an array of AbortSignals");
       if (each.aborted) {
         abortSignal(signal, each.reason);
         break;

@@ -1,4 +1,5 @@
 // structuredClone.
+import { Blob, contentOfBlob, File, fileOf } from "./blob.js";
 import { neverCloned } from "./values.js";
 
 const { isArray } = Array;
@@ -62,6 +63,7 @@ function cloneOf(value, copies) {
   if (tag === "[object Object]") return fill(keep({}), value, copies);
   if (NEVER_CLONED.has(tag)) throw refusal(value);
   if (ArrayBuffer.isView(value)) return keep(cloneOfView(value, copies));
+  if (value instanceof Blob) return keep(cloneOfBlob(value));
   if (value instanceof Error) return cloneOfError(value, keep, copies);
   if (!succeeds(PROBES[tag], value)) return fill(keep({}), value, copies);
   switch (tag) {
@@ -103,6 +105,12 @@ function cloneOfView(view, copies) {
   const kind = kindOf(view);
   if (kind === undefined) return new DataView(buffer, view.byteOffset, view.byteLength);
   return new VIEWS[kind](buffer, view.byteOffset, view.length);
+}
+
+function cloneOfBlob(blob) {
+  const { type } = blob;
+  if (!(blob instanceof File)) return blob.slice(0, blob.size, type);
+  return fileOf(contentOfBlob(blob), blob.name, { type, lastModified: blob.lastModified });
 }
 
 function cloneOfError(error, keep, copies) {

@@ -1,11 +1,13 @@
 // What a worker finds without importing anything.
+import { URLPattern } from "urlpattern-polyfill";
 import { AbortController, AbortSignal } from "./abort.js";
 import { Blob, File } from "./blob.js";
 import { structuredClone } from "./clone.js";
 import { CompressionStream, DecompressionStream, TextDecoderStream, TextEncoderStream } from "./coding.js";
 import { console, reportLost } from "./console.js";
 import { crypto, random } from "./crypto.js";
-import { CustomEvent, Event, EventTarget } from "./events.js";
+import { TextDecoder } from "./decoder.js";
+import { CloseEvent, CustomEvent, ErrorEvent, Event, EventTarget, MessageEvent } from "./events.js";
 import { FormData } from "./form.js";
 import { Headers } from "./headers.js";
 import { Request, Response } from "./http.js";
@@ -47,11 +49,28 @@ function queueMicrotask(callback) {
   settled.then(() => callback()).catch((error) => reportLost("a microtask failed", error));
 }
 
+// Libraries look for the name that workers of this kind go by.
+const navigator = { userAgent: "Cloudflare-Workers", hardwareConcurrency: 1, language: "en", languages: ["en"], onLine: false };
+
+/** A promise of `delayMs` from now, that a signal can end early. */
+function wait(delayMs, { signal } = {}) {
+  const { promise, resolve, reject } = Promise.withResolvers();
+  if (signal?.aborted) return Promise.reject(signal.reason);
+  const timer = setTimeout(resolve, delayMs);
+  const stop = () => {
+    clearTimeout(timer);
+    reject(signal.reason);
+  };
+  signal?.addEventListener("abort", stop, { once: true });
+  return promise.finally(() => signal?.removeEventListener("abort", stop));
+}
+
 const classes = {
-  AbortController, AbortSignal, Blob, CompressionStream, CustomEvent, DecompressionStream, Event, EventTarget, File, FormData,
-  Headers, Request, Response, TextDecoderStream, TextEncoderStream, URL, URLSearchParams, ...streamClasses,
+  AbortController, AbortSignal, Blob, CloseEvent, CompressionStream, CustomEvent, DecompressionStream, ErrorEvent, Event, EventTarget,
+  File, FormData, Headers, MessageEvent, Request, Response, TextDecoder, TextDecoderStream, TextEncoderStream, URL, URLPattern,
+  URLSearchParams, ...streamClasses,
 };
-const tagged = { ...classes, TextDecoder: globalThis.TextDecoder, TextEncoder: globalThis.TextEncoder };
+const tagged = { ...classes, TextEncoder: globalThis.TextEncoder };
 const functions = {
   clearInterval: clearTimeout, clearTimeout, fetch, queueMicrotask, setInterval, setTimeout, structuredClone,
   reportError: (error) => reportLost("reported", error),
@@ -59,7 +78,7 @@ const functions = {
   clearImmediate: clearTimeout,
 };
 const objects = {
-  console, crypto, navigator: { userAgent: "Cloudflare-Workers" }, performance, self: globalThis,
+  console, crypto, navigator, performance, scheduler: { wait }, self: globalThis,
 };
 
 for (const [name, value] of Object.entries({ ...classes, ...functions, ...objects })) {

@@ -2,6 +2,7 @@
 //
 // What is read comes from anywhere: parts and their heads are bounded, and it is read in one pass.
 import { contentOfBlob, File, fileOf } from "./blob.js";
+import { TextDecoder } from "./decoder.js";
 import { FormData } from "./form.js";
 import { joined } from "./streams.js";
 
