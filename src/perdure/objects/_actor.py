@@ -64,6 +64,10 @@ class Children(Protocol):
     def slots(self) -> Sequence[Actor]: ...
     def any_live(self) -> bool: ...
     def unclosed(self) -> Sequence[Actor]: ...
+    def changes(self) -> Sequence[asyncio.Task[None]]:
+        """Deletions and clones that are under way, here and below."""
+        ...
+
     def break_all(self, error: PerdureError) -> None: ...
     def forget_all(self) -> None:
         """Everything was deleted, and they are too."""
@@ -520,6 +524,11 @@ class Actor:
             )
             self._track(commit, is_confirmed=captured.is_confirmed)
         return self.output.gate.mark
+
+    async def wait_for_changes(self) -> None:
+        """Until no facet is being deleted or cloned, here and below: all that waits until no transaction is open."""
+        while self.facets is not None and (changes := self.facets.changes()):
+            await asyncio.wait(changes)
 
     def end_deletions(self) -> None:
         """Commit what trusted code, here and below, has deleted with its facets: the root begins a transaction."""

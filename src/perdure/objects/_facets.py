@@ -319,7 +319,11 @@ class FacetSlots:
         running, earlier = self._stop(name), self._changing.get(name)
 
         async def work() -> None:
-            commits.extend(await self._delete_in_turn(name, running, earlier))
+            try:
+                commits.extend(await self._delete_in_turn(name, running, earlier))
+            except FacetError:
+                await self._remember_name(name)  # It is still there.
+                raise
 
         await self._change(name, work())
         for commit in commits:
@@ -337,6 +341,8 @@ class FacetSlots:
         async with index_changeable(self._actor, name):
             if self._actor.error is not None:
                 raise self._actor.error  # Its successor may use the facet, and nobody heard that it is deleted.
+            if self._names is not None:
+                self._names.discard(name)  # An earlier deletion that failed may have put it back.
             number = self._actor.root.facet_number_or_none(self._actor.number, name)
             return [] if number is None else [self._delete(number)]
 
@@ -382,6 +388,11 @@ class FacetSlots:
 
         self._change(name, work())
 
+    def changes(self) -> Sequence[asyncio.Task[None]]:
+        """What is under way that changes facets, here and below."""
+        below = [actor.facets for actor in self._slots.values() if actor.facets is not None]
+        return [*self._changing.values(), *(task for facets in below for task in facets.changes())]
+
     def _delete(self, number: int) -> Commit:
         root = root_of(self._actor)
         root.end_turn()
@@ -398,6 +409,13 @@ class FacetSlots:
         """Keep the names in memory, for `known_names`: a guest asks on its own thread, and the index is the root's."""
         async with index_held(self._actor):
             self._names = set(self._actor.root.facet_numbers(self._actor.number))
+
+    async def _remember_name(self, name: str) -> None:
+        """Facet `name` was thought to be gone: it is there if the index says so."""
+        async with index_held(self._actor):
+            number = self._actor.root.facet_number_or_none(self._actor.number, name)
+            if number is not None and self._names is not None:
+                self._names.add(name)
 
     @property
     def has_names(self) -> bool:

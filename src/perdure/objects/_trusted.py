@@ -506,6 +506,7 @@ class TrustedStorage:
                 BLOCK_CONCURRENCY_TIMEOUT_S, self._actor.break_, section_overdue()
             )
             try:
+                await self._actor.wait_for_changes()  # They would wait for the transaction, and it for them.
                 self._actor.end_turn()  # What was written before is no part of the transaction.
                 self._actor.end_deletions()
                 yield TrustedTransactionSection(self._sections, section)
