@@ -90,7 +90,7 @@ def _check_histories(layout: Layout) -> Iterator[Finding]:
     try:
         reader = JournalReader(layout.journal)
         try:
-            yield from check_histories(layout, archived=reader.archived_or_none)
+            yield from check_histories(layout, archived=reader.archived_or_none, digest=reader.digest_or_none)
         finally:
             reader.close()
     except apsw.Error:

@@ -105,6 +105,23 @@ class JournalReader:
         ).fetchone()
         return None if row is None else int(row[0])
 
+    def digest_or_none(self, key: ObjectKey, sequence: int) -> bytes | None:
+        """What the digest of a record is; empty when it was never written, None when nobody can tell any more."""
+        row = self._connection.execute(
+            "SELECT n, head, head_digest, forgotten, forgotten_digest FROM object "
+            "WHERE namespace = ? AND object_id = ?",
+            key,
+        ).fetchone()
+        if row is None or sequence > row[1]:
+            return b""
+        n, head, head_digest, forgotten, forgotten_digest = row
+        following = self._connection.execute(
+            "SELECT data FROM log WHERE object = ? AND sequence = ?", (n, sequence + 1)
+        ).fetchone()
+        if following is not None:
+            return decode_header(following[0]).previous_digest
+        return {forgotten: bytes(forgotten_digest), head: bytes(head_digest)}.get(sequence)
+
     def history_findings(self, key: ObjectKey, history: History) -> Iterator[Finding]:
         """What is wrong with the records that are kept as history only."""
         rows = self._connection.execute(

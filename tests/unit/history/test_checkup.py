@@ -10,8 +10,18 @@ import pytest
 from tests.unit.history.history_world import NAMESPACE, OBJECT_ID, HistoryWorld
 from tests.unit.history.test_damage import put
 
-from perdure.history import _archive, check_histories
-from perdure.storage import Finding, JournalReader, Layout, Repair
+from perdure.clock import SystemClock
+from perdure.history import HistoryOptions, SegmentArchive, _archive, check_histories
+from perdure.storage import (
+    Finding,
+    JournalReader,
+    Layout,
+    ObjectKey,
+    Repair,
+    decode_header,
+    move_to_lost_and_found,
+)
+from perdure.storage._disk import SystemDisk
 
 NAME = f"{NAMESPACE}/{OBJECT_ID.hex()}"
 
@@ -32,7 +42,8 @@ async def filled(directory: Path) -> HistoryWorld:
 def said(world: HistoryWorld) -> list[Finding]:
     reader = JournalReader(Layout(world.directory).journal)
     try:
-        return list(check_histories(Layout(world.directory), archived=reader.archived_or_none))
+        layout = Layout(world.directory)
+        return list(check_histories(layout, archived=reader.archived_or_none, digest=reader.digest_or_none))
     finally:
         reader.close()
 
@@ -106,7 +117,7 @@ def test_files_of_another_object_are_noticed(world: HistoryWorld, tmp_path: Path
     foreign.mkdir()
     last.rename(foreign / last.name)
 
-    assert f"the history of `{NAME}` ends before" in " ".join(finding.text for finding in said(world))
+    assert f"the history of `{NAME}` ends before record" in " ".join(finding.text for finding in said(world))
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_checked(world: HistoryWorld) -> None:
@@ -119,3 +130,50 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_checked(world: HistoryWorl
 
     assert f"the history of `{NAME}` cannot be read: " in texts
     assert "notes.txt` is not perdure's" in texts
+
+
+@pytest.mark.parametrize("where", ["beside records", "behind the last record", "alone"])
+def test_an_image_that_a_failed_fork_left_is_named_and_can_be_moved(world: HistoryWorld, where: str) -> None:
+    key = ObjectKey(NAMESPACE, OBJECT_ID if where != "alone" else b"\xab" * 32)
+    sequence = {"beside records": 12, "behind the last record": 31, "alone": 1}[where]
+    archive = SegmentArchive(Layout(world.directory), SystemDisk(), SystemClock(), HistoryOptions())
+    archive.begin(key, sequence=sequence, digest=b"x" * 32, files={})
+
+    (finding,) = said(world)
+
+    assert "is no image of this object: a fork or import that failed has left it" in finding.text
+    assert finding.repair is Repair.MOVE
+    assert finding.path == Layout(world.directory).history(key) / f"{sequence:016x}.base"
+    move_to_lost_and_found(Layout(world.directory), finding.path)
+    assert said(world) == []
+
+
+@pytest.mark.parametrize("sequence", [10, 30])
+def test_an_image_of_the_object_is_left_alone(world: HistoryWorld, sequence: int) -> None:
+    reader = JournalReader(Layout(world.directory).journal)
+    archive = SegmentArchive(Layout(world.directory), SystemDisk(), SystemClock(), HistoryOptions())
+    key = ObjectKey(NAMESPACE, OBJECT_ID)
+    following = next(archive.records(key, after=sequence), None)
+    digest = reader.digest_or_none(key, sequence) if following is None else decode_header(following).previous_digest
+    reader.close()
+    assert digest
+    archive.begin(key, sequence=sequence, digest=digest, files={})
+
+    assert said(world) == []
+
+
+def test_what_is_left_of_a_history_that_was_switched_off_is_named(world: HistoryWorld) -> None:
+    world.keeps_history = False
+
+    async def go_on() -> None:
+        async with world.store() as store:
+            root = store.root(NAMESPACE, OBJECT_ID)
+            await put(root, "later")
+            await root.compact()
+
+    asyncio.run(go_on())
+
+    (finding,) = said(world)
+    assert "no history was kept (`history=None`)" in finding.text
+    assert str(world.files[0].parent) in finding.text
+    assert finding.repair is None  # It may be read, and what is moved cannot.
