@@ -2,7 +2,7 @@
 
 Lives on the event loop. A failed or fenced append breaks it for good: every commit that waits, and every later one,
 gets StorageFailedError, and the files are made whole from the journal before they are used again.
-Effects: clock, tasks.
+When the journal cannot tell what became of an append, it is sent again, later each time. Effects: clock, timers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 from perdure.clock import Clock
 from perdure.errors import StorageFailedError
-from perdure.limits import ROOT_UNACKNOWLEDGED_BYTES_MAX
+from perdure.limits import JOURNAL_RESEND_FIRST_MS, JOURNAL_RESEND_MS_MAX, ROOT_UNACKNOWLEDGED_BYTES_MAX
 from perdure.storage._capture import Captured
 from perdure.storage._journal import AlarmChange, Append, Grant, Journal, Outcome, Verdict
 from perdure.storage._layout import Lineage, number_of
@@ -88,6 +88,7 @@ class RootLog:
         self._cause = ""
         self._alarms: dict[int, AlarmChange] = {}
         self._append: Append | None = None
+        self._resend_ms = JOURNAL_RESEND_FIRST_MS
         self._observers: list[Commit] = []
 
     def submit(self, captured: Captured, *, cause: str = "") -> Commit:
@@ -211,7 +212,14 @@ class RootLog:
         alarms, self._alarms = self._alarms, {}
         self._cause = ""
         self._append = Append(self.grant, record, alarms, self._name_to_tell())
+        self._resend_ms = JOURNAL_RESEND_FIRST_MS
         self._journal.append(self._append, self._settle)
+
+    def _send_again(self) -> None:
+        """The same append: the journal knows it by its digest if it has it already."""
+        if self.error is None:
+            assert self._append is not None, "what is sent again was sent before"
+            self._journal.append(self._append, self._settle)
 
     def _tell_alarms(self) -> None:
         """The index holds what the acknowledged record brought: say so before the next one takes its place."""
@@ -235,7 +243,7 @@ class RootLog:
                 for commit in waiting:
                     commit.settle()
             case Verdict.UNKNOWN:
-                assert self._append is not None
-                self._journal.append(self._append, self._settle)
+                asyncio.get_running_loop().call_later(self._resend_ms / 1000, self._send_again)
+                self._resend_ms = min(2 * self._resend_ms, JOURNAL_RESEND_MS_MAX)
             case Verdict.FENCED | Verdict.FAILED:
                 self.break_(f"object `{self.grant.key.object_id.hex()}` was not made durable: {outcome.reason}")

@@ -212,13 +212,14 @@ class SqliteJournal:
 
         def adopt() -> None:
             with self._writer:
-                kept_bytes.append(write_adoption(self._writer, adoption))
+                kept = write_adoption(self._writer, adoption)
+            kept_bytes.append(kept)
+            self._history_bytes += kept or 0  # In this thread, which alone changes it.
 
         self._send()
         self._run_on_writer(adopt)
         if kept_bytes[0] is None:
             return False
-        self._history_bytes += kept_bytes[0]
         self._owned.pop(adoption.key, None)
         return True
 

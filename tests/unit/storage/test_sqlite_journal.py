@@ -17,7 +17,7 @@ from perdure.errors import DamagedDataError, StorageFailedError
 from perdure.limits import JOURNAL_CHECKPOINT_BYTES
 from perdure.storage import _sqlite_journal
 from perdure.storage._disk import FileState
-from perdure.storage._journal import AlarmChange, Append, DueAlarm, Grant, Incarnation, Outcome, Verdict
+from perdure.storage._journal import Adoption, AlarmChange, Append, DueAlarm, Grant, Incarnation, Outcome, Verdict
 from perdure.storage._layout import ObjectKey
 from perdure.storage._record import NO_DIGEST, Changed, Record, decode_record
 from perdure.storage._sqlite_journal import SqliteJournal
@@ -222,4 +222,27 @@ def test_what_cannot_be_written_does_not_end_the_thread_that_writes(tmp_path: Pa
 
     assert refused.verdict is Verdict.FAILED
     assert appended(journal, Append(grant, record(1, NO_DIGEST), {})).verdict is Verdict.ACKNOWLEDGED
+    journal.close()
+
+
+def test_what_waits_for_the_archive_is_counted_in_one_thread_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = opened(tmp_path / "0.db")
+    record = Record(1, NO_DIGEST, 0, "", ())
+    adoption = Adoption(KEY, None, record, {}, {}, keeps_history=True)
+    counted_by: set[threading.Thread] = set()
+
+    def note(self: SqliteJournal, name: str, value: object) -> None:
+        if name == "_history_bytes":
+            counted_by.add(threading.current_thread())
+        object.__setattr__(self, name, value)
+
+    monkeypatch.setattr(SqliteJournal, "__setattr__", note)
+    assert journal.adopt(adoption)
+    journal.archive(KEY, until=1)
+    monkeypatch.undo()
+
+    assert counted_by == {journal._thread}
+    assert journal.history_bytes == 0
     journal.close()
