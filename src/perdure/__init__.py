@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from perdure.history import HistoryOptions as HistoryOptions
     from perdure.objects import NamespaceOptions as NamespaceOptions
     from perdure.objects import NamespaceQuota as NamespaceQuota
+    from perdure.server import LoaderBinding as LoaderBinding
+    from perdure.server import NamespaceBinding as NamespaceBinding
     from perdure.server import Platform as Platform
+    from perdure.server import ServiceBinding as ServiceBinding
     from perdure.server import Worker as Worker
     from perdure.storage import StorageLimits as StorageLimits
     from perdure.web import Headers as Headers
@@ -77,6 +80,9 @@ _HOMES = {
     "StorageFailedError": "perdure.errors",
     "Platform": "perdure.server",
     "Worker": "perdure.server",
+    "LoaderBinding": "perdure.server",
+    "NamespaceBinding": "perdure.server",
+    "ServiceBinding": "perdure.server",
     "NamespaceOptions": "perdure.objects",
     "NamespaceQuota": "perdure.objects",
     "StorageLimits": "perdure.storage",

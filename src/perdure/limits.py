@@ -136,6 +136,8 @@ GUEST_TIMER_MS_MIN: Final = 4.0  # before a timer's turn, as in browsers: one th
 GUEST_FACETS_LIVE_MAX: Final = 256  # of one root object, when sandboxed code starts another: each holds an isolate
 FACET_EVENTS_WAITING_MAX: Final = 1_000  # that a supervisor has not read yet; older ones are lost
 GUEST_STUBS_MAX: Final = 4_096  # used stubs one guest may hold: each keeps the instance it reached, broken or not
+GUEST_LOADED_CODE_BYTES_MAX: Final = 64 * MIB  # of dynamic workers that one guest holds; they may outlive its turn
+GUEST_LOAD_CALLBACKS_MAX: Final = 1_000  # of worker ids whose code the host may ask for again; the oldest go
 GUEST_EXPORTS_MAX: Final = 1_000  # names one module may export: error texts list them
 
 # ── objects (spec 1.8, 1.10, 2) ──────────────────────────────────────────────────────────────────────────────

@@ -22,7 +22,6 @@ from perdure.api import (
     CURRENT_SECTION,
     Context,
     DurableObjectClass,
-    Env,
     FacetLimits,
     ObjectId,
     Section,
@@ -34,11 +33,13 @@ from perdure.api import (
     facet_options,
 )
 from perdure.errors import GuestError
+from perdure.guest._bindings import Bindings
 from perdure.guest._console import LogStream
 from perdure.guest._errors import error_shape, format_traceback
 from perdure.guest._exports import Exports
 from perdure.guest._host_calls import Ask, GuestFacets, GuestLife, GuestStorage, Operations
 from perdure.guest._importer import WorkerImporter
+from perdure.guest._loaders import LoadCallbacks, LoadedClass, plain_code
 from perdure.guest._loop import GuestLoop
 from perdure.guest._outside import OUTSIDE
 from perdure.guest._worker import (
@@ -79,6 +80,8 @@ class Guest:
         self._importer = WorkerImporter(ask)
         self._operations = Operations(self._loop)
         self._facets = GuestFacets(ask, self._operations, lambda: self._instance)
+        self._callbacks = LoadCallbacks()
+        self._bindings = Bindings(ask, self._operations, self._callbacks)
         self._life = GuestLife(
             ask, self._loop, sections, self._importer, functools.partial(self._log_lost, "background work failed")
         )
@@ -147,6 +150,7 @@ class Guest:
         except BaseException as error:  # noqa: BLE001  # the worker's own; the host decides what it means
             return to_json({"error": self._shape(error)})
         self._worker = Worker(module, self._importer.own_modules, message.get("namespaces", ()))
+        self._bindings.bind(message.get("bindings", {}))
         return to_json({"ok": {"exports": self._worker.kinds()}})
 
     def _start(self, message: Message) -> None:
@@ -175,7 +179,7 @@ class Guest:
             facets=self._facets,
             calls=self._life,
         )
-        self._instance = self._worker.export(message["export"])(ctx, _env(message.get("env")))
+        self._instance = self._worker.export(message["export"])(ctx, self._bindings.env(message.get("env")))
         self._handlers = [name for name in (ALARM, START_FACET) if callable(getattr(self._instance, name, None))]
         on_start = getattr(self._instance, "on_start", None)
         return on_start() if on_start is not None else None
@@ -228,6 +232,8 @@ class Guest:
                 return self._facets.start_facet(message["f"]), self._facet
             case "facet":
                 return self._facets.start_callback(message["cb"])(), self._facet
+            case "load":
+                return self._callbacks.callback(message["cb"])(), _code
             case "eval":
                 variables = {name: from_expression(value) for name, value in message.get("a", {}).items()}
                 return evaluate(message["s"], variables, own_files=self._importer.own_files), to_expression
@@ -244,14 +250,16 @@ class Guest:
         if "x" in message:
             export = self._worker.export(message["x"])
             if isinstance(export, types.FunctionType):
-                return call_handler(export, request, _env(message.get("env")), self._worker_context(message))
+                return call_handler(
+                    export, request, self._bindings.env(message.get("env")), self._worker_context(message)
+                )
         return fetch_of(self._receiver(message))(request)
 
     def _receiver(self, message: Message) -> object:
         """The object, or a fresh instance of a stateless entry point."""
         if "x" not in message:
             return self._instance
-        return self._worker.export(message["x"])(self._worker_context(message), _env(message.get("env")))
+        return self._worker.export(message["x"])(self._worker_context(message), self._bindings.env(message.get("env")))
 
     def _worker_context(self, message: Message) -> WorkerContext:
         return WorkerContext(
@@ -270,6 +278,8 @@ class Guest:
             chosen["limits"] = dataclasses.asdict(options.limits)
         if options.budget is not None:
             chosen["budget"] = dataclasses.asdict(options.budget)
+        if isinstance(kind, DurableObjectClass) and isinstance(kind.definition, LoadedClass):
+            return {**kind.definition.fields, "props": to_expression(kind.props), **chosen}
         if isinstance(kind, DurableObjectClass):
             return {"export": str(kind.definition), "props": to_expression(kind.props), **chosen}
         return {"export": self._worker.name_of(kind), "props": {}, **chosen}
@@ -292,13 +302,13 @@ class Guest:
             self._ask(HostOp.LOG, "error", line)
 
 
-def _env(expression: object) -> Env:
-    bindings = from_expression(expression or {})
-    return Env(bindings if isinstance(bindings, dict) else {})
-
-
 def _nothing(value: object) -> None:
     """Nobody hears what an alarm's handler returns."""
+
+
+def _code(value: object) -> object:
+    """What a callback of a loader returned; the host checks it."""
+    return to_expression(plain_code(value))
 
 
 def _response(value: object) -> object:

@@ -29,7 +29,7 @@ from perdure.limits import ALARM_MS_MAX, FACET_LIST_PAGE_NAMES, KV_BATCH_KEYS_MA
 from perdure.objects._actor import Actor
 from perdure.objects._alarm_rules import set_alarm
 from perdure.wire import HostOp, KvRange, SqlPage, SqlValue, read_json
-from perdure.workers import CheckedCode, ExportCalls, WorkerHost
+from perdure.workers import CheckedCode, ExportCalls, GuestLoaders, WorkerHost
 
 if TYPE_CHECKING:
     from perdure.storage import Database
@@ -54,8 +54,9 @@ class ObjectHost(WorkerHost):
         facet_names: Callable[[str, int], list[str]],
         tell: Callable[..., object],
         exports: ExportCalls,
+        loaders: GuestLoaders,
     ) -> None:
-        super().__init__(code, label=actor.label, clock=actor.clock, exports=exports)
+        super().__init__(code, label=actor.label, clock=actor.clock, exports=exports, loaders=loaders)
         self.request_id = 0
         self._actor = actor
         self._facet_names = facet_names

@@ -60,11 +60,14 @@ from perdure.wire import (
     to_expression,
 )
 from perdure.workers import (
+    LOADER_KINDS,
     CheckedCode,
     DynamicClass,
     ExportCalls,
+    GuestLoaders,
     GuestSession,
     KnownClass,
+    LoaderScope,
     ObjectStart,
     Operation,
     Pins,
@@ -122,6 +125,7 @@ class SandboxedBody:
             clock=runtime.clock,
             start=ObjectStart(definition.export, fields),
             namespaces=definition.worker.namespaces,
+            bindings=definition.worker.bindings,
         )
         self._hooks.session = self._session
 
@@ -227,6 +231,8 @@ class ObjectHooks:
         self._worker = worker
         self._pins: Pins[Target] = Pins()
         self._exports = ExportCalls(worker, self._pins)
+        scope = LoaderScope(str(actor.top.identity), actor.label)
+        self._loaders = GuestLoaders(worker, scope=scope, ask=self._ask)
         self._host: ObjectHost | None = None
         self._sections: dict[int, asyncio.TimerHandle | None] = {}
         self._announced: dict[int, int] = {}  # operations that replies wait for, and their locks at the output gate
@@ -247,6 +253,7 @@ class ObjectHooks:
             facet_names=self._facets.known_names,
             tell=self._tell_soon,
             exports=self._exports,
+            loaders=self._loaders,
         )
         self._host.request_id = self._served.request_id if self._served is not None else 0
         return self._host
@@ -369,10 +376,11 @@ class ObjectHooks:
         return bool(self._sections)
 
     def released(self, stubs: Sequence[int]) -> None:
-        self._pins.release(stubs)
+        self._pins.release(self._loaders.release(stubs))
 
     def forgot(self) -> None:
         self._pins.clear()
+        self._loaders.clear()
         self._inside.clear()
         while self._announced:
             self._actor.output.unlock(self._announced.popitem()[1])
@@ -398,6 +406,8 @@ class ObjectHooks:
                 return await self._perform_on_facet(operation)
             finally:
                 self._performed(operation)
+        if operation.kind.startswith(LOADER_KINDS):
+            return await self._loaders.perform(operation, self.session.convert)
         return await self._exports.perform(operation, self.session.convert)
 
     async def _perform_on_facet(self, operation: Operation) -> object:
@@ -446,27 +456,38 @@ class ObjectHooks:
         """What the guest's own class says of a facet to be started by its name."""
         return await self._ask_start({"k": "start_facet", "f": name})
 
-    async def _ask_start(self, event: Mapping[str, object], *, inside: bool = False) -> FacetOptions:
+    async def _ask(self, event: Mapping[str, object]) -> object:
         assert self.session is not None
-        return await self.session.convert(self._chosen, await self.session.event(event, inside=inside))
+        return await self.session.event(event, inside=True)
 
-    def _chosen(self, answer: object) -> FacetOptions:
-        """What a guest's start callback returned: a class of its own worker."""
+    async def _ask_start(self, event: Mapping[str, object], *, inside: bool = False) -> FacetOptions:
+        """What a guest's start callback returned: a class of its own worker, or of one that it has loaded."""
+        assert self.session is not None
+        answer = await self.session.event(event, inside=inside)
         if not isinstance(answer, dict) or not isinstance(answer.get("export"), str):
-            raise FacetError("the start callback of a facet must return a class from ctx.exports")
+            raise FacetError("the start callback of a facet must return a class from ctx.exports, or a loaded one")
         identity, inherit_id = answer.get("id"), answer.get("inherit") is True
         if identity is not None and (not isinstance(identity, str) or len(identity) > OBJECT_NAME_KEPT_BYTES_MAX):
             raise FacetError(f"the id of a facet is a text of at most {OBJECT_NAME_KEPT_BYTES_MAX} characters")
-        handle = DurableObjectClass(
-            KnownClass(self._code, answer["export"], self._worker), props=from_expression(answer.get("props"))
-        )
         return FacetOptions(
-            cls=handle,
+            cls=self._class_of(
+                answer, await self.session.convert(from_expression, answer.get("props")), event.get("o")
+            ),
             id=identity,
             inherit_id=inherit_id,
             limits=_numbers(FacetLimits, answer.get("limits")),
             budget=_numbers(Budget, answer.get("budget")),
         )
+
+    def _class_of(self, answer: Mapping[str, object], props: object, operation: object) -> DurableObjectClass:
+        name = _text(answer, "export")
+        if answer.get("w") is not None:
+            operation_id = operation if isinstance(operation, int) else 0
+            return self._loaders.object_class(answer["w"], name, props, operation_id=operation_id)
+        bound = self._exports.bound_class(name)
+        if bound is not None:
+            return bound(props=props)
+        return DurableObjectClass(KnownClass(self._code, name, self._worker), props=props)
 
 
 def _numbers(kind: type[Numbers], tree: object) -> Numbers | None:

@@ -34,4 +34,7 @@ from perdure.server._reload import reload_on_save as reload_on_save
 from perdure.server._serve import listen as listen
 from perdure.server._serve import run as run
 from perdure.server._serve import serve as serve
+from perdure.server._workers import LoaderBinding as LoaderBinding
+from perdure.server._workers import NamespaceBinding as NamespaceBinding
+from perdure.server._workers import ServiceBinding as ServiceBinding
 from perdure.server._workers import Worker as Worker

@@ -41,10 +41,10 @@ from perdure.server._exports import Exports
 from perdure.server._gateway import Gateway, Misdirected, ToApp, authority_of
 from perdure.server._history import ObjectHistory, import_object
 from perdure.server._origins import keep_cookies_at_home, refusal_of_foreign_page
-from perdure.server._workers import Worker, check_workers
+from perdure.server._workers import Worker, bind, check_workers
 from perdure.storage import ObjectKey, StorageLimits, Store, StoreOptions
 from perdure.web import Request, Response
-from perdure.workers import DynamicClass, LoaderCache, LoaderEntry, LoaderScope, WorkerRuntime, shared_task
+from perdure.workers import Binding, DynamicClass, LoaderCache, LoaderEntry, LoaderScope, WorkerRuntime, shared_task
 
 _LOG: Final = logging.getLogger("perdure")
 _HISTORY: Final = HistoryOptions()
@@ -186,8 +186,7 @@ class Platform:
         )
         for kind in self.classes:
             self._define(self._directory, kind)
-        for worker in self._workers:
-            self._define_worker(self._directory, self._loader, worker)
+        self._define_workers(self._directory, self._loader, self._workers)
         delivery = AlarmDelivery(self._directory, clock=self._clock, entropy=self._entropy)
         self._alarms = Alarms(store, delivery.deliver, clock=self._clock, entropy=self._entropy)
         self._alarms.start()
@@ -218,9 +217,18 @@ class Platform:
         self._namespaces[namespace.key] = namespace
         self._exports.add_namespace(kind.__name__, namespace)
 
-    def _define_worker(self, directory: Directory, loader: LoaderCache, worker: Worker) -> None:
+    def _define_workers(self, directory: Directory, loader: LoaderCache, workers: Sequence[Worker]) -> None:
+        bindings: list[dict[str, Binding]] = [{} for _ in workers]
+        for worker, bound in zip(workers, bindings, strict=True):
+            self._define_worker(directory, loader, worker, bound)
+        for worker, bound in zip(workers, bindings, strict=True):  # Now that all are there: they may name each other.
+            bound.update(bind(worker, self._workers, self._entries, self._namespaces, loader))
+
+    def _define_worker(
+        self, directory: Directory, loader: LoaderCache, worker: Worker, bindings: Mapping[str, Binding]
+    ) -> None:
         calls: dict[str, NamespaceCalls] = {}
-        entry = self._entries[worker.name] = loader.keep(worker.name, worker.load(), calls)
+        entry = self._entries[worker.name] = loader.keep(worker.name, worker.load(), calls, bindings)
         for name, (key, options) in worker.keys().items():
             namespace = self._namespaces[key] = directory.define_guest(
                 key,
@@ -250,7 +258,7 @@ class Platform:
         check_workers([*self._workers, worker], map(self._key, self.classes))
         self._workers.append(worker)
         if self._directory is not None and self._loader is not None:
-            self._define_worker(self._directory, self._loader, worker)
+            self._define_workers(self._directory, self._loader, [worker])
             self._wake_alarms()
 
     def _wake_alarms(self) -> None:

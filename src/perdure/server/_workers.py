@@ -8,10 +8,40 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from perdure.api import LoadWorker, WorkerCode
 from perdure.errors import ConfigurationError
-from perdure.objects import NamespaceOptions
+from perdure.objects import NamespaceOptions, ObjectNamespace
+from perdure.workers import Binding, BoundLoader, BoundNamespace, BoundService, LoaderCache, LoaderEntry
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderBinding:
+    """A worker may load dynamic workers: `bindings={"LOADER": LoaderBinding()}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceBinding:
+    """A worker reaches the objects of a class: one of its own, or of the worker called `worker`."""
+
+    class_name: str
+    worker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceBinding:
+    """A worker reaches an entry point of the worker called `worker`, the default one without a name.
+
+    The entry point finds `props` in its `ctx.props`; whoever holds the binding cannot change them.
+    """
+
+    worker: str
+    entrypoint: str | None = None
+    props: object = None
+
+
+WorkerBinding: TypeAlias = LoaderBinding | NamespaceBinding | ServiceBinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +50,14 @@ class Worker:
 
     `code`: its source, or a function that returns it whenever it is to be loaded. `classes`: which of the classes that
     it exports have namespaces, and so objects of their own; the others can only run as facets. A mapping gives some
-    of them options. Its code reaches its own namespaces and entry points, through `ctx.exports`, and nobody else's.
+    of them options. Its code reaches its own namespaces and entry points, through `ctx.exports`, and of others' what
+    `bindings` puts into its `env`.
     """
 
     name: str
     code: WorkerCode | LoadWorker
     classes: Mapping[str, NamespaceOptions] | Iterable[str] = field(default=())
+    bindings: Mapping[str, WorkerBinding] = field(default_factory=dict)
 
     def load(self) -> LoadWorker:
         """How its code is asked for."""
@@ -56,3 +88,52 @@ def check_workers(workers: Iterable[Worker], taken: Iterable[str]) -> None:
                     'with `classes={"Name": NamespaceOptions(key=…)}`'
                 )
             keys.add(key)
+
+
+def bind(
+    worker: Worker,
+    workers: Iterable[Worker],
+    entries: Mapping[str, LoaderEntry],
+    namespaces: Mapping[str, ObjectNamespace],
+    loader: LoaderCache,
+) -> dict[str, Binding]:
+    """What the bindings of `worker` mean, now that all workers are there. Raises ConfigurationError."""
+    by_name = {known.name: known for known in workers}
+
+    def resolved(name: str, binding: WorkerBinding) -> Binding:
+        match binding:
+            case LoaderBinding():
+                return BoundLoader(loader)
+            case NamespaceBinding():
+                owner = _worker_of(binding.worker or worker.name, f"{worker.name}.env.{name}", by_name)
+                keys = owner.keys()
+                if binding.class_name not in keys:
+                    raise ConfigurationError(_no_namespace(f"{worker.name}.env.{name}", owner, binding.class_name))
+                namespace = namespaces[keys[binding.class_name][0]]
+                return BoundNamespace(namespace.calls, namespace.durable_object_class)
+            case ServiceBinding():
+                owner = _worker_of(binding.worker, f"{worker.name}.env.{name}", by_name)
+                return BoundService(entries[owner.name].entrypoint(binding.entrypoint, binding.props))
+        raise ConfigurationError(
+            f"`{worker.name}.env.{name}` is bound to a `{type(binding).__name__}`: bindings are LoaderBinding(), "
+            'NamespaceBinding("Class") and ServiceBinding("worker")'
+        )
+
+    return {name: resolved(name, binding) for name, binding in worker.bindings.items()}
+
+
+def _worker_of(name: str, where: str, by_name: Mapping[str, Worker]) -> Worker:
+    worker = by_name.get(name)
+    if worker is None:
+        there = ", ".join(f"`{known}`" for known in sorted(by_name)) or "none"
+        raise ConfigurationError(f"`{where}` names the worker `{name}`, which is not on this platform; it has: {there}")
+    return worker
+
+
+def _no_namespace(where: str, owner: Worker, class_name: str) -> str:
+    keys = owner.keys()
+    there = ", ".join(f"`{known}`" for known in keys) or "none"
+    return (
+        f"`{where}` names the class `{class_name}` of worker `{owner.name}`, which has no namespace of that name; it "
+        f"has: {there}"
+    )

@@ -46,6 +46,7 @@ class HostOp(IntEnum):
     ALARM_GET = 20
     ALARM_SET = 21
     OBJECT_ID = 26
+    LOAD_CODE = 27
 
 
 ERROR_MARK: Final = "!"

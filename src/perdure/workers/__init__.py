@@ -1,16 +1,22 @@
 """Dynamic workers: code by id, checked, loaded into isolates and driven turn by turn. Effects: tasks, timers."""
 
+from perdure.workers._bindings import Binding as Binding
+from perdure.workers._bindings import BoundLoader as BoundLoader
+from perdure.workers._bindings import BoundNamespace as BoundNamespace
+from perdure.workers._bindings import BoundService as BoundService
+from perdure.workers._bindings import LoaderScope as LoaderScope
 from perdure.workers._code import CheckedCode as CheckedCode
 from perdure.workers._code import check_code as check_code
 from perdure.workers._exports import ExportCalls as ExportCalls
 from perdure.workers._exports import WorkerExports as WorkerExports
 from perdure.workers._exports import send as send
 from perdure.workers._guest_host import WorkerHost as WorkerHost
+from perdure.workers._guest_loaders import LOADER_KINDS as LOADER_KINDS
+from perdure.workers._guest_loaders import GuestLoaders as GuestLoaders
 from perdure.workers._loader import DynamicClass as DynamicClass
 from perdure.workers._loader import KnownClass as KnownClass
 from perdure.workers._loader import LoaderCache as LoaderCache
 from perdure.workers._loader import LoaderEntry as LoaderEntry
-from perdure.workers._loader import LoaderScope as LoaderScope
 from perdure.workers._loader import WorkerRuntime as WorkerRuntime
 from perdure.workers._pins import Pins as Pins
 from perdure.workers._reports import Operation as Operation

@@ -10,7 +10,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
 
-from perdure.api import JURISDICTIONS, NamespaceCalls, ObjectId, Target
+from perdure.api import JURISDICTIONS, DurableObjectClass, NamespaceCalls, ObjectId, Target
 from perdure.errors import ObjectIdError, UsageError
 from perdure.limits import CALL_ARGUMENTS_MAX, OBJECT_NAME_KEPT_BYTES_MAX
 from perdure.wire import (
@@ -20,6 +20,7 @@ from perdure.wire import (
     response_to_wire,
     to_expression,
 )
+from perdure.workers._bindings import ENV_PREFIX, Binding, BoundNamespace, BoundService
 from perdure.workers._pins import Pins
 from perdure.workers._reports import Operation
 
@@ -41,6 +42,11 @@ class WorkerExports(Protocol):
     @property
     def namespaces(self) -> Mapping[str, NamespaceCalls]:
         """Those of its Durable Object classes that have one, by the class's name."""
+        ...
+
+    @property
+    def bindings(self) -> Mapping[str, Binding]:
+        """What its env has beside plain values, by name."""
         ...
 
     def entrypoint(self, name: str | None, props: object) -> Target: ...
@@ -75,7 +81,7 @@ class ExportCalls:
             case "stub.fetch" | "stub.call":
                 target = self._object(payload)
             case "export.fetch" | "export.call":
-                target = self._worker.entrypoint(_text(payload, "x"), from_expression(payload.get("p")))
+                target = self._entrypoint(_text(payload, "x"), payload.get("p"))
             case _:
                 raise UsageError(f"a guest asked for `{operation.kind[:40]}`, which no guest may")
         return await send(target, operation, convert)
@@ -91,7 +97,27 @@ class ExportCalls:
         calls = self._namespace(_text(payload, "x"))
         return calls.target(_named(calls, calls.id_from_text(_text(payload, "i")), payload.get("name")))
 
+    def _entrypoint(self, export: str, props: object) -> Target:
+        """An entry point of its own worker, or a service of its env: that has the props of whoever bound it."""
+        if not export.startswith(ENV_PREFIX):
+            return self._worker.entrypoint(export, from_expression(props))
+        binding = self._bound(export)
+        if not isinstance(binding, BoundService):
+            raise UsageError(f"`{export[:80]}` is no service")
+        return binding.target
+
+    def bound_class(self, export: str) -> DurableObjectClass | None:
+        """The class of a namespace in env, to run as a facet; None for what is no such binding."""
+        binding = self._bound(export)
+        return binding.object_class if isinstance(binding, BoundNamespace) else None
+
+    def _bound(self, export: str) -> Binding | None:
+        return self._worker.bindings.get(export.removeprefix(ENV_PREFIX)) if export.startswith(ENV_PREFIX) else None
+
     def _namespace(self, export: str) -> NamespaceCalls:
+        binding = self._bound(export)
+        if isinstance(binding, BoundNamespace):
+            return binding.calls
         calls = self._worker.namespaces.get(export)
         if calls is None:
             there = ", ".join(f"`{name}`" for name in sorted(self._worker.namespaces)) or "none"

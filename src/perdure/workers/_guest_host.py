@@ -22,6 +22,7 @@ from perdure.limits import LOG_LINE_BYTES_MAX, LOG_LINES_PER_TURN_MAX
 from perdure.wire import ABORTS_ISOLATE, ERROR_MARK, HostOp
 from perdure.workers._code import CheckedCode
 from perdure.workers._exports import ExportCalls
+from perdure.workers._guest_loaders import GuestLoaders
 from perdure.workers._session import error_shape
 
 _LOG: Final = logging.getLogger("perdure.guest")
@@ -40,7 +41,9 @@ class WorkerHost:
     `label` names the guest in the log. `begin_turn` resets what is counted per turn.
     """
 
-    def __init__(self, code: CheckedCode, *, label: str, clock: Clock, exports: ExportCalls) -> None:
+    def __init__(
+        self, code: CheckedCode, *, label: str, clock: Clock, exports: ExportCalls, loaders: GuestLoaders
+    ) -> None:
         self._code = code
         self._label = label
         self._clock = clock
@@ -51,6 +54,7 @@ class WorkerHost:
             HostOp.ABORT: self._abort,
             HostOp.CLOCK: lambda key, payload: str(clock.now_ms()),
             HostOp.OBJECT_ID: exports.object_id,
+            HostOp.LOAD_CODE: loaders.give_code,
         }
 
     def begin_turn(self) -> None:

@@ -12,7 +12,7 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from perdure.api import (
     DurableObjectClass,
@@ -26,6 +26,7 @@ from perdure.clock import Clock
 from perdure.errors import PerdureError, WorkerCodeError
 from perdure.isolates import CallHistory, Isolates, Runner
 from perdure.limits import ISOLATE_IDLE_S, LOADER_CALLBACK_S, LOADER_MEMORY_BYTES_MAX
+from perdure.workers._bindings import NO_BINDINGS, Binding, LoaderScope
 from perdure.workers._code import CheckedCode, check_code
 from perdure.workers._exports import WorkerExports
 from perdure.workers._session import GuestSession, check_object_class
@@ -118,9 +119,11 @@ class LoaderEntry:
         load: LoadWorker | Callable[[], CheckedCode],
         owner: EntryOwner,
         namespaces: Mapping[str, NamespaceCalls] | None = None,
+        bindings: Mapping[str, Binding] = NO_BINDINGS,
     ) -> None:
         self.label = label
         self.namespaces = {} if namespaces is None else namespaces
+        self.bindings = bindings
         self._runtime = runtime
         self._load = load
         self._owner = owner
@@ -170,6 +173,10 @@ class LoaderEntry:
         if self._loading is None:
             self._loading = shared_task(self._ask())
         return await asyncio.shield(self._loading)
+
+    def renew(self, load: LoadWorker) -> None:
+        """Ask `load` from now on: whoever asked with an earlier one may be gone."""
+        self._load = load
 
     def forget_code(self) -> None:
         """The code failed to start: the next use asks for it again."""
@@ -225,6 +232,7 @@ class LoaderEntry:
             history=runtime.history(code),
             clock=runtime.clock,
             namespaces=self.namespaces,
+            bindings=self.bindings,
         )
 
     @contextmanager
@@ -276,13 +284,6 @@ async def _in_time(answer: Awaitable[object]) -> object:
         ) from None
 
 
-class LoaderScope(NamedTuple):
-    """Who asks a loader: `key` is theirs alone, `label` names them in the log."""
-
-    key: str
-    label: str
-
-
 class LoaderCache:
     """The entries of one loader binding; serves `perdure.api.Loader`.
 
@@ -298,11 +299,11 @@ class LoaderCache:
         self._live_bytes = 0  # at least: what has gone since they were counted is still in it
         self._sweeper: asyncio.TimerHandle | None = None
 
-    def get(self, worker_id: str | None, load: LoadWorker) -> LoaderEntry:
-        """The entry of `worker_id`; None makes one that nobody else can reach."""
+    def get(self, worker_id: str | None, load: LoadWorker, *, scope: LoaderScope | None = None) -> LoaderEntry:
+        """The entry of `worker_id`; None makes one that nobody else can reach. `scope`: who asks, if not the caller."""
         if not callable(load):
             raise WorkerCodeError("LOADER.get(id, load): load is a function that returns the WorkerCode")
-        scope = self._scope()
+        scope = scope or self._scope()
         if worker_id is None:
             return LoaderEntry(self._runtime, label=scope.label, load=load, owner=self)
         if not isinstance(worker_id, str):
@@ -315,6 +316,8 @@ class LoaderCache:
             if len(self._entries) > _ENTRIES_MAX:
                 self.failed(next(iter(self._entries.values())))
             self._sweep_later()
+        else:
+            entry.renew(load)
         entry.touch()
         self._entries.move_to_end(key)
         return entry
@@ -324,9 +327,15 @@ class LoaderCache:
         checked = check_code(code)  # Now, with a copy of every byte: what it was made of may change afterwards.
         return LoaderEntry(self._runtime, label=self._scope().label, load=lambda: checked, owner=self)
 
-    def keep(self, label: str, load: LoadWorker, namespaces: Mapping[str, NamespaceCalls]) -> LoaderEntry:
+    def keep(
+        self,
+        label: str,
+        load: LoadWorker,
+        namespaces: Mapping[str, NamespaceCalls],
+        bindings: Mapping[str, Binding] = NO_BINDINGS,
+    ) -> LoaderEntry:
         """An entry that belongs to the platform itself: nobody's id finds it, and its code is never forgotten."""
-        return LoaderEntry(self._runtime, label=label, load=load, owner=self, namespaces=namespaces)
+        return LoaderEntry(self._runtime, label=label, load=load, owner=self, namespaces=namespaces, bindings=bindings)
 
     def booted(self, entry: LoaderEntry) -> None:
         """An entry holds an isolate now: sweep it away when it has been idle, or others to make room for it."""

@@ -53,5 +53,8 @@ class Pins(Generic[Target]):
         self._targets.clear()
         self._early.clear()
 
+    def __contains__(self, number: int) -> bool:
+        return number in self._targets
+
     def __len__(self) -> int:
         return len(self._targets)

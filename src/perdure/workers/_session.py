@@ -23,6 +23,7 @@ from perdure.errors import GuestError, InternalError, ObjectResetError, Overload
 from perdure.isolates import CallHistory, GuestHost, InlineOverrunError, Isolate, Isolates, Runner
 from perdure.limits import GUEST_PENDING_OPERATIONS_MAX, GUEST_TIMER_MS_MIN, KIB
 from perdure.wire import GuestOp, error_properties, is_large
+from perdure.workers._bindings import NO_BINDINGS, Binding, binding_kinds
 from perdure.workers._code import CheckedCode
 from perdure.workers._reports import Done, Operation, Report, SectionChange, parse_loaded, parse_report
 from perdure.workers._tasks import shared_task
@@ -164,9 +165,11 @@ class GuestSession:
         clock: Clock,
         start: ObjectStart | None = None,
         namespaces: Iterable[str] = (),
+        bindings: Mapping[str, Binding] = NO_BINDINGS,
     ) -> None:
         self.code = code
         self._namespaces = namespaces
+        self._bindings = bindings
         self.exports: Mapping[str, str] = {}
         self.handlers: frozenset[str] = frozenset()
         """The handlers of the platform's own events that the object's class has; known after the start."""
@@ -404,7 +407,9 @@ class GuestSession:
         isolate = self._isolates.create(self.code.language, memory_bytes=self.code.memory_bytes)
         self._isolate = isolate
         isolate.host = self._hooks.host_for(self.code, isolate)
-        load = {"main": self.code.main, "namespaces": sorted(self._namespaces)}
+        load: dict[str, object] = {"main": self.code.main, "namespaces": sorted(self._namespaces)}
+        if self._bindings:
+            load["bindings"] = binding_kinds(self._bindings)
         self.exports = parse_loaded(isolate.call(GuestOp.LOAD, _COMPACT(load), cpu_ms=left_ms()))
         if self._start is None:
             return Report()

@@ -19,9 +19,11 @@ from perdure.isolates import GuestHost, Isolate
 from perdure.limits import CALL_ARGUMENTS_MAX
 from perdure.web import Request, Response
 from perdure.wire import from_expression, request_to_wire, response_from_wire, to_expression
+from perdure.workers._bindings import LoaderScope
 from perdure.workers._code import CheckedCode
 from perdure.workers._exports import ExportCalls, WorkerExports
 from perdure.workers._guest_host import WorkerHost
+from perdure.workers._guest_loaders import LOADER_KINDS, GuestLoaders
 from perdure.workers._pins import Pins
 from perdure.workers._reports import Operation, SectionChange
 from perdure.workers._session import GuestSession
@@ -39,13 +41,20 @@ class StatelessHooks:
         self._clock = clock
         self._pins: Pins[Target] = Pins()
         self._exports = ExportCalls(worker, self._pins)
+        self._loaders = GuestLoaders(worker, scope=LoaderScope(f"worker {label}", label), ask=self._ask)
         self._lock = asyncio.Lock()
         self._host: WorkerHost | None = None
         self.error: PerdureError | None = None
 
     def host_for(self, code: CheckedCode, isolate: Isolate) -> GuestHost:
-        self._host = WorkerHost(code, label=self._label, clock=self._clock, exports=self._exports)
+        self._host = WorkerHost(
+            code, label=self._label, clock=self._clock, exports=self._exports, loaders=self._loaders
+        )
         return self._host
+
+    async def _ask(self, event: Mapping[str, object]) -> object:
+        assert self.session is not None
+        return await self.session.event(event, inside=True)
 
     def try_enter(self, *, inside: bool) -> bool:
         return False
@@ -100,15 +109,18 @@ class StatelessHooks:
                 "Objects"
             )
         assert self.session is not None
+        if operation.kind.startswith(LOADER_KINDS):
+            return await self._loaders.perform(operation, self.session.convert)
         return await self._exports.perform(operation, self.session.convert)
 
     def section(self, change: SectionChange) -> None: ...
 
     def released(self, stubs: Sequence[int]) -> None:
-        self._pins.release(stubs)
+        self._pins.release(self._loaders.release(stubs))
 
     def forgot(self) -> None:
         self._pins.clear()
+        self._loaders.clear()
 
     def ended(self, error: PerdureError) -> None:
         self.error = error

@@ -13,7 +13,7 @@ from perdure.errors import ObjectIdError, UsageError
 from perdure.limits import CALL_ARGUMENTS_MAX
 from perdure.testing import run_sim
 from perdure.web import Request, Response
-from perdure.workers import ExportCalls, Operation, Pins
+from perdure.workers import Binding, ExportCalls, Operation, Pins
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -60,6 +60,7 @@ class OneWorker:
     def __init__(self) -> None:
         self.ids = Ids()
         self.namespaces: dict[str, NamespaceCalls] = {"App": self.ids}
+        self.bindings: dict[str, Binding] = {}
 
     def entrypoint(self, name: str | None, props: object) -> Target:
         return Echo(f"{name} {props}")

@@ -78,7 +78,8 @@ class Namespace {
   }
 }
 
-function namespaceOf(name, jurisdiction) {
+/** The objects of one class: of this worker's own, or of one that is bound in `env`. */
+export function namespaceOf(name, jurisdiction) {
   const namespace = Object.setPrototypeOf((options = {}) => classHandle(name, options.props ?? {}), Namespace.prototype);
   parts.set(namespace, { name, jurisdiction });
   handles.set(namespace, { name, props: {} });

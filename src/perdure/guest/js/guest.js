@@ -4,6 +4,7 @@
 // everything waits for the host again; then `enter(NEXT)` gives the report. A handler that never suspends is answered
 // without a promise being made.
 import { runAlarm } from "./alarms.js";
+import { bind, envOf } from "./bindings.js";
 import { reportLost } from "./console.js";
 import { ObjectContext, WorkerContext } from "./context.js";
 import { shapeOfError } from "./errors.js";
@@ -13,6 +14,7 @@ import { evaluateScript } from "./host.js";
 import { requestFromWire, Response, responseToWire } from "./http.js";
 import { handlersOfInstance, instance, setInstance } from "./instance.js";
 import { backgroundCount, waitUntil } from "./life.js";
+import { loadCallback } from "./loaders.js";
 import { sectionOf, settleOperation, takeReleased, takeStarted } from "./operations.js";
 import { addStep, failWithoutSection, openNextSection, resetSection, runStep, takeSections, wantsTurn } from "./sections.js";
 import { beginTurn, nextDelayMs, runDueTimer } from "./timers.js";
@@ -113,8 +115,9 @@ function report() {
 
 // ── LOAD and START ───────────────────────────────────────────────────────────────────────────────────────────
 
-function load({ main, namespaces = [] }) {
+function load({ main, namespaces = [], bindings = {} }) {
   startClock();
+  bind(bindings);
   isLoading = true;
   import(main).then(
     (namespace) => {
@@ -140,7 +143,7 @@ function finishLoading() {
 function start(message) {
   try {
     const Kind = exportNamed(message.export);
-    env = fromExpression(message.env ?? {});
+    env = envOf(message.env);
     const props = fromExpression(message.props ?? {});
     const ctx = new ObjectContext({ id: objectId(message.id), props, exports: exportsOfWorker });
     setInstance(new Kind(ctx, env));
@@ -203,6 +206,8 @@ function begin(message) {
       return { outcome: instance.startFacet(message.f), convert: facetStart };
     case "facet":
       return { outcome: startCallback(message.cb)(), convert: facetStart };
+    case "load":
+      return { outcome: loadCallback(message.cb)(), convert: toExpression };
     case "eval":
       return { outcome: evaluate(message.s, message.a ?? {}), convert: toExpression };
     default:
@@ -224,7 +229,7 @@ function callEvent(message, callArguments) {
 /** The object, or a stateless entry point: a fresh instance of a class, or `export default { … }` itself. */
 function receiverOf(message) {
   if (message.x === undefined) return { receiver: instance, isHandler: false };
-  env = fromExpression(message.env ?? {});
+  env = envOf(message.env);
   const ctx = new WorkerContext({ props: fromExpression(message.p ?? {}), exports: exportsOfWorker });
   const exported = exportNamed(message.x);
   if (typeof exported === "object" && exported !== null) return { receiver: exported, ctx, isHandler: true };

@@ -32,6 +32,7 @@ const DELETE_ALL = 19;
 const ALARM_GET = 20;
 const ALARM_SET = 21;
 const OBJECT_ID = 26;
+const LOAD_CODE = 27;
 
 const ERROR_MARK = "!";
 
@@ -78,6 +79,9 @@ export const facetList = (startAfter, limit) => parse(ask(FACET_LIST, startAfter
 
 /** `{ i, j }`: an id of the namespace of class `name`, and its jurisdiction. */
 export const objectId = (name, wanted) => parse(ask(OBJECT_ID, name, stringify(wanted)));
+
+/** Hands over the code of a dynamic worker, which has this number. Throws when it is malformed. */
+export const loadCode = (number, code) => void ask(LOAD_CODE, String(number), stringify(code));
 
 /** The text of one of the worker's modules, or undefined. */
 export function moduleText(name) {

@@ -16,6 +16,13 @@ const used = new WeakSet();
  */
 export const pinned = (fields) => ({ ...fields, n: ++lastStub });
 
+/** From now on the host knows the number of these fields: it is told when nobody holds them. */
+export function held(fields) {
+  if (used.has(fields)) return;
+  used.add(fields);
+  collected.register(fields, fields.n);
+}
+
 /**
  * A stub whose operations are called `kind`.fetch and `kind`.call and carry `fields`. Its own properties are those of
  * `own`, and what its holder sets; anything else is a method of what it points at. `apply` is what it does when it is
@@ -23,10 +30,7 @@ export const pinned = (fields) => ({ ...fields, n: ++lastStub });
  */
 export function remoteStub(kind, fields, { own = {}, apply } = {}) {
   const start = async (act, payload) => {
-    if (fields.n !== undefined && !used.has(fields)) {
-      used.add(fields);
-      collected.register(fields, fields.n);
-    }
+    if (fields.n !== undefined) held(fields);
     return await startOperation(`${kind}.${act}`, { ...fields, ...payload }); // What waits here holds `fields`, too.
   };
   const fetch = async (input, init) => {

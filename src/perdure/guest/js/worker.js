@@ -3,6 +3,7 @@ import { DurableObject, WorkerEntrypoint } from "./classes.js";
 import { ObjectId } from "./context.js";
 import { exportOf, handleOf } from "./exports.js";
 import { Response } from "./http.js";
+import { loadedClassOf } from "./loaders.js";
 import { rpcMethod } from "./rpc.js";
 import { toExpression } from "./values.js";
 
@@ -57,8 +58,9 @@ export function facetStart(answer) {
   const id = isOptions ? answer.id : undefined;
   const inheritsId = isOptions && Boolean(answer.inheritId);
   if (inheritsId && id != null) throw new TypeError(`a facet has the id \`${String(id)}\`, or its parent's (inheritId), not both`);
-  const { name, props } = handleOf(kind) ?? { name: nameOf(kind), props: {} };
+  const { name, props, worker } = loadedClassOf(kind) ?? handleOf(kind) ?? { name: nameOf(kind), props: {} };
   const chosen = { export: name, id: id == null ? null : String(id), props: toExpression(props) };
+  if (worker !== undefined) chosen.w = worker;
   if (inheritsId) chosen.inherit = true;
   if (isOptions && answer.limits != null) chosen.limits = answer.limits;
   if (isOptions && answer.budget != null) chosen.budget = answer.budget;
@@ -68,7 +70,7 @@ export function facetStart(answer) {
 function nameOf(kind) {
   for (const name of Object.keys(exported)) if (typeof kind === "function" && exported[name] === kind) return name;
   throw new TypeError(
-    "the start callback of a facet must return { class }, where the class is `ctx.exports.Name` of this worker's main module",
+    "the start callback of a facet must return { class }, where the class is `ctx.exports.Name` of this worker's main module, or of a worker from env.LOADER",
   );
 }
 
