@@ -75,6 +75,11 @@ class SegmentArchive:
     def collected_bytes(self) -> int:
         return min(HISTORY_COLLECTED_BYTES, self.options.max_bytes)
 
+    @property
+    def _segment_bytes(self) -> int:
+        """Of records in one file. Files are dropped whole, so a small history is made of small ones."""
+        return min(HISTORY_SEGMENT_BYTES, self.options.max_bytes // 4)
+
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def collect(
@@ -98,7 +103,7 @@ class SegmentArchive:
             header = decode_header(first)
             if End(header.sequence - 1, header.previous_digest) != end:
                 self._write_base(key, _position(files, records, until), files)
-            for batch in _batches(chain([first], waiting)):
+            for batch in _batches(chain([first], waiting), size_max=self._segment_bytes):
                 header = decode_header(batch[0])
                 path = directory / f"{header.sequence:016x}.records"
                 self._disk.write_chunks(path, records_chunks(header.sequence, header.previous_digest, batch))
@@ -138,7 +143,7 @@ class SegmentArchive:
                 held = {lineage: HeldFile(path, last) for lineage, path in replay.files.items()}
                 self._write_base(key, End(last, digest), held)
         former = [path for path in self._base_paths(key) if int(path.stem, 16) < last]
-        self._remove(key, dropped + former)
+        self._remove(key, former + dropped)  # Images first: see `headers`.
 
     def _beyond(self, key: ObjectKey) -> tuple[list[Path], int | None]:
         """The oldest files that must go, and the last record in them."""
@@ -169,13 +174,20 @@ class SegmentArchive:
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def headers(self, key: ObjectKey) -> Iterator[RecordHeader]:
-        """What the records kept say of themselves, the oldest first."""
-        for path in self._segments(key):
-            yield from read_record_headers(path)
+        """What the records kept say of themselves, the oldest first, from where the object can be read.
 
-    def oldest_base_or_none(self, key: ObjectKey) -> int | None:
-        """The first record after which the object can be read, if not from its beginning on."""
-        return min((base.header.sequence for base in self._bases(key)), default=None)
+        That is its beginning, or its oldest image: a crash in `trim` may have left some of the records before it.
+        """
+        kept = (header for path in self._segments(key) for header in read_record_headers(path))
+        first = next(kept, None)
+        if first is None:
+            return
+        begins = 0 if first.sequence == 1 else self._oldest_base(key)
+        yield from (header for header in chain([first], kept) if header.sequence > begins)
+
+    def _oldest_base(self, key: ObjectKey) -> int:
+        """After which record the object can be read, if not from its beginning on."""
+        return min((base.header.sequence for base in self._bases(key)), default=0)
 
     def records(self, key: ObjectKey, *, after: int) -> Iterator[bytes]:
         """The records kept behind `after`, the oldest first. There may be gaps."""
@@ -296,12 +308,12 @@ def _until(records: Iterator[bytes], until: int) -> Iterator[bytes]:
         yield data
 
 
-def _batches(records: Iterable[bytes]) -> Iterator[list[bytes]]:
+def _batches(records: Iterable[bytes], *, size_max: int) -> Iterator[list[bytes]]:
     """Records for one file each: so many that files are few, and so few that they fit into memory."""
     batch: list[bytes] = []
     size = 0
     for data in records:
-        if batch and size + len(data) > HISTORY_SEGMENT_BYTES:
+        if batch and size + len(data) > size_max:
             yield batch
             batch, size = [], 0
         batch.append(data)

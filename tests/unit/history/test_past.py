@@ -11,7 +11,8 @@ import pytest
 from tests.unit.history.history_world import NAMESPACE, OBJECT_ID, HistoryWorld, Tree
 
 from perdure.errors import BookmarkError, StorageFailedError
-from perdure.history import Bookmark, Past, SegmentArchive, _archive
+from perdure.history import Bookmark, HistoryOptions, Past, SegmentArchive, _archive, read_bookmark
+from perdure.storage import Layout, ObjectKey
 from perdure.storage._disk import SystemDisk
 
 
@@ -61,6 +62,65 @@ async def test_what_is_not_trimmed_is_found_after_trims(
         assert 0 < len(lost) < len(tree.states) - 5
     assert sum(path.stat().st_size for path in world.files if path.suffix == ".records") <= 15_000
     assert len([path for path in world.files if path.suffix == ".base"]) == 1
+
+
+async def filled(world: HistoryWorld, seed: int) -> Tree:
+    """An object with a history of many files."""
+    tree = Tree(Random(seed))
+    async with world.store() as store:
+        await tree.work(store.root(NAMESPACE, OBJECT_ID), 60)
+        await store.root(NAMESPACE, OBJECT_ID).archive()
+    return tree
+
+
+@pytest.mark.parametrize("has_image", [False, True])
+@pytest.mark.parametrize("count", range(6))
+async def test_a_trim_that_is_cut_off_lists_only_what_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, *, has_image: bool
+) -> None:
+    monkeypatch.setattr(_archive, "HISTORY_SEGMENT_BYTES", 4_000)
+    world = HistoryWorld(tmp_path, max_bytes=20_000 if has_image else 1 << 40)
+    tree = await filled(world, 7)
+    assert any(path.suffix == ".base" for path in world.files) == has_image
+    world.options = HistoryOptions(world.options.max_age, 8_000)
+    left = count
+
+    class DiskThatEnds(SystemDisk):
+        def unlink(self, path: Path) -> None:
+            nonlocal left
+            if left == 0:
+                raise OSError(errno.EIO, "I/O error")
+            left -= 1
+            super().unlink(path)
+
+    async with world.store() as store:
+        root = store.root(NAMESPACE, OBJECT_ID)
+        archive = SegmentArchive(Layout(tmp_path), DiskThatEnds(), world.clock, world.options)
+        with pytest.raises(StorageFailedError, match="I/O error"):
+            await root.aside(lambda: archive.trim(ObjectKey(NAMESPACE, OBJECT_ID)))
+
+        past = world.past(root)
+        listed = [read_bookmark(commit.bookmark).sequence for commit in await past.commits(limit=1000)]
+        assert listed == sorted(range(listed[-1], listed[0] + 1), reverse=True)
+        assert len(listed) > 3
+        for sequence in listed:
+            assert await found(past, sequence) == tree.states[sequence], f"record {sequence}"
+
+
+async def test_a_small_history_keeps_most_of_what_it_may(tmp_path: Path) -> None:
+    world = HistoryWorld(tmp_path, max_bytes=40_000)
+    async with world.store() as store:
+        root = store.root(NAMESPACE, OBJECT_ID)
+        database = root.open_database()
+        for number in range(100):  # One collection of many times what is kept.
+            database.kv_put(f"k{number}", Random(number).randbytes(1_500).hex())
+            captured = database.commit()
+            assert captured is not None
+            await root.log.submit(captured)
+        await root.archive()
+
+    kept = sum(path.stat().st_size for path in world.files if path.suffix == ".records")
+    assert 20_000 < kept <= 40_000
 
 
 async def test_history_that_begins_late_begins_with_an_image(tmp_path: Path) -> None:
