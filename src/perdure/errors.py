@@ -302,6 +302,21 @@ class RemoteError(UnavailableError):
         self.remote_code = remote_code
 
 
+class RpcSessionError(UnavailableError):
+    """A session with a peer has ended, or never began: the connection broke, or one of both broke the protocol.
+
+    Whatever was under way fails with it.
+    """
+
+    code = "rpc_session"
+
+
+class WebSocketError(UsageError):
+    """A WebSocket was used in a way that it does not allow: closed, not accepted, or too much was sent at once."""
+
+    code = "websocket"
+
+
 class InternalError(PerdureError):
     """A bug in perdure. Please report it with the text and the log around it."""
 

@@ -181,3 +181,19 @@ ADMIN_ITEMS_DEFAULT: Final = 1_000  # rows, entries or objects of one answer
 ADMIN_ITEMS_MAX: Final = 10_000
 ADMIN_CONNECTIONS_MAX: Final = 16  # operators at the same time; one more is told to wait
 ADMIN_IDLE_S: Final = 30.0  # a connection that asks nothing for so long is closed
+
+# ── sessions of Cap'n Web with foreign peers ─────────────────────────────────────────────────────────────────
+CAPNWEB_TABLE_MAX: Final = 10_000  # capabilities of one session, each way: a peer that releases none is cut off
+CAPNWEB_CALLS_MAX: Final = 10_000  # calls of one peer under way: each has a task
+CAPNWEB_PATH_MAX: Final = 64  # names in one path, as in the reference system
+CAPNWEB_MAP_STEPS_MAX: Final = 100_000  # elements times instructions of one `map()`: its steps hold the event loop
+CAPNWEB_STREAM_WINDOW_BYTES: Final = 1 * MIB  # of one stream that the peer has not taken yet; then its source waits
+CAPNWEB_HELD_BYTES_MAX: Final = 2 * RPC_MESSAGE_BYTES_MAX  # of messages whose calls last, or that a peer keeps
+CAPNWEB_OUTBOX_BYTES_MAX: Final = 2 * RPC_MESSAGE_BYTES_MAX  # of messages that a slow peer has not taken: it is cut off
+CAPNWEB_CLOSE_S: Final = 5.0  # for the last messages of a session, and the disposers of what its peer held
+CAPNWEB_BATCH_MESSAGES_MAX: Final = 10_000  # lines of one HTTP batch
+WEBSOCKET_MESSAGE_BYTES_MAX: Final = RPC_MESSAGE_BYTES_MAX
+WEBSOCKET_QUEUE_BYTES_MAX: Final = 2 * WEBSOCKET_MESSAGE_BYTES_MAX  # sent, and not taken by the other end
+WEBSOCKET_QUEUE_BYTES_SOFT: Final = 256 * KIB  # from which on a sender that can wait does so
+WEBSOCKET_QUEUE_MESSAGES_MAX: Final = 100_000  # small ones cost more than their bytes
+WEBSOCKET_OPEN_S: Final = 10.0  # for the handshake of a connection that we make

@@ -1,0 +1,10 @@
+"""Cap'n Web: object-capability RPC with peers that are not ours, such as browsers. Effects: network, tasks, log."""
+
+from perdure.capnweb._session import Host as Host
+from perdure.capnweb._session import Session as Session
+from perdure.capnweb._session import Transport as Transport
+from perdure.capnweb._streams import ValueStream as ValueStream
+from perdure.capnweb._streams import WritableStream as WritableStream
+from perdure.capnweb._stubs import RpcPromise as RpcPromise
+from perdure.capnweb._stubs import RpcStub as RpcStub
+from perdure.capnweb._targets import RpcTarget as RpcTarget
