@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from perdure import DurableObject, FacetOptions, WorkerCode
-from perdure.errors import ObjectResetError
 from perdure.isolates import Isolates
 from perdure.testing import World
 
@@ -49,8 +48,11 @@ class Supervisor(DurableObject):
         answers = [unclosed, await successor.read(), await successor.write(how)]
         return [*answers, type((await asyncio.gather(burning, return_exceptions=True))[0]).__name__]
 
-    async def delete_before_a_transaction(self, how: str, open_s: float) -> bool:
-        """Delete a facet in the midst of a turn or a clone, then begin a transaction; whether it is yet to be done."""
+    async def delete_before_a_transaction(self, how: str, open_s: float) -> tuple[bool, bool]:
+        """Delete a facet in the midst of a turn or a clone, then begin a transaction.
+
+        Whether the deletion was under way when it was asked for, and when it had begun.
+        """
         facets: Any = self.ctx.facets
         await facets.get("app").write("first")
         if how != "in a clone":
@@ -66,11 +68,15 @@ class Supervisor(DurableObject):
             facets.delete("copy")
         self.inside = asyncio.ensure_future(self.transact(open_s))
         self.inside.add_done_callback(lambda inside: inside.cancelled() or inside.exception())
-        await asyncio.sleep(0)
-        return bool(facets._calls._changing)
+        await asyncio.sleep(0)  # This coroutine is held until the transaction has ended.
+        return self.seen
 
     async def transact(self, open_s: float) -> None:
+        facets: Any = self.ctx.facets
+        changing = facets._calls._changing
+        before = bool(changing)
         async with self.ctx.storage.transaction():
+            self.seen = before, bool(changing)
             self.ctx.storage.kv.put("inside", open_s)
             await asyncio.sleep(open_s)
 
@@ -104,24 +110,11 @@ LEFT = {"in a turn": [], "after an abort": [], "in a clone": ["app"]}
 
 
 @pytest.mark.parametrize("how", LEFT)
-async def test_a_deletion_waits_for_a_transaction_that_began_meanwhile(world: World, how: str) -> None:
+async def test_a_transaction_waits_for_a_deletion_that_is_under_way(world: World, how: str) -> None:
     supervisor = world.get(Supervisor, "one")
 
-    deleting = asyncio.ensure_future(supervisor.delete_before_a_transaction(how, 5))
-    await world.advance(3)
-    assert not deleting.done()  # Nobody hears of it before it is durable.
-    assert await deleting
+    assert await supervisor.delete_before_a_transaction(how, 5) == [True, False]
 
     await world.crash()
     assert await supervisor.state() == [LEFT[how], 5]
     assert await supervisor.read() == "again"
-
-
-async def test_a_transaction_that_keeps_a_deletion_waiting_for_long_is_reset_with_the_deleter(world: World) -> None:
-    supervisor = world.get(Supervisor, "one")
-
-    with pytest.raises(ObjectResetError, match=r"facet `app` could not be deleted.*transaction"):
-        await supervisor.delete_before_a_transaction("in a turn", 60)
-
-    assert await world.get(Supervisor, "one").state() == [["app"], None]
-    await world.advance(60)  # The code of the transaction finds out.

@@ -506,7 +506,8 @@ class TrustedStorage:
                 BLOCK_CONCURRENCY_TIMEOUT_S, self._actor.break_, section_overdue()
             )
             try:
-                await self._actor.wait_for_changes()  # They would wait for the transaction, and it for them.
+                if not self._actor.in_transaction:  # Else they wait for the end of the one that is open.
+                    await self._actor.wait_for_changes()  # They would wait for the transaction, and it for them.
                 self._actor.end_turn()  # What was written before is no part of the transaction.
                 self._actor.end_deletions()
                 yield TrustedTransactionSection(self._sections, section)

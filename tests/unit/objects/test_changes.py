@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,9 +14,19 @@ from perdure.isolates import Isolates
 from perdure.testing import World
 
 GUEST = """
+from perdure import FacetOptions
 from workers import DurableObject
 
 class App(DurableObject):
+    def child(self):
+        return self.ctx.facets.get("child", lambda: FacetOptions(cls=self.ctx.exports.App))
+
+    async def add_to_child(self):
+        return await self.child().add()
+
+    def drop_child(self):
+        self.ctx.facets.delete("child")
+
     def add(self):
         self.ctx.storage.kv.put("count", self.ctx.storage.kv.get("count", 0) + 1)
         return self.ctx.storage.kv.get("count")
@@ -42,6 +52,20 @@ class Root(DurableObject):
         self.ctx.facets.delete(dropped)
         async with self.ctx.storage.transaction():
             return await self.facet(called).add()
+
+    async def nest(self) -> float:
+        """How long a transaction takes that begins inside another one, while a facet below waits for its end."""
+        loop, facets = asyncio.get_running_loop(), cast("Any", self.ctx.facets)
+        await self.facet("app").add_to_child()
+        async with self.ctx.storage.transaction():
+            dropping = asyncio.ensure_future(self.facet("app").drop_child())
+            await asyncio.sleep(1)
+            before_s = loop.time()
+            async with self.ctx.storage.transaction():
+                assert facets._calls.changes()
+            took_s = loop.time() - before_s
+        await dropping
+        return took_s
 
     def names(self) -> list[str]:
         return self.ctx.facets.list()
@@ -70,3 +94,7 @@ def test_a_transaction_begins_when_what_was_deleted_before_it_is_gone(world: Wor
     world.run(world.crash())
     assert world.run(world.get(Root, "a").names()) == ["other"]
     assert world.run(world.get(Root, "a").guest("other", "add")) == 3
+
+
+def test_a_transaction_inside_another_one_waits_for_nothing(world: World) -> None:
+    assert world.run(world.get(Root, "a").nest()) == 0
