@@ -56,6 +56,7 @@ _FEATURES: Final = [
 _HOST_EXPORTS: Final = frozenset(
     {
         "memory", "malloc", "free", "perdure_call", "perdure_buffer", "qjs_set_memory_limit", "qjs_set_max_stack_size",
+        "qjs_set_gc_threshold",
         "qjs_new_error", "qjs_new_string", "qjs_set_prop_string", "qjs_throw", "qjs_free_value",
     }
 )  # fmt: skip

@@ -194,8 +194,8 @@ SUFFIX = {"python": "py", "javascript": "js"}
 MALFORMED: dict[str, tuple[Callable[[str, str], tuple[str, dict[str, object]]], str]] = {
     "none": (lambda own, _: (f"a.{own}", {}), "must contain at least one module"),
     "main missing": (lambda own, _: (f"b.{own}", {f"a.{own}": ""}), "Main module name is not present in bundle"),
-    "TypeScript": (lambda own, _: (f"a.{own}", {f"a.{own}": "", "b.ts": ""}), "bundle it to JavaScript first"),
-    "TSX": (lambda own, _: ("a.tsx", {"a.tsx": "", f"b.{own}": ""}), "Module name must end with '.js' or '.py'"),
+    "unknown ending": (lambda own, _: (f"a.{own}", {f"a.{own}": "", "b.coffee": ""}), "must end with '.js' or '.py'"),
+    "TypeScript and Python": (lambda _own, _other: ("a.tsx", {"a.tsx": "", "b.py": ""}), "a worker has one lang"),
     "no ending": (lambda own, _: (f"a.{own}", {f"a.{own}": "", "b": ""}), "Got: b"),
     "other language": (lambda own, other: (f"a.{own}", {f"a.{own}": "", f"b.{other}": ""}), "a worker has one lang"),
     "two kinds": (lambda own, _: (f"a.{own}", {f"a.{own}": {own: "", "text": ""}}), "contain exactly one of"),
@@ -219,6 +219,20 @@ async def test_case_83_malformed_code(host: Any, language: str, what: str) -> No
     assert isinstance(loaded, WorkerCodeError)
     Host.code = code_of(language, ENTRY[language])
     assert await host.entry(None, "add", [1, 1]) == 2  # Nothing of the failure was kept.
+
+
+async def test_typescript_is_loaded_as_it_is(host: Any) -> None:
+    main = (
+        "import { WorkerEntrypoint, DurableObject } from 'cloudflare:workers'; import { add } from './sums';"
+        "interface Env { LIMIT: number }"
+        "export default class extends WorkerEntrypoint<Env> { add(a: number, b: number): number { return add(a, b) } }"
+        "export class App extends DurableObject<Env> { hello(): number { return add(3, 4) as number } }"
+    )
+    sums = "export const add = (a: number, b: number): number => a + b;"
+    Host.code = WorkerCode("worker.ts", {"worker.ts": main, "sums.ts": sums})
+
+    assert await host.entry(None, "add", [1, 2]) == 3
+    assert await host.facet("ts", "App") == 7
 
 
 async def test_entry_points_and_classes_that_do_not_exist(host: Any, language: str) -> None:

@@ -9,6 +9,7 @@ Effects: randomness.
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from typing import Final
 
@@ -19,7 +20,14 @@ from perdure.isolates import _ffi as ffi
 from perdure.isolates._core_module import CoreInstance, CoreModule, HostFunction, Numbers
 from perdure.isolates._engine import Engine, GuestStore
 from perdure.isolates._images import load_image
-from perdure.isolates._javascript_modules import RUNTIME_MODULE, module_source, resolve
+from perdure.isolates._javascript_modules import (
+    RUNTIME_MODULE,
+    TYPED_SUFFIXES,
+    as_typescript_means,
+    module_source,
+    resolve,
+)
+from perdure.isolates._translator import KINDS, Translator
 from perdure.isolates._wasm_isolate import WasmIsolate
 from perdure.limits import (
     GUEST_JAVASCRIPT_STACK_BYTES,
@@ -51,15 +59,22 @@ class JavaScriptGuests:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._module = CoreModule(engine, engine.load_module(load_image(self.language)), _IMPORTS)
+        self._translator = Translator(self._make_translating)
 
     def make(self) -> JavaScriptIsolate:
         """A fresh instance, before any code is loaded into it."""
         store = self._engine.new_store()
         try:
-            return JavaScriptIsolate(store, self._module.instantiate(store))
+            return JavaScriptIsolate(store, self._module.instantiate(store), self._translator)
         except BaseException:
             store.close()
             raise
+
+    def _make_translating(self) -> JavaScriptIsolate:
+        """One that lives for a moment: it may fill its memory instead of collecting it."""
+        isolate = self.make()
+        isolate.never_collect()
+        return isolate
 
 
 class JavaScriptIsolate(WasmIsolate):
@@ -67,9 +82,12 @@ class JavaScriptIsolate(WasmIsolate):
 
     language = "javascript"
 
-    __slots__ = ("_buffer", "_buffer_bytes", "_function", "_importer", "_instance", "_memory", "_untouched_bytes")
+    __slots__ = (
+        "_buffer", "_buffer_bytes", "_function", "_importer", "_instance", "_memory", "_names", "_translator",
+        "_untouched_bytes",
+    )  # fmt: skip
 
-    def __init__(self, store: GuestStore, instance: CoreInstance) -> None:
+    def __init__(self, store: GuestStore, instance: CoreInstance, translator: Translator) -> None:
         super().__init__(store)
         self._instance = instance
         self._memory = instance.memory
@@ -77,6 +95,8 @@ class JavaScriptIsolate(WasmIsolate):
         self._buffer, self._buffer_bytes = _unpacked(instance.call(instance.function("perdure_buffer")))
         self._untouched_bytes = self._memory.size_bytes
         self._importer = ""
+        self._names: frozenset[str] | None = None
+        self._translator = translator
         self._set("qjs_set_max_stack_size", GUEST_JAVASCRIPT_STACK_BYTES)
         self.limit_memory(MEMORY_BYTES_DEFAULT)
 
@@ -89,6 +109,10 @@ class JavaScriptIsolate(WasmIsolate):
         """Bound its memory; before the first call."""
         super().limit_memory(memory_bytes)
         self._set("qjs_set_memory_limit", memory_bytes - _ENGINE_RESERVE_BYTES)
+
+    def never_collect(self) -> None:
+        """Let it run without collecting cycles, for as long as its memory lasts."""
+        self._set("qjs_set_gc_threshold", _WORD_MASK)
 
     def rehearse(self) -> None:
         """Touch the memory that every worker needs."""
@@ -123,6 +147,8 @@ class JavaScriptIsolate(WasmIsolate):
         """The address of a module's full name, which the guest frees."""
         self._importer = self._name(importer)
         name = resolve(self._importer, self._name(specifier))
+        if self._importer.endswith(TYPED_SUFFIXES):
+            name = as_typescript_means(name, self._known_names())
         return self._allocate(name.encode("utf-8", "surrogatepass") + b"\0")
 
     def load(self, name: int, size_place: int) -> int:
@@ -135,9 +161,17 @@ class JavaScriptIsolate(WasmIsolate):
             self._throw(f'No such module "{wanted}"{importer}')
             return 0
         kind, _, text = reply.partition("\n")
+        if kind in KINDS:
+            kind, text = "js", self._translator.translate(kind, wanted, text)
         source = module_source(kind, text).encode("utf-8", "surrogatepass")
         self._memory.write(size_place, len(source).to_bytes(4, "little"))
         return self._allocate(source + b"\0")
+
+    def _known_names(self) -> frozenset[str]:
+        if self._names is None:
+            _, _, names = self.answer(HostOp.MODULE, "", "").partition("\n")
+            self._names = frozenset(json.loads(names or "[]"))
+        return self._names
 
     def fill_randomly(self, place: int, size: int) -> None:
         """Write random bytes."""

@@ -13,6 +13,9 @@ from typing import Final
 RUNTIME_MODULE: Final = "cloudflare:workers"
 """The module that the image itself is: always there, never asked from the host."""
 
+TYPED_SUFFIXES: Final = (".ts", ".tsx", ".jsx", ".mts")
+"""Names of modules that are translated to JavaScript."""
+
 _REQUIRED: Final = re.compile(r"""\brequire\(\s*(["'])([^"'\n]+)\1\s*\)""")
 
 
@@ -21,6 +24,15 @@ def resolve(importer: str, specifier: str) -> str:
     if specifier.startswith(("./", "../")):
         return posixpath.normpath(posixpath.join(posixpath.dirname(importer), specifier))
     return specifier.removeprefix("/")
+
+
+def as_typescript_means(name: str, there: frozenset[str]) -> str:
+    """The module that TypeScript means by a name: one without its suffix, or with the one it will have."""
+    if name in there:
+        return name
+    stem = name.removesuffix(".js").removesuffix(".mjs")
+    candidates = [f"{each}{suffix}" for each in (stem, f"{stem}/index") for suffix in (*TYPED_SUFFIXES, ".js", ".mjs")]
+    return next((candidate for candidate in candidates if candidate in there), name)
 
 
 def module_source(kind: str, text: str) -> str:

@@ -17,7 +17,9 @@ from perdure.server._imports import SourceTree
 from perdure.server._live import LiveApp
 
 _LOG: Final = logging.getLogger("perdure.server")
-_SOURCE_SUFFIXES: Final = frozenset({".py", ".js", ".mjs", ".html", ".css", ".sql", ".toml"})
+_SOURCE_SUFFIXES: Final = frozenset(
+    {".py", ".js", ".mjs", ".ts", ".mts", ".tsx", ".jsx", ".html", ".css", ".sql", ".toml"}
+)
 _QUIET_MS: Final = 100  # editors save in several steps
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 
 class GuestOp(IntEnum):
-    """What the host asks of a guest. WAKE and REHEARSE are between an instance and whoever makes it."""
+    """What the host asks of a guest. WAKE, REHEARSE and TRANSLATE are between an instance and whoever makes it."""
 
     LOAD = 1
     START = 2
@@ -19,6 +19,7 @@ class GuestOp(IntEnum):
     RESUME = 4
     WAKE = 5
     REHEARSE = 6
+    TRANSLATE = 7
 
 
 class HostOp(IntEnum):

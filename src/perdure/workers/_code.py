@@ -27,8 +27,11 @@ from perdure.limits import (
 from perdure.wire import encode
 
 Language = Literal["python", "javascript"]
-_KINDS: Final = ("js", "cjs", "py", "text", "data", "json")
-_BUNDLE_FIRST: Final = (".ts", ".tsx", ".jsx")
+_KINDS: Final = ("js", "cjs", "py", "ts", "tsx", "jsx", "text", "data", "json")
+_SCRIPTS: Final = frozenset({"js", "cjs", "ts", "tsx", "jsx"})
+_KIND_OF_SUFFIX: Final = {
+    ".py": "py", ".js": "js", ".mjs": "js", ".ts": "ts", ".mts": "ts", ".tsx": "tsx", ".jsx": "jsx",
+}  # fmt: skip
 _CAMEL: Final = {
     "mainModule": "main_module",
     "globalOutbound": "global_outbound",
@@ -154,23 +157,22 @@ def _module(name: str, source: object) -> Module:
 
 
 def _kind_by_name(name: str) -> str:
-    if name.endswith(".py"):
-        return "py"
-    if name.endswith((".js", ".mjs")):
-        return "js"
-    text = f"Module name must end with '.js' or '.py' (or give the kind, as in {{'text': …}}). Got: {name}"
-    if name.endswith(_BUNDLE_FIRST):
-        text += ". Strip the types or bundle it to JavaScript first"
-    raise WorkerCodeError(text)
+    suffix = posixpath.splitext(name)[1]
+    if suffix in _KIND_OF_SUFFIX:
+        return _KIND_OF_SUFFIX[suffix]
+    raise WorkerCodeError(
+        "Module name must end with '.js' or '.py', or with '.ts', '.tsx' or '.jsx' "
+        f"(or give the kind, as in {{'text': …}}). Got: {name}"
+    )
 
 
 def _language(main: str, modules: Mapping[str, Module]) -> Language:
     kind = modules[main].kind
-    if kind not in {"py", "js", "cjs"}:
+    if kind != "py" and kind not in _SCRIPTS:
         raise WorkerCodeError(f"main module `{main}` must be Python or JavaScript, it is `{kind}`")
     python = kind == "py"
     for name, module in modules.items():
-        if python and module.kind in {"js", "cjs"}:
+        if python and module.kind in _SCRIPTS:
             raise WorkerCodeError(
                 f"Module `{name}` is a JavaScript module, but the main module `{main}` is a Python module: a "
                 "worker has one language"

@@ -18,6 +18,7 @@ import { loadCallback } from "./loaders.js";
 import { sectionOf, settleOperation, takeReleased, takeStarted } from "./operations.js";
 import { addStep, failWithoutSection, openNextSection, resetSection, runStep, takeSections, wantsTurn } from "./sections.js";
 import { beginTurn, nextDelayMs, runDueTimer } from "./timers.js";
+import { translate } from "./translate.js";
 import { fromExpression, toExpression } from "./values.js";
 import {
   answerFetch, callHandler, callMethod, checkedResponse, exportNamed, exportsOfWorker, facetStart, handlerFetch, objectId,
@@ -33,6 +34,7 @@ const START = 2;
 const EVENT = 3;
 const RESUME = 4;
 const REHEARSE = 6;
+const TRANSLATE = 7;
 
 /** `env` of the latest delivery, for those who import it. */
 export let env = {};
@@ -48,6 +50,7 @@ const unhandled = new Map();
 export function enter(operation, payload) {
   if (operation === NEXT) return runStep() || runDueTimer() ? undefined : finish();
   const message = parse(payload);
+  if (operation === TRANSLATE) return translate(message);
   beginTurn(message.now ?? 0);
   resetSection();
   const hasBegun = openNextSection(); // With a step of its own: what is delivered comes after it.
