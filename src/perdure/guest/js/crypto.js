@@ -1,6 +1,7 @@
-// Chance, from the host: nothing of it may be in the snapshot that every guest starts from. `crypto.subtle` is the C
-// extension's; this adds what it lacks.
+// Chance, from the host: nothing of it may be in the snapshot that every guest starts from. See `subtle.js` for
+// the rest of `crypto`.
 import { randomBytes } from "./host.js";
+import { SubtleCrypto } from "./subtle.js";
 
 const POOL_BYTES = 512;
 const REQUEST_BYTES_MAX = 65_536;
@@ -21,10 +22,17 @@ export function random() {
   return (pool[used++] * 0x200000 + (pool[used++] >>> 11)) / 0x20000000000000;
 }
 
-/** The C extension's `crypto`, completed. */
-export const crypto = globalThis.crypto;
+export class Crypto {
+  #subtle = new SubtleCrypto();
 
-Object.assign(crypto, { getRandomValues, randomUUID });
+  get subtle() {
+    return this.#subtle;
+  }
+}
+
+Object.assign(Crypto.prototype, { getRandomValues, randomUUID });
+
+export const crypto = new Crypto();
 
 function getRandomValues(array) {
   if (!INTEGER_ARRAYS.has(array?.[Symbol.toStringTag])) {

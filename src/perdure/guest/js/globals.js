@@ -5,13 +5,15 @@ import { Blob, File } from "./blob.js";
 import { structuredClone } from "./clone.js";
 import { CompressionStream, DecompressionStream, TextDecoderStream, TextEncoderStream } from "./coding.js";
 import { console, reportLost } from "./console.js";
-import { crypto, random } from "./crypto.js";
+import { Crypto, crypto, random } from "./crypto.js";
 import { TextDecoder } from "./decoder.js";
 import { CloseEvent, CustomEvent, ErrorEvent, Event, EventTarget, MessageEvent } from "./events.js";
 import { FormData } from "./form.js";
 import { Headers } from "./headers.js";
 import { Request, Response } from "./http.js";
+import { CryptoKey } from "./keys.js";
 import { streamClasses } from "./streams.js";
+import { SubtleCrypto } from "./subtle.js";
 import { clearTimeout, setInterval, setTimeout } from "./timers.js";
 import { URL, URLSearchParams } from "./url.js";
 
@@ -66,8 +68,8 @@ function wait(delayMs, { signal } = {}) {
 }
 
 const classes = {
-  AbortController, AbortSignal, Blob, CloseEvent, CompressionStream, CustomEvent, DecompressionStream, ErrorEvent, Event, EventTarget,
-  File, FormData, Headers, MessageEvent, Request, Response, TextDecoder, TextDecoderStream, TextEncoderStream, URL, URLPattern,
+  AbortController, AbortSignal, Blob, CloseEvent, CompressionStream, Crypto, CryptoKey, CustomEvent, DecompressionStream, ErrorEvent, Event, EventTarget,
+  File, FormData, Headers, MessageEvent, Request, Response, SubtleCrypto, TextDecoder, TextDecoderStream, TextEncoderStream, URL, URLPattern,
   URLSearchParams, ...streamClasses,
 };
 const tagged = { ...classes, TextEncoder: globalThis.TextEncoder };
