@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from perdure.api import Limits as Limits
     from perdure.api import WorkerCode as WorkerCode
     from perdure.api import WorkerEntrypoint as WorkerEntrypoint
+    from perdure.capnweb import ValueStream as ValueStream
+    from perdure.capnweb import WritableStream as WritableStream
+    from perdure.capnweb import connect as connect
+    from perdure.capnweb import new_workers_rpc_response as new_workers_rpc_response
     from perdure.errors import AlarmError as AlarmError
     from perdure.errors import BookmarkError as BookmarkError
     from perdure.errors import BudgetExceededError as BudgetExceededError
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from perdure.errors import ObjectResetError as ObjectResetError
     from perdure.errors import PerdureError as PerdureError
     from perdure.errors import QuotaExceededError as QuotaExceededError
+    from perdure.errors import RpcSessionError as RpcSessionError
     from perdure.errors import StorageFailedError as StorageFailedError
     from perdure.errors import WorkerLoadError as WorkerLoadError
     from perdure.history import HistoryOptions as HistoryOptions
@@ -65,6 +70,10 @@ _HOMES = {
     "Limits": "perdure.api",
     "WorkerCode": "perdure.api",
     "ReadableStream": "perdure.web",
+    "connect": "perdure.capnweb",
+    "new_workers_rpc_response": "perdure.capnweb",
+    "ValueStream": "perdure.capnweb",
+    "WritableStream": "perdure.capnweb",
     "Request": "perdure.web",
     "Response": "perdure.web",
     "Headers": "perdure.web",
@@ -77,6 +86,7 @@ _HOMES = {
     "ObjectResetError": "perdure.errors",
     "BudgetExceededError": "perdure.errors",
     "QuotaExceededError": "perdure.errors",
+    "RpcSessionError": "perdure.errors",
     "StorageFailedError": "perdure.errors",
     "Platform": "perdure.server",
     "Worker": "perdure.server",

@@ -6,7 +6,7 @@ for starts tasks).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
 from perdure.capnweb._hooks import Box, FailedHook, Hook
@@ -18,7 +18,7 @@ from perdure.capnweb._streams import Pipe, ValueStream, WritableStream
 from perdure.capnweb._stubs import RpcPromise, RpcStub, hook_and_path
 from perdure.capnweb._values import Side, SinkHook, TargetHook
 from perdure.errors import RpcSessionError, UsageError, ValueNotCloneableError
-from perdure.web import ReadableStream
+from perdure.web import File, ReadableStream
 
 T = TypeVar("T")
 _END: Final = object()
@@ -123,6 +123,8 @@ class Exporter:
                 number = self._speaker.protocol.push_pipe()
                 self._pipes.append((number, stream))
                 return ["readable", number]
+            case File():
+                return ["blob", value.type, self.introduce(ValueStream(_content(value)))]
             case WritableStream():
                 number, _ = self._speaker.protocol.export(SinkHook(self._speaker, value.sink))
                 self._introduced.append(number)
@@ -155,6 +157,10 @@ class Exporter:
             own.dispose()
         self._introduced.append(number)
         return ["export", number]
+
+
+async def _content(file: File) -> AsyncIterator[bytes]:
+    yield await file.bytes()
 
 
 def _drop(act: Drop | Nothing) -> None:

@@ -59,7 +59,7 @@ class Transport(Protocol):
         """The next message; None at the end. Raises RpcSessionError when the connection breaks."""
         ...
 
-    def end(self, error: BaseException | None) -> None:
+    async def end(self, error: BaseException | None) -> None:
         """The session is over; everything that was sent should still arrive."""
         ...
 
@@ -149,18 +149,33 @@ class Session:
             raise
         finally:
             closed()
-            await self._wind_up(reading, writing, ending)
-            self._transport.end(self._error)
+            await self._wind_up(writing, reading, ending)
+            await self._transport.end(self._error)
 
-    async def _wind_up(self, *own: asyncio.Future[Any]) -> None:
+    async def run_batch(self) -> None:
+        """Do what the peer has sent, until all that it asked for is answered; there is no second half.
+
+        What it was asked itself is never answered, so calls that wait for that fail.
+        """
+        closed = self._host.opened(self.abort)
+        writing = asyncio.ensure_future(self._write())
+        try:
+            await self._read()
+            await self._drain()
+        finally:
+            closed()
+            self.end(RpcSessionError("the batch is over"))
+            await self._wind_up(writing)
+            await self._transport.end(self._error)
+
+    async def _wind_up(self, writing: asyncio.Future[None], *others: asyncio.Future[Any]) -> None:
         """What was said last still leaves, and disposers still run; everything else stops."""
-        reading, writing, ending = own
-        for task in (reading, ending, *self._tasks):
+        for task in (*others, *self._tasks):
             task.cancel()
         await asyncio.wait([writing, *self._disposers], timeout=CAPNWEB_CLOSE_S)
         for task in (writing, *self._disposers):
             task.cancel()
-        await asyncio.gather(*own, *self._tasks, *self._disposers, return_exceptions=True)
+        await asyncio.gather(writing, *others, *self._tasks, *self._disposers, return_exceptions=True)
 
     def end(self, error: Exception) -> None:
         """The session is over: whatever is under way fails with `error`."""
@@ -230,18 +245,11 @@ class Session:
                 OverloadedError(f"the peer does not take its messages: more than {CAPNWEB_OUTBOX_BYTES_MAX} bytes wait")
             )
 
-    async def drain(self) -> None:
+    async def _drain(self) -> None:
         """Until every answer that the peer has asked for is made."""
         while self._answers_owed and self._error is None:
             self._settled.clear()
             await self._settled.wait()
-
-    def take_outbox(self) -> list[tuple[str, Callable[[], Awaitable[None]] | None]]:
-        """What was said and not sent yet, for a transport that answers all at once."""
-        taken = [*self._outbox]
-        self._outbox.clear()
-        self._outbox_bytes = 0
-        return taken
 
     # ── what the peer asks ──────────────────────────────────────────────────────────────────────────────────
 
@@ -301,6 +309,7 @@ class Session:
                 self.exporter.reject(number, error)
             finally:
                 own.dispose()
+                self.flush()
                 self._answers_owed -= 1
                 self._settled.set()
             return FailedHook(RpcSessionError("an answer is no value"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -15,6 +16,7 @@ from perdure.capnweb._references import Path
 from perdure.capnweb._stubs import RpcStub
 from perdure.errors import UsageError
 
+_PLACE: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 _FUNCTIONS: Final = (functools.partial,)
 
 
@@ -61,7 +63,8 @@ def _step(value: object, name: str | int, so_far: Path) -> object:
         case dict():
             return value.get(name) if type(name) is str else None
         case list() | tuple():
-            return value[name] if type(name) is int and 0 <= name < len(value) else None
+            place = int(name) if type(name) is int or (type(name) is str and _PLACE.fullmatch(name)) else -1
+            return value[place] if 0 <= place < len(value) else None  # JavaScript's proxies tell every key as text.
         case None:
             raise NotAFunctionError(f"`{dotted(so_far[:-1])}` is null: it has no `{name}`")
         case _:

@@ -7,6 +7,8 @@ from perdure.objects._alarms import Alarms as Alarms
 from perdure.objects._directory import Directory as Directory
 from perdure.objects._entrypoints import MakeContext as MakeContext
 from perdure.objects._entrypoints import TrustedEntrypoint as TrustedEntrypoint
+from perdure.objects._hosting import EventHost as EventHost
+from perdure.objects._hosting import current_host as current_host
 from perdure.objects._ids import IdFactory as IdFactory
 from perdure.objects._namespaces import NamespaceOptions as NamespaceOptions
 from perdure.objects._namespaces import ObjectNamespace as ObjectNamespace

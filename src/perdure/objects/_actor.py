@@ -169,6 +169,15 @@ class Actor:
         """Deliver a call; starts the object when it is cold."""
         return await self._serve(method, lambda body, served: body.call(method, arguments, served))
 
+    async def deliver(self, name: str, event: Callable[[Served | None], Awaitable[Result]]) -> Result:
+        """Deliver an event that its own code has asked for, such as a call of a peer that it has a session with."""
+        return await self._serve(name, lambda _, served: event(served))
+
+    @property
+    def body_or_none(self) -> Body | None:
+        """What runs here now, if anything does."""
+        return self._body
+
     async def alarm(self, run: AlarmRun) -> None:
         """Run the handler of its alarm, if one is due, until what it wrote is durable; starts a cold object."""
 

@@ -10,8 +10,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from perdure.api import (
@@ -74,6 +80,7 @@ class TrustedBody:
         self._suspended: set[_Steps] = set()
         self._background: set[asyncio.Task[object]] = set()
         self.bodies: set[BodyRun] = set()
+        self._dependents: set[Callable[[Exception], None]] = set()
         """Streams of this object's that have not ended: they keep it awake."""
 
     async def start(self) -> None:
@@ -125,9 +132,18 @@ class TrustedBody:
         """While it lasts the object is not idle."""
         return self._actor.in_use()
 
-    async def run_turns(self, handler: Callable[[], Awaitable[object]]) -> object:
-        """Run a step of one of its bodies, as an event of its own; what it gives leaves once that is durable."""
-        return await self._deliver(handler, (), None, finish=_as_it_is)
+    async def run_turns(self, handler: Callable[[], Awaitable[object]], served: Served | None = None) -> object:
+        """Run a step of something of its own, as an event; what it gives leaves once that is durable."""
+        return await self._deliver(handler, (), served, finish=_as_it_is)
+
+    @contextmanager
+    def while_open(self, end: Callable[[Exception], None]) -> Iterator[None]:
+        """While it lasts, `end` is called when this instance is gone: something outside depends on it."""
+        self._dependents.add(end)
+        try:
+            yield
+        finally:
+            self._dependents.discard(end)
 
     async def call(self, method: str, arguments: Sequence[object], served: Served | None) -> object:
         """Call a public method with copies of `arguments`; the result is a copy."""
@@ -209,6 +225,8 @@ class TrustedBody:
         self.sections.break_(error)
         for steps in list(self._suspended):
             steps.interrupt()
+        for end in list(self._dependents):
+            end(error)
         for source in list(self.bodies):
             source.discard(error)
         for task in self._background:

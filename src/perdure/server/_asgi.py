@@ -29,6 +29,7 @@ Handle: TypeAlias = Callable[[Request], Awaitable[Response]]
 AnswerError: TypeAlias = Callable[[Request, Exception], Response]
 
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_SCHEMES: Final = {"ws": "http", "wss": "https"}
 _BODILESS_METHODS: Final = frozenset({"GET", "HEAD"})
 _BODILESS_STATUSES: Final = frozenset({204, 304})
 # What describes the connection or the framing is the server's to say; a sandbox must not say it.
@@ -40,7 +41,7 @@ _SERVERS_OWN: Final = frozenset(
 _CLOSE: Final = (b"connection", b"close")
 
 
-class _RefusedRequestError(Exception):
+class RefusedRequestError(Exception):
     """The request cannot be read: it is malformed or too large."""
 
     def __init__(self, status: int, text: str) -> None:
@@ -76,12 +77,16 @@ async def _serve(
         request = await _read_request(scope, receive, incoming, method)
     except _ClientGoneError:
         return
-    except _RefusedRequestError as error:
+    except RefusedRequestError as error:
         await _send(send, Response(f"{error}\n", error.status), method, [_CLOSE])
         return
     extra: list[tuple[bytes, bytes]] = []
     try:
-        response = _checked(await handle(request))
+        response = checked_response(await handle(request))
+        if response.web_socket is not None:
+            raise UsageError(
+                "the answer is a WebSocket, and the request did not ask for one: look at its `upgrade` header"
+            )
         if isinstance(response.body, ReadableStream):
             response.body.check_unused()
     except Exception as error:  # noqa: BLE001  # the last place above user code: it becomes an answer and a log entry
@@ -95,22 +100,6 @@ async def _serve(
     if failure is not None:
         answer_error(request, failure)
         raise AnswerCutError(f"the answer to {method} {request.url} failed while it was sent: {failure}") from None
-
-
-async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a `websocket` scope with 501 where the server can say so, and with a refused handshake (403) elsewhere."""
-    await receive()
-    if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": 1008, "reason": "no WebSocket here"})
-        return
-    await send(
-        {
-            "type": "websocket.http.response.start",
-            "status": 501,
-            "headers": [(b"content-type", b"text/plain;charset=UTF-8")],
-        }
-    )
-    await send({"type": "websocket.http.response.body", "body": b"WebSockets are not supported yet\n"})
 
 
 async def serve_lifespan(
@@ -130,12 +119,26 @@ async def serve_lifespan(
 # ── in ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def read_switch(scope: Scope) -> Request:
+    """The request of a `websocket` scope: a GET that asks for an upgrade. Raises RefusedRequestError."""
+    raw: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    url = _url(scope, _host_and_length(raw)[0], _SCHEMES.get(scope.get("scheme", "ws"), "http"))
+    headers = Headers.from_asgi(raw)
+    headers.set("upgrade", "websocket")  # A server of HTTP/2 has none.
+    return Request.unchecked(url=url, method="GET", headers=headers, body=None)
+
+
+def _url(scope: Scope, host: str, scheme: str) -> str:
+    url = f"{scheme}://{host or _server_host(scope)}{_target(scope)}"
+    if len(url) > URL_BYTES_MAX:
+        raise RefusedRequestError(414, f"the URL is too long: the limit is {URL_BYTES_MAX} characters")
+    return url
+
+
 async def _read_request(scope: Scope, receive: Receive, incoming: Incoming, method: str) -> Request:
     raw: Iterable[tuple[bytes, bytes]] = scope["headers"]
     host, length = _host_and_length(raw)
-    url = f"{scope.get('scheme', 'http')}://{host or _server_host(scope)}{_target(scope)}"
-    if len(url) > URL_BYTES_MAX:
-        raise _RefusedRequestError(414, f"the URL is too long: the limit is {URL_BYTES_MAX} characters")
+    url = _url(scope, host, scope.get("scheme", "http"))
     body = None if method in _BODILESS_METHODS else await _read_body(receive, incoming, length)
     return Request.unchecked(url=url, method=method, headers=Headers.from_asgi(raw), body=body)
 
@@ -146,13 +149,13 @@ def _host_and_length(raw: Iterable[tuple[bytes, bytes]]) -> tuple[str, int | Non
         if name == b"host":
             # With two, the server before us and we could each believe another one.
             if host or not _HOST.fullmatch(value):
-                raise _RefusedRequestError(
+                raise RefusedRequestError(
                     400, f"the Host header is doubled or malformed: `{value[:80].decode('latin-1')}`"
                 )
             host = value
         elif name == b"content-length":
             if not value.isdigit():
-                raise _RefusedRequestError(400, "the Content-Length header is no number")
+                raise RefusedRequestError(400, "the Content-Length header is no number")
             length = int(value[:20])
     return host.decode("ascii").lower(), length
 
@@ -162,7 +165,7 @@ def _server_host(scope: Scope) -> str:
     name, port = scope.get("server") or ("", None)
     host = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
     if not _HOST.fullmatch(host.encode()):
-        raise _RefusedRequestError(400, "the request has no Host header")
+        raise RefusedRequestError(400, "the request has no Host header")
     return host
 
 
@@ -203,7 +206,7 @@ async def _read_body(receive: Receive, incoming: Incoming, length: int | None) -
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > length:
-            raise _RefusedRequestError(400, f"the body is longer than its Content-Length, {length} bytes")
+            raise RefusedRequestError(400, f"the body is longer than its Content-Length, {length} bytes")
     return b"".join(chunks) or None
 
 
@@ -215,7 +218,8 @@ def _check_there(message: MutableMapping[str, Any]) -> None:
 # ── out ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _checked(response: object) -> Response:
+def checked_response(response: object) -> Response:
+    """What user code answered, if it is a Response. Raises UsageError."""
     if not isinstance(response, Response):
         raise UsageError(
             f"fetch() returned `{type(response).__name__}`, not a Response: return Response(text) "
@@ -224,12 +228,17 @@ def _checked(response: object) -> Response:
     return response
 
 
+def response_lines(response: Response, *, length: int | None = None) -> list[tuple[bytes, bytes]]:
+    """The header lines of an answer, without those that are the server's to say."""
+    lines = [line for line in response.headers.to_asgi() if line[0] not in _SERVERS_OWN]
+    if length is not None and response.status not in _BODILESS_STATUSES:
+        lines.append((b"content-length", b"%d" % length))
+    return lines
+
+
 async def _send(send: Send, response: Response, method: str, extra: Iterable[tuple[bytes, bytes]] = ()) -> None:
     body = response.body if isinstance(response.body, bytes) else b""
-    headers = [line for line in response.headers.to_asgi() if line[0] not in _SERVERS_OWN]
-    if response.status not in _BODILESS_STATUSES:
-        headers.append((b"content-length", b"%d" % len(body)))
-    headers.extend(extra)
+    headers = [*response_lines(response, length=len(body)), *extra]
     try:
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
@@ -257,7 +266,7 @@ async def _send_stream(
 
 async def _pump(send: Send, response: Response, stream: ReadableStream, method: str) -> Exception | None:
     length = _own_length(response.headers)
-    headers = [line for line in response.headers.to_asgi() if line[0] not in _SERVERS_OWN]
+    headers = response_lines(response)
     if length is not None:
         headers.append((b"content-length", b"%d" % length))
     try:

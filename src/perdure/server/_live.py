@@ -74,11 +74,14 @@ class LiveApp:
         """ASGI."""
         if not self._is_open.is_set():
             await self._is_open.wait()
+        if self._lifespan.state:
+            scope["state"] = dict(self._lifespan.state)
+        if scope["type"] == "websocket":  # It may last for ever: nobody waits for it, a stop ends it.
+            await self.found.app(scope, receive, send)
+            return
         self._requests += 1
         self._is_idle.clear()
         try:
-            if self._lifespan.state:
-                scope["state"] = dict(self._lifespan.state)
             await self.found.app(scope, receive, send)
         finally:
             self._requests -= 1

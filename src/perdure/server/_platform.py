@@ -35,12 +35,13 @@ from perdure.objects import (
 )
 from perdure.server._admin import Admin
 from perdure.server._admin_socket import AdminSocket
-from perdure.server._asgi import Receive, Scope, Send, refuse_websocket, serve_http, serve_lifespan
+from perdure.server._asgi import Receive, Scope, Send, serve_http, serve_lifespan
 from perdure.server._errors import ErrorAnswers
 from perdure.server._exports import Exports
 from perdure.server._gateway import Gateway, Misdirected, ToApp, authority_of
 from perdure.server._history import ObjectHistory, import_object
 from perdure.server._origins import keep_cookies_at_home, refusal_of_foreign_page
+from perdure.server._websocket import Connections, serve_websocket
 from perdure.server._workers import Worker, bind, check_workers
 from perdure.storage import ObjectKey, StorageLimits, Store, StoreOptions
 from perdure.web import Request, Response
@@ -118,6 +119,7 @@ class Platform:
         self._loader: LoaderCache | None = None
         self._env = Env({})
         self._exports = Exports(env=lambda: self._env, make_context=self._worker_context)
+        self._connections = Connections()
         self._options = dict(namespaces or {})
         self._namespaces: dict[str, ObjectNamespace] = {}
         self._background: set[asyncio.Future[object]] = set()
@@ -289,6 +291,7 @@ class Platform:
 
     async def _take_down(self) -> None:
         """End what `_build` has built so far, and close the store."""
+        self._connections.close()
         admin_socket, self._admin_socket = self._admin_socket, None
         if admin_socket is not None:
             await admin_socket.close()
@@ -329,7 +332,14 @@ class Platform:
             case "lifespan":
                 await serve_lifespan(receive, send, start=self.start, stop=self.stop)
             case _:
-                await refuse_websocket(scope, receive, send)
+                await serve_websocket(
+                    scope,
+                    receive,
+                    send,
+                    self.handle,
+                    answer_error=self._answer_error,
+                    connections=self._connections,
+                )
 
     def _answer_error(self, request: Request, error: Exception) -> Response:
         return ErrorAnswers(show_details=self.is_development, entropy=self._entropy)(request, error)

@@ -21,7 +21,7 @@ from typing import Final
 import uvicorn
 
 from perdure.errors import ConfigurationError
-from perdure.limits import DRAIN_S
+from perdure.limits import DRAIN_S, WEBSOCKET_MESSAGE_BYTES_MAX
 from perdure.server._asgi import AsgiApp
 from perdure.server._live import LiveApp
 
@@ -116,7 +116,8 @@ def _config(app: AsgiApp, *, drain_s: float, is_behind_proxy: bool) -> uvicorn.C
         app,
         http="httptools",
         loop="none",
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=WEBSOCKET_MESSAGE_BYTES_MAX,
         lifespan="off",  # LiveApp starts and stops what is behind it
         interface="asgi3",
         log_config=None,

@@ -12,6 +12,7 @@ from perdure.web._body import Body, BodyInit
 from perdure.web._headers import Headers, HeadersInit
 from perdure.web._stream import ReadableStream
 from perdure.web._url import quote_target
+from perdure.web._websocket import WebSocket
 
 _NULL_BODY_STATUSES: Final = frozenset({204, 205, 304})
 _REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
@@ -40,14 +41,23 @@ class Response(Body):
     HttpMessageError for what Fetch refuses.
     """
 
-    __slots__ = ("status", "status_text")
+    __slots__ = ("status", "status_text", "web_socket")
 
     json = _JsonMember()
 
+    web_socket: WebSocket | None
+
     def __init__(
-        self, body: BodyInit = None, status: int = 200, headers: HeadersInit = None, status_text: str = ""
+        self,
+        body: BodyInit = None,
+        status: int = 200,
+        headers: HeadersInit = None,
+        status_text: str = "",
+        *,
+        web_socket: WebSocket | None = None,
     ) -> None:
-        self.status = _checked_status(status)
+        self.status = _checked_status(status) if web_socket is None else _checked_switch(status, body)
+        self.web_socket = web_socket
         self.status_text = _checked_status_text(status_text)
         self.headers = Headers(headers)
         self._set_body(body)
@@ -64,6 +74,7 @@ class Response(Body):
         response.status_text = status_text
         response.headers = headers
         response.body = body
+        response.web_socket = None
         return response
 
     @staticmethod
@@ -85,6 +96,8 @@ class Response(Body):
 
     def clone(self) -> Response:
         """A response of its own: changing its headers, or reading its body, leaves this one alone."""
+        if self.web_socket is not None:
+            raise HttpMessageError("a response with a WebSocket cannot be cloned: there is one connection")
         body = self._body_for_clone()
         return Response.unchecked(
             status=self.status, headers=Headers(self.headers), body=body, status_text=self.status_text
@@ -111,6 +124,12 @@ def _checked_status(status: object) -> int:
     if not isinstance(status, int) or not 200 <= status <= 599:
         raise HttpMessageError(f"status `{status!r:.40}` is outside 200 to 599")
     return int(status)
+
+
+def _checked_switch(status: object, body: object) -> int:
+    if status != 101 or body is not None:
+        raise HttpMessageError(f"a response with a WebSocket has status 101 and no body, not `{status!r:.40}`")
+    return 101
 
 
 def _checked_status_text(text: object) -> str:

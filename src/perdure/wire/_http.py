@@ -51,7 +51,9 @@ def request_to_wire(request: Request) -> WireRequest:
 
 
 def response_to_wire(response: Response) -> WireResponse:
-    """The JSON-able dict for a response."""
+    """The JSON-able dict for a response. Raises HttpMessageError for one that a sandbox cannot have."""
+    if response.web_socket is not None:
+        raise HttpMessageError("a response with a WebSocket cannot be sent into a sandbox yet: hand it to the client")
     wire: WireResponse = {"s": response.status, "h": response.headers.multi_items()}
     if response.status_text:
         wire["st"] = response.status_text

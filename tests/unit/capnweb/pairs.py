@@ -33,7 +33,7 @@ class LocalTransport:
     async def receive(self) -> str | None:
         return await self._incoming.queue.get()
 
-    def end(self, error: BaseException | None) -> None:
+    async def end(self, error: BaseException | None) -> None:
         self.error = error
         self._outgoing.queue.put_nowait(None)
 

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.server.asgi_client import exchange, http_scope, messages_of
 
 from perdure.limits import URL_BYTES_MAX
-from perdure.server._asgi import AsgiApp, Receive, Scope, Send, refuse_websocket, serve_http, serve_lifespan
+from perdure.server._asgi import AsgiApp, Receive, Scope, Send, serve_http, serve_lifespan
 from perdure.web import Request, Response
 
 
@@ -182,21 +182,6 @@ def test_a_handler_that_returns_no_response_is_told_so() -> None:
 
     assert answer.status == 500
     assert b"returned `dict`, not a Response: return Response(text) or Response.json(value)" in answer.body
-
-
-def test_a_websocket_is_refused_in_words_where_the_server_can() -> None:
-    scope = {"type": "websocket", "extensions": {"websocket.http.response": {}}}
-
-    sent = asyncio.run(messages_of(refuse_websocket, scope, [{"type": "websocket.connect"}]))
-
-    assert [message["type"] for message in sent] == ["websocket.http.response.start", "websocket.http.response.body"]
-    assert sent[0]["status"] == 501
-
-
-def test_a_websocket_is_refused_by_closing_elsewhere() -> None:
-    sent = asyncio.run(messages_of(refuse_websocket, {"type": "websocket"}, [{"type": "websocket.connect"}]))
-
-    assert [message["type"] for message in sent] == ["websocket.close"]
 
 
 LIFESPAN = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
