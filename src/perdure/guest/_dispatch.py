@@ -42,6 +42,7 @@ from perdure.guest._importer import WorkerImporter
 from perdure.guest._loaders import LoadCallbacks, LoadedClass, plain_code
 from perdure.guest._loop import GuestLoop
 from perdure.guest._outside import OUTSIDE
+from perdure.guest._streams import GuestStreams
 from perdure.guest._worker import (
     Worker,
     as_coroutine,
@@ -74,7 +75,7 @@ class Guest:
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self._streams = {level: LogStream(level, ask) for level in ("log", "error")}
+        self._output = {level: LogStream(level, ask) for level in ("log", "error")}
         sections = Sections()
         self._loop = GuestLoop(sections=sections, on_lost_error=self._log_lost)  # type: ignore[abstract]  # asyncio's base is not, at run time
         self._importer = WorkerImporter(ask)
@@ -85,6 +86,7 @@ class Guest:
         self._life = GuestLife(
             ask, self._loop, sections, self._importer, functools.partial(self._log_lost, "background work failed")
         )
+        self._streams = self._operations.streams = GuestStreams(self._operations.start, self._life.wait_until)
         self._worker = Worker(types.ModuleType("worker"), set())
         self._instance: object = None
         self._waiting: dict[int, asyncio.Task[object]] = {}
@@ -93,7 +95,7 @@ class Guest:
 
     def install(self) -> None:
         """Take over the standard streams and the import system of this interpreter."""
-        sys.stdout, sys.stderr = self._streams["log"], self._streams["error"]
+        sys.stdout, sys.stderr = self._output["log"], self._output["error"]
         sys.meta_path.insert(0, self._importer)
         OUTSIDE.connect(self._ask)
 
@@ -118,7 +120,7 @@ class Guest:
             self._loop.run_ready()
         finally:
             self._loop.end_turn()
-            for stream in self._streams.values():
+            for stream in self._output.values():
                 stream.flush_line()
         return self._report()
 
@@ -221,8 +223,10 @@ class Guest:
         """Call the handler of an event: what it returned, and how that is to be reported."""
         match message["k"]:
             case "fetch":
-                request = request_from_host(message["r"])
-                return self._fetch(message, request), _response
+                request = request_from_host(message["r"], self._streams.receive)
+                return self._fetch(message, request), self._response
+            case "stream":
+                return self._streams.act(message), _as_it_is
             case "call":
                 method = call_of(self._receiver(message), message["m"])
                 return method(*[from_expression(argument) for argument in message["a"]]), to_expression
@@ -268,6 +272,9 @@ class Guest:
             wait_until=self._life.wait_until,
         )
 
+    def _response(self, value: object) -> object:
+        return response_to_wire(as_response(value), self._streams.lend)
+
     def _facet(self, answer: object) -> object:
         options = facet_options(answer)
         kind = options.cls
@@ -311,5 +318,5 @@ def _code(value: object) -> object:
     return to_expression(plain_code(value))
 
 
-def _response(value: object) -> object:
-    return response_to_wire(as_response(value))
+def _as_it_is(value: object) -> object:
+    return value

@@ -33,6 +33,7 @@ from perdure.errors import FacetError, OverloadedError
 from perdure.guest._errors import error_shape, raise_reply
 from perdure.guest._importer import WorkerImporter
 from perdure.guest._loop import GuestLoop
+from perdure.guest._streams import GuestStreams
 from perdure.limits import GUEST_PENDING_OPERATIONS_MAX
 from perdure.web import Request, Response
 from perdure.wire import (
@@ -183,7 +184,9 @@ def _page(text: str) -> SqlPage:
 
 
 class Operations:
-    """What this guest has asked of the outside and still waits for."""
+    """What this guest has asked of the outside and still waits for. `streams` are those that messages take along."""
+
+    streams: GuestStreams
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -316,8 +319,9 @@ class Remote:
         self._fields = fields
 
     async def fetch(self, request: Request) -> Response:
-        reply = await self._ask("fetch", {"r": request_to_wire(request)})
-        return response_from_host(reply)
+        streams = self._operations.streams
+        reply = await self._ask("fetch", {"r": request_to_wire(request, streams.lend)})
+        return response_from_host(reply, streams.receive)
 
     async def call(self, method: str, arguments: Sequence[object]) -> object:
         expressions = [to_expression(argument) for argument in arguments]

@@ -11,6 +11,7 @@ from perdure.guest._outside import DEFAULT_REASON, OUTSIDE
 from perdure.web import File as File
 from perdure.web import FormData as FormData
 from perdure.web import Headers as Headers
+from perdure.web import ReadableStream as ReadableStream
 from perdure.web import Request as Request
 from perdure.web import Response as Response
 from perdure.wire import NETWORK_DENIED

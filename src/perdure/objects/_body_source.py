@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, suppress
 from contextvars import Context
 from typing import Any, Final, Protocol
 
+from perdure.api import Section
 from perdure.errors import PerdureError
 
 _END: Final = object()
@@ -28,8 +29,11 @@ class Maker(Protocol):
         """While it lasts the object is not idle."""
         ...
 
-    async def run_turns(self, handler: Callable[[], Awaitable[object]]) -> object:
-        """Run a step as an event of its own; what it gives leaves once what was written is durable."""
+    async def run_turns(self, handler: Callable[[], Awaitable[object]], *, section: Section | None) -> object:
+        """Run a step as an event of its own; what it gives leaves once what was written is durable.
+
+        `section`: the critical section that it belongs to.
+        """
         ...
 
     def spawn(self, work: Awaitable[object]) -> None:
@@ -38,12 +42,12 @@ class Maker(Protocol):
 
 
 class BodySource:
-    """`source`, in the turns of `body`; for one reader."""
+    """`source`, in the turns of `body`; for one reader. `section`: the critical section that it was sent from."""
 
     __slots__ = ("_loop", "_run")
 
-    def __init__(self, body: Maker, source: AsyncIterator[Any]) -> None:
-        self._run = BodyRun(body, source)
+    def __init__(self, body: Maker, source: AsyncIterator[Any], *, section: Section | None) -> None:
+        self._run = BodyRun(body, source, section)
         self._loop = asyncio.get_running_loop()
 
     def __aiter__(self) -> AsyncIterator[Any]:
@@ -64,10 +68,11 @@ class BodySource:
 class BodyRun:
     """What its object knows of such a source."""
 
-    __slots__ = ("_body", "_error", "_is_running", "_source", "is_ended")
+    __slots__ = ("_body", "_error", "_is_running", "_section", "_source", "is_ended")
 
-    def __init__(self, body: Maker, source: AsyncIterator[Any]) -> None:
+    def __init__(self, body: Maker, source: AsyncIterator[Any], section: Section | None) -> None:
         self._body = body
+        self._section = section
         self._source = source
         self._error: PerdureError | None = None
         self._is_running = False
@@ -81,7 +86,7 @@ class BodyRun:
         self._is_running = True
         try:
             with self._body.in_use():
-                chunk = await self._body.run_turns(self._pull)
+                chunk = await self._body.run_turns(self._pull, section=self._section)
         except BaseException:
             self._is_running = False
             self.end()  # It may not have come to its turn.
@@ -125,8 +130,9 @@ class BodyRun:
             self._body.spawn(closing)
 
     def _closing(self) -> Awaitable[object] | None:
+        """The rest of its life; None when it has ended, or has none."""
         close = getattr(self._source, "aclose", None)
-        return None if close is None else close()
+        return None if close is None or getattr(self._source, "ag_frame", ...) is None else close()
 
 
 class Apart:

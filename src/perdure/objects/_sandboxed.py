@@ -55,8 +55,6 @@ from perdure.wire import (
     ALARM,
     START_FACET,
     from_expression,
-    request_to_wire,
-    response_from_wire,
     to_expression,
 )
 from perdure.workers import (
@@ -142,9 +140,7 @@ class SandboxedBody:
 
     async def fetch(self, request: Request, served: Served | None) -> Response:
         """Deliver an HTTP request to the guest."""
-        await request.bytes()
-        answer = await self._session.event({"k": "fetch", "r": request_to_wire(request)}, payer=served)
-        return await self._session.convert(response_from_wire, answer)
+        return await self._session.streams.fetch(request, {}, payer=served)
 
     async def call(self, method: str, arguments: Sequence[object], served: Served | None) -> object:
         """Deliver a call to the guest."""
@@ -407,8 +403,8 @@ class ObjectHooks:
             finally:
                 self._performed(operation)
         if operation.kind.startswith(LOADER_KINDS):
-            return await self._loaders.perform(operation, self.session.convert)
-        return await self._exports.perform(operation, self.session.convert)
+            return await self._loaders.perform(operation, self.session)
+        return await self._exports.perform(operation, self.session)
 
     async def _perform_on_facet(self, operation: Operation) -> object:
         assert self.session is not None
@@ -420,7 +416,8 @@ class ObjectHooks:
             self._check_inside(name, operation)
         match operation.kind:
             case "facet.fetch" | "facet.call":
-                return await send(self._target(name, payload, operation.operation_id), operation, self.session.convert)
+                target = self._target(name, payload, operation.operation_id)
+                return await send(target, operation, self.session)
             case "facet.clone":
                 await self._facets.clone_in_turn(name, facet_name(payload.get("to")))
             case "facet.usage":

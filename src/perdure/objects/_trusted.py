@@ -21,6 +21,7 @@ from contextlib import (
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from perdure.api import (
+    CURRENT_SECTION,
     Context,
     DurableObject,
     Section,
@@ -126,15 +127,31 @@ class TrustedBody:
 
     def bind(self, stream: ReadableStream) -> None:
         """Let the source of a body that this object's code has made run in turns of this object."""
-        stream.bind(lambda source: BodySource(self, source))
+        section = CURRENT_SECTION.get() if CURRENT.get() is self._actor else None
+        stream.bind(lambda source: BodySource(self, source, section=section))
 
     def in_use(self) -> AbstractContextManager[None]:
         """While it lasts the object is not idle."""
         return self._actor.in_use()
 
-    async def run_turns(self, handler: Callable[[], Awaitable[object]], served: Served | None = None) -> object:
-        """Run a step of something of its own, as an event; what it gives leaves once that is durable."""
-        return await self._deliver(handler, (), served, finish=_as_it_is)
+    async def run_turns(
+        self,
+        handler: Callable[[], Awaitable[object]],
+        served: Served | None = None,
+        *,
+        section: Section | None = None,
+    ) -> object:
+        """Run a step of something of its own, as an event; what it gives leaves once that is durable.
+
+        `section`: the critical section that it belongs to, so that whoever waits for it there gets it.
+        """
+        before = CURRENT_SECTION.get()
+        CURRENT_SECTION.set(section)
+        try:
+            is_inside = section is not None and self.sections.is_current
+            return await self._deliver(handler, (), served, finish=_as_it_is, is_inside=is_inside)
+        finally:
+            CURRENT_SECTION.set(before)
 
     @contextmanager
     def while_open(self, end: Callable[[Exception], None]) -> Iterator[None]:
@@ -192,11 +209,12 @@ class TrustedBody:
         served: Served | None,
         *,
         finish: Callable[[object], object],
+        is_inside: bool = False,
     ) -> object:
         """Run `handler` when it is its turn; what it answers leaves once what was written before is durable."""
         gate, output = self._actor.input, self._actor.output
-        if not gate.try_enter():
-            await gate.enter()
+        if not gate.try_enter(inside=is_inside):
+            await gate.enter(inside=is_inside)
         try:
             # Finished before the wait: a later event, whose writes nothing confirms, may change what was returned.
             result = finish(await self._run(handler, arguments, leave=gate.leave, served=served))

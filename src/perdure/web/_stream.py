@@ -66,6 +66,11 @@ class ReadableStream:
         """Whether nothing more comes: it was read to its end, broke, or was cancelled."""
         return self._is_ended and self._rest is None
 
+    @property
+    def source(self) -> Source | None:
+        """What it is made of; None when it has ended."""
+        return self._source
+
     def check_unused(self) -> None:
         """Raise HttpMessageError, a TypeError, when it can no more be read from its beginning."""
         if self._is_used:

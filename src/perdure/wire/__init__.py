@@ -1,5 +1,8 @@
 """What may cross a boundary: values, HTTP messages, the numbers of the guest protocol. Effects: none."""
 
+from perdure.wire._chunks import chunk_from_host as chunk_from_host
+from perdure.wire._chunks import chunk_from_wire as chunk_from_wire
+from perdure.wire._chunks import chunk_to_wire as chunk_to_wire
 from perdure.wire._error_properties import error_properties as error_properties
 from perdure.wire._error_properties import read_error_properties as read_error_properties
 from perdure.wire._foreign import BigInt as BigInt

@@ -16,13 +16,12 @@ from perdure.limits import CALL_ARGUMENTS_MAX, OBJECT_NAME_KEPT_BYTES_MAX
 from perdure.wire import (
     from_expression,
     read_json,
-    request_from_wire,
-    response_to_wire,
     to_expression,
 )
 from perdure.workers._bindings import ENV_PREFIX, Binding, BoundNamespace, BoundService
 from perdure.workers._pins import Pins
 from perdure.workers._reports import Operation
+from perdure.workers._streams import SessionStreams
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -30,10 +29,17 @@ _COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode
 _FIELDS_MAX: Final = 16
 
 
-class Convert(Protocol):
-    """`convert(function, value)`: `function(value)`, beside the event loop when that takes long."""
+class Messages(Protocol):
+    """The session whose guest asks: it reads and writes what goes to and fro."""
 
-    def __call__(self, convert: Callable[[V], T], value: V, /) -> Awaitable[T]: ...
+    @property
+    def streams(self) -> SessionStreams:
+        """Those that messages take along."""
+        ...
+
+    def convert(self, convert: Callable[[V], T], value: V, /) -> Awaitable[T]:
+        """`convert(value)`, beside the event loop when that takes long."""
+        ...
 
 
 class WorkerExports(Protocol):
@@ -74,7 +80,7 @@ class ExportCalls:
             identity = calls.unique_id(jurisdiction)
         return _COMPACT({"i": identity.text, "j": identity.jurisdiction})
 
-    async def perform(self, operation: Operation, convert: Convert) -> object:
+    async def perform(self, operation: Operation, session: Messages) -> object:
         """Do a `stub.…` or `export.…` operation; the result as JSON tree. Raises UsageError for any other."""
         payload = operation.payload
         match operation.kind:
@@ -84,7 +90,7 @@ class ExportCalls:
                 target = self._entrypoint(_text(payload, "x"), payload.get("p"))
             case _:
                 raise UsageError(f"a guest asked for `{operation.kind[:40]}`, which no guest may")
-        return await send(target, operation, convert)
+        return await send(target, operation, session)
 
     def _object(self, payload: Mapping[str, object]) -> Target:
         """What a guest's stub points at."""
@@ -125,19 +131,17 @@ class ExportCalls:
         return calls
 
 
-async def send(target: Target, operation: Operation, convert: Convert) -> object:
+async def send(target: Target, operation: Operation, session: Messages) -> object:
     """Send a guest's request or call to `target`: `…fetch` with `r`, `…call` with `m` and `a`."""
     payload = operation.payload
     if operation.kind.endswith(".fetch"):
-        request = await convert(request_from_wire, payload.get("r"))
-        response = await target.fetch(request)
-        await response.bytes()
-        return response_to_wire(response)
+        request = await session.streams.request(payload.get("r"), operation.operation_id)
+        return await session.streams.response(await target.fetch(request))
     expressions = payload.get("a")
     if not isinstance(expressions, list) or len(expressions) > CALL_ARGUMENTS_MAX:
         raise UsageError(f"a method is called with a list of at most {CALL_ARGUMENTS_MAX} arguments")
-    arguments = await convert(_values, expressions)
-    return await convert(to_expression, await target.call(_text(payload, "m"), arguments))
+    arguments = await session.convert(_values, expressions)
+    return await session.convert(to_expression, await target.call(_text(payload, "m"), arguments))
 
 
 def _values(expressions: Sequence[object]) -> list[object]:

@@ -17,7 +17,7 @@ from perdure.limits import GUEST_LOADED_CODE_BYTES_MAX
 from perdure.wire import from_expression, read_json, to_expression
 from perdure.workers._bindings import BoundLoader, LoaderScope, ScopedLoader, ScopedWorker
 from perdure.workers._code import check_code
-from perdure.workers._exports import Convert, WorkerExports, send
+from perdure.workers._exports import Messages, WorkerExports, send
 from perdure.workers._pins import Pins
 from perdure.workers._reports import Operation
 
@@ -55,7 +55,7 @@ class GuestLoaders:
         self._given[int(number)] = code
         return ""
 
-    async def perform(self, operation: Operation, convert: Convert) -> object:
+    async def perform(self, operation: Operation, session: Messages) -> object:
         """Do what the guest asked for; the result as JSON tree."""
         payload = operation.payload
         worker = self._loaded(payload.get("w"), operation.operation_id)
@@ -68,13 +68,13 @@ class GuestLoaders:
                 await worker.check(_names(payload.get("c")))
                 return None
             case "loader.evaluate":
-                variables = await convert(from_expression, payload.get("v"))
+                variables = await session.convert(from_expression, payload.get("v"))
                 if not isinstance(variables, dict):
                     raise UsageError("the names of a snippet are an object")
-                return await convert(to_expression, await worker.evaluate(_text(payload, "s"), variables))
+                return await session.convert(to_expression, await worker.evaluate(_text(payload, "s"), variables))
             case "worker.fetch" | "worker.call":
-                props = await convert(from_expression, payload.get("p"))
-                return await send(worker.entrypoint(_text_or_none(payload, "e"), props), operation, convert)
+                props = await session.convert(from_expression, payload.get("p"))
+                return await send(worker.entrypoint(_text_or_none(payload, "e"), props), operation, session)
             case _:
                 raise UsageError(f"a guest asked for `{operation.kind[:40]}`, which no guest may")
 

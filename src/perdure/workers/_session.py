@@ -26,6 +26,7 @@ from perdure.wire import GuestOp, error_properties, is_large
 from perdure.workers._bindings import NO_BINDINGS, Binding, binding_kinds
 from perdure.workers._code import CheckedCode
 from perdure.workers._reports import Done, Operation, Report, SectionChange, parse_loaded, parse_report
+from perdure.workers._streams import SessionStreams
 from perdure.workers._tasks import shared_task
 
 T = TypeVar("T")
@@ -193,6 +194,7 @@ class GuestSession:
         self._is_running = False
         self._cpu_ns = 0
         self._long: asyncio.Task[_Answer] | None = None
+        self.streams = SessionStreams(self)
 
     # ── what the owner calls ────────────────────────────────────────────────────────────────────────────────
 
@@ -204,7 +206,13 @@ class GuestSession:
     @property
     def has_only_timers(self) -> bool:
         """True when nothing is under way but timers, if there are any."""
-        return not (self._events or self._is_running or self._waiting or self._tasks or self._pending)
+        under_way = self._events or self._is_running or self._waiting or self._tasks or self._pending
+        return not (under_way or self.streams.is_open)
+
+    @property
+    def reads_streams(self) -> bool:
+        """Whether its guest can be given a body that streams."""
+        return self.code.language == "python"
 
     @property
     def memory_bytes(self) -> int:
@@ -260,7 +268,11 @@ class GuestSession:
                 outcome = await outcome
             assert outcome is not None, "the turn of an event had no outcome"
             if not self._hooks.is_clear(outcome.mark):
-                await self._hooks.confirmed(outcome.mark)
+                try:
+                    await self._hooks.confirmed(outcome.mark)
+                except BaseException:
+                    self.streams.abandon(outcome.done.result)
+                    raise
         finally:
             if turns is not None:
                 del self._settling[event_id]
@@ -478,6 +490,7 @@ class GuestSession:
                 waiter.set_exception(error)
         for task in self._tasks:
             task.cancel()
+        self.streams.break_(error)
         self._settled.clear()
         self._is_resuming = False
         self._set_timer(None)
@@ -499,6 +512,8 @@ class GuestSession:
                 own = outcome
             elif (waiter := self._waiting.pop(done.event_id, None)) is not None and not waiter.done():
                 waiter.set_result(outcome)
+            else:
+                self.streams.abandon(done.result)
         for change in report.sections:
             self._hooks.section(change)
         if report.handlers is not None:
@@ -546,7 +561,11 @@ class GuestSession:
         try:
             if not self._hooks.is_clear(mark):
                 await self._hooks.confirmed(mark)
-            settled = [operation.operation_id, 1, await self._hooks.perform(operation, mark)]
+            if operation.kind == "stream":
+                result = await self.streams.perform(operation.payload)
+            else:
+                result = await self._hooks.perform(operation, mark)
+            settled = [operation.operation_id, 1, result]
         except Exception as error:  # noqa: BLE001  # whatever it called may have raised it: the guest is told
             settled = [operation.operation_id, 0, error_shape(error)]
         if self._isolate is isolate:
@@ -580,6 +599,10 @@ class GuestSession:
         if self._settled:
             self._resume_soon()
         return ",".join(taken)
+
+    def start(self, work: Coroutine[object, object, object]) -> None:
+        """Work of the session's own; it ends with the guest's memory."""
+        self._spawn(work)
 
     def _spawn(self, work: Coroutine[object, object, object]) -> None:
         # Of nobody's context: whoever called this guest last has nothing to do with what the guest does next.

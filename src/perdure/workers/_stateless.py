@@ -18,7 +18,7 @@ from perdure.errors import GuestError, IsolateAbortedError, PerdureError, UsageE
 from perdure.isolates import GuestHost, Isolate
 from perdure.limits import CALL_ARGUMENTS_MAX
 from perdure.web import Request, Response
-from perdure.wire import from_expression, request_to_wire, response_from_wire, to_expression
+from perdure.wire import from_expression, to_expression
 from perdure.workers._bindings import LoaderScope
 from perdure.workers._code import CheckedCode
 from perdure.workers._exports import ExportCalls, WorkerExports
@@ -110,8 +110,8 @@ class StatelessHooks:
             )
         assert self.session is not None
         if operation.kind.startswith(LOADER_KINDS):
-            return await self._loaders.perform(operation, self.session.convert)
-        return await self._exports.perform(operation, self.session.convert)
+            return await self._loaders.perform(operation, self.session)
+        return await self._exports.perform(operation, self.session)
 
     def section(self, change: SectionChange) -> None: ...
 
@@ -144,8 +144,9 @@ class EntrypointTarget:
         self._props = to_expression({} if props is None else props)
 
     async def fetch(self, request: Request) -> Response:
-        await request.bytes()
-        return await self._event({"k": "fetch", "r": request_to_wire(request)}, response_from_wire)
+        with self._entry.in_use():
+            session = await self._entry.session()
+            return await session.streams.fetch(request, self._environment(session))
 
     async def call(self, method: str, arguments: Sequence[object]) -> object:
         check_arguments(method, arguments)
@@ -155,9 +156,13 @@ class EntrypointTarget:
     async def _event(self, fields: Mapping[str, object], read: Callable[[object], T]) -> T:
         with self._entry.in_use():
             session = await self._entry.session()
-            self._check_exported(session.exports)
-            environment = {"x": self._name, "p": self._props, "env": json.loads(session.code.env)}
+            environment = self._environment(session)
             return await session.convert(read, await session.event({**fields, **environment}))
+
+    def _environment(self, session: GuestSession) -> Mapping[str, object]:
+        """What an event of this entry point carries. Raises WorkerCodeError when there is none of this name."""
+        self._check_exported(session.exports)
+        return {"x": self._name, "p": self._props, "env": json.loads(session.code.env)}
 
     def _check_exported(self, exports: Mapping[str, str]) -> None:
         kind = exports.get(self._name)

@@ -13,8 +13,10 @@ from perdure.isolates._runner import Turn
 from perdure.testing import VirtualClock
 from perdure.wire import GuestOp
 from perdure.workers import CheckedCode, GuestSession, ObjectStart, Operation, SectionChange, check_code
+from perdure.workers._streams import SessionStreams
 
 T = TypeVar("T")
+V = TypeVar("V")
 Script = Callable[[int, dict[str, Any]], Any]
 """What a guest answers: its op and payload in, its report out (or text, sent as it is)."""
 
@@ -199,6 +201,24 @@ class FakeHooks:
     def ended(self, error: PerdureError) -> None:
         self.log.append("ended")
         self.error = error
+
+
+class OneSession:
+    """A session for what is asked in messages that take no streams along."""
+
+    reads_streams = True
+
+    def __init__(self) -> None:
+        self.streams = SessionStreams(self)
+
+    async def event(self, fields: object, *, payer: object = None, inside: bool = False) -> object:
+        raise AssertionError("nothing streams here")
+
+    async def convert(self, convert: Callable[[V], T], value: V) -> T:
+        return convert(value)
+
+    def start(self, work: object) -> None:
+        raise AssertionError("nothing streams here")
 
 
 class Stage:

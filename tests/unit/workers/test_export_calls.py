@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from tests.unit.workers.fakes import OneSession
 
 from perdure.api import NamespaceCalls, ObjectId, Target
 from perdure.errors import ObjectIdError, UsageError
@@ -14,9 +15,6 @@ from perdure.limits import CALL_ARGUMENTS_MAX
 from perdure.testing import run_sim
 from perdure.web import Request, Response
 from perdure.workers import Binding, ExportCalls, Operation, Pins
-
-T = TypeVar("T")
-V = TypeVar("V")
 
 
 class Echo:
@@ -66,13 +64,9 @@ class OneWorker:
         return Echo(f"{name} {props}")
 
 
-async def convert(function: Callable[[V], T], value: V) -> T:
-    return function(value)
-
-
 def perform(calls: ExportCalls, kind: str, **payload: object) -> Any:
     async def scenario() -> object:
-        return await calls.perform(Operation(1, kind, payload), convert)
+        return await calls.perform(Operation(1, kind, payload), OneSession())
 
     return run_sim(scenario)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
+from tests.unit.workers.fakes import OneSession
 
 from perdure.api import DurableObjectClass, LoadWorker, NamespaceCalls, Target
 from perdure.errors import OverloadedError, PerdureError, UsageError, WorkerCodeError
@@ -14,8 +15,6 @@ from perdure.limits import GUEST_LOADED_CODE_BYTES_MAX, GUEST_STUBS_MAX
 from perdure.testing import run_sim
 from perdure.workers import Binding, BoundLoader, GuestLoaders, LoaderScope, Operation
 
-T = TypeVar("T")
-V = TypeVar("V")
 GET = {"n": 1, "b": "LOADER", "id": "app", "cb": 7}
 
 
@@ -79,13 +78,9 @@ class Stage:
 
     def perform(self, kind: str, **payload: object) -> Any:
         async def scenario() -> object:
-            return await self.loaders.perform(Operation(3, kind, payload), convert)
+            return await self.loaders.perform(Operation(3, kind, payload), OneSession())
 
         return run_sim(scenario)
-
-
-async def convert(function: Callable[[V], T], value: V) -> T:
-    return function(value)
 
 
 @pytest.fixture
