@@ -208,7 +208,7 @@ async def test_case_30_no_call_to_another_object_leaves_before_what_was_written(
     assert await asking == 2
 
 
-@pytest.mark.parametrize("what", ["namespace", "stub", "entry"])
+@pytest.mark.parametrize("what", ["namespace", "entry"])
 async def test_what_is_not_a_value_cannot_be_stored(subject: Subject, what: str) -> None:
     error = await failure(subject.call("storeStub", what))
 

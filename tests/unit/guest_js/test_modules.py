@@ -86,14 +86,15 @@ def test_missing_module_names_what_there_is(isolates: Isolates, name: str) -> No
 
     assert f'No such module "{resolve("worker.js", name)}", imported by "worker.js"' in error["message"]
     assert 'the worker\'s modules are "worker.js", "lib.js"' in error["message"]
-    assert '"cloudflare:workers" offers DurableObject, RpcTarget, WorkerEntrypoint, abortIsolate' in error["message"]
+    offered = "DurableObject, RpcPromise, RpcStub, RpcTarget, WorkerEntrypoint, abortIsolate"
+    assert f'"cloudflare:workers" offers {offered}' in error["message"]
 
 
 def test_missing_export_of_our_module_names_what_it_offers(isolates: Isolates) -> None:
     error = failed_load(isolates, {"worker.js": "import { DurableObjects } from 'cloudflare:workers';"})
 
     assert "DurableObjects" in error["message"]
-    assert "it offers DurableObject, RpcTarget, WorkerEntrypoint, abortIsolate" in error["message"]
+    assert "it offers DurableObject, RpcPromise, RpcStub, RpcTarget, WorkerEntrypoint" in error["message"]
 
 
 def test_syntax_error_shows_file_line_column_and_source(isolates: Isolates) -> None:

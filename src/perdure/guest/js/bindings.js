@@ -1,4 +1,5 @@
 // `env`: plain values, and what the host says is bound to a name.
+import { Receiver } from "./crossing.js";
 import { namespaceOf } from "./exports.js";
 import { Loader } from "./loaders.js";
 import { remoteStub } from "./stubs.js";
@@ -15,7 +16,7 @@ export function bind(kinds) {
 }
 
 /** The worker's `env`: these plain values, and what is bound. */
-export const envOf = (expression = {}) => ({ ...fromExpression(expression), ...bound });
+export const envOf = (expression = {}) => ({ ...fromExpression(expression, new Receiver()), ...bound });
 
 function bindingOf(name, kind) {
   if (kind === "namespace") return namespaceOf(PREFIX + name);

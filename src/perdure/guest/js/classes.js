@@ -16,5 +16,5 @@ export class WorkerEntrypoint {
   }
 }
 
-/** Base of objects whose methods may be called from afar. They cannot cross yet: return plain data. */
+/** Base of objects that are sent as stubs: whoever holds one may call the methods of the class. */
 export class RpcTarget {}

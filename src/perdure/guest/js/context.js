@@ -1,6 +1,7 @@
 // `ctx`: what an object or an entry point knows about itself and may ask of the platform.
 import { Facets } from "./facets.js";
 import { abort, blockConcurrencyWhile, waitUntil } from "./life.js";
+import { openScopeInside } from "./scopes.js";
 import { Storage } from "./storage.js";
 
 /** The identity of an object: 64 hex digits, and the name it was made from when there was one. */
@@ -49,13 +50,16 @@ export class ObjectContext {
 
 /** Given to stateless entry points. */
 export class WorkerContext {
-  constructor({ props, exports }) {
+  #scope;
+
+  constructor({ props, exports, scope }) {
     this.props = props;
     this.exports = exports;
+    this.#scope = scope;
   }
 
   waitUntil(work) {
-    waitUntil(work);
+    waitUntil(work, openScopeInside(this.#scope));
   }
 
   /** Accepted and without effect: there is nothing to pass a failed request through to. */

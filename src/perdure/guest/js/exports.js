@@ -3,8 +3,10 @@
 // A class that has a namespace is one, and a class for facets too; an entry point is a stub. Ids come from the host, which
 // alone knows a namespace's key.
 import { ObjectId } from "./context.js";
+import { Sender } from "./crossing.js";
 import * as host from "./host.js";
-import { pinned, remoteStub } from "./stubs.js";
+import { pinned } from "./pins.js";
+import { remoteStub } from "./stubs.js";
 import { neverCloned, toExpression } from "./values.js";
 
 const JURISDICTIONS = ["eu", "fedramp", "fedramp-high", "us"];
@@ -24,6 +26,7 @@ export const handleOf = (value) => handles.get(value);
 function classHandle(name, props) {
   const handle = (options = {}) => classHandle(name, options.props ?? {});
   handles.set(handle, { name, props });
+  neverCloned.set(handle, `Could not serialize object of type "DurableObjectClass", it does not support serialization: ctx.exports.${name} is for facets`);
   return handle;
 }
 
@@ -33,11 +36,15 @@ function classHandle(name, props) {
 function loopback(name) {
   const withProps = (options = {}) => entrypoint(name, options.props ?? {});
   const stub = entrypoint(name, {}, withProps);
-  neverCloned.set(stub, `ctx.exports.${name} is a LoopbackServiceStub, which does not support serialization: call it with ({}) first`);
+  neverCloned.set(stub, `Could not serialize object of type "LoopbackServiceStub", it does not support serialization: call ctx.exports.${name} with ({}) first`);
   return stub;
 }
 
-const entrypoint = (name, props, apply) => remoteStub("export", { x: name, p: toExpression(props) }, { apply });
+function entrypoint(name, props, apply) {
+  const sender = Sender.ofProps();
+  const p = toExpression(props, sender);
+  return remoteStub("export", { x: name, p }, { apply, keeps: sender.held.map((hook) => hook.dup()) });
+}
 
 // ── namespaces ───────────────────────────────────────────────────────────────────────────────────────────────
 

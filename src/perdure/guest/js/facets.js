@@ -3,7 +3,8 @@ import { pastTime } from "./alarms.js";
 import * as host from "./host.js";
 import { instance } from "./instance.js";
 import { startOperation } from "./operations.js";
-import { pinned, remoteStub } from "./stubs.js";
+import { pinned } from "./pins.js";
+import { remoteStub } from "./stubs.js";
 import { neverCloned } from "./values.js";
 
 // The same numbers as in perdure.limits.

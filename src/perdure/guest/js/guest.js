@@ -5,24 +5,28 @@
 // without a promise being made.
 import { runAlarm } from "./alarms.js";
 import { bind, envOf } from "./bindings.js";
+import { ownNumbered, takeBack, takeGivenBack } from "./capabilities.js";
 import { reportLost } from "./console.js";
 import { ObjectContext, WorkerContext } from "./context.js";
+import { Receiver, resultExpression } from "./crossing.js";
 import { shapeOfError } from "./errors.js";
 import { startCallback } from "./facets.js";
 import { startClock } from "./globals.js";
 import { evaluateScript } from "./host.js";
+import { targetOf } from "./hooks.js";
 import { requestFromWire, Response, responseToWire } from "./http.js";
 import { handlersOfInstance, instance, setInstance } from "./instance.js";
 import { backgroundCount, waitUntil } from "./life.js";
 import { loadCallback } from "./loaders.js";
-import { sectionOf, settleOperation, takeReleased, takeStarted } from "./operations.js";
-import { addStep, failWithoutSection, openNextSection, resetSection, runStep, takeSections, wantsTurn } from "./sections.js";
+import { noteArrival, sectionOf, settleOperation, takeReleased, takeStarted } from "./operations.js";
+import { perform, performOnHandler } from "./paths.js";
+import { closeScope, openScope } from "./scopes.js";
+import { addStep, currentSection, failWithoutSection, openNextSection, resetSection, runStep, takeSections, wantsTurn } from "./sections.js";
 import { beginTurn, nextDelayMs, runDueTimer } from "./timers.js";
 import { translate } from "./translate.js";
 import { fromExpression, toExpression } from "./values.js";
 import {
-  answerFetch, callHandler, callMethod, checkedResponse, exportNamed, exportsOfWorker, facetStart, handlerFetch, objectId,
-  setWorker,
+  answerFetch, checkedResponse, exportNamed, exportsOfWorker, facetStart, handlerFetch, objectId, setWorker,
 } from "./worker.js";
 
 const { parse, stringify } = JSON;
@@ -59,6 +63,7 @@ export function enter(operation, payload) {
       addStep(sectionOf(message.o), () => deliver(message));
       break;
     case RESUME:
+      for (const settled of message.c) noteArrival(settled);
       for (const settled of message.c) addStep(sectionOf(settled[0]), () => settleOperation(settled));
       break;
     case START:
@@ -73,8 +78,15 @@ export function enter(operation, payload) {
     default:
       throw new TypeError(`a guest knows no operation ${operation}`);
   }
+  for (const [number, count] of message.rel ?? []) addStep(currentSection(), () => giveBack(number, count));
   if (!hasBegun) runStep();
   return undefined;
+}
+
+/** The host needs so many references to one of this guest's own no longer. */
+function giveBack(number, count) {
+  const own = ownNumbered(number);
+  if (own !== undefined) takeBack(own, count);
 }
 
 /** Notes a promise that was rejected and has no handler yet, or has got one since. */
@@ -106,6 +118,8 @@ function report() {
   if (started.length > 0) tree.o = started;
   const released = takeReleased();
   if (released.length > 0) tree.x = released;
+  const givenBack = takeGivenBack();
+  if (givenBack.length > 0) tree.c = givenBack;
   const sections = takeSections();
   if (sections.length > 0) tree.s = sections;
   if (wantsTurn()) tree.n = 1;
@@ -147,7 +161,7 @@ function start(message) {
   try {
     const Kind = exportNamed(message.export);
     env = envOf(message.env);
-    const props = fromExpression(message.props ?? {});
+    const props = fromExpression(message.props ?? {}, new Receiver()); // Its stubs are the object's for good.
     const ctx = new ObjectContext({ id: objectId(message.id), props, exports: exportsOfWorker });
     setInstance(new Kind(ctx, env));
     handlers = handlersOfInstance();
@@ -168,18 +182,25 @@ function rehearse() {
 
 function deliver(message) {
   const id = message.e;
+  const scope = message.x === undefined ? undefined : openScope();
+  const brought = new Receiver();
+  const end = (entry) => {
+    brought.dispose(); // What came with a call is the callee's until the call has ended; dup() keeps it.
+    closeScope(scope);
+    done.push(entry);
+  };
   try {
-    const { outcome, convert } = begin(message);
-    if (isThenable(outcome)) return void settle(id, outcome, convert);
+    const { outcome, convert } = begin(message, brought, scope);
+    if (isThenable(outcome)) return void settle(id, outcome, convert, end);
     const result = convert(outcome);
-    if (isThenable(result)) settle(id, result, asItIs);
-    else done.push([id, 1, result]);
+    if (isThenable(result)) settle(id, result, asItIs, end);
+    else end([id, 1, result]);
   } catch (error) {
-    done.push([id, 0, shapeOfError(error)]);
+    end([id, 0, shapeOfError(error)]);
   }
 }
 
-async function settle(id, outcome, convert) {
+async function settle(id, outcome, convert, end) {
   let entry;
   waiting++;
   try {
@@ -189,20 +210,28 @@ async function settle(id, outcome, convert) {
     entry = [id, 0, shapeOfError(error)];
   }
   waiting--;
-  done.push(entry);
+  end(entry);
 }
 
 const asItIs = (value) => value;
-const isThenable = (value) => typeof value === "object" && value !== null && typeof value.then === "function";
+
+function isThenable(value) {
+  return ((typeof value === "object" && value !== null) || typeof value === "function") && typeof value.then === "function";
+}
+
 const toResponse = (value) => responseToWire(checkedResponse(value));
+const toResult = (value) => resultExpression(value);
+const toProperty = (value) => resultExpression(value, true);
 
 /** Calls the handler of an event: what it returned, and how that is to be reported. */
-function begin(message) {
+function begin(message, brought, scope) {
   switch (message.k) {
     case "fetch":
-      return { outcome: fetchEvent(message, requestFromWire(message.r)), convert: toResponse };
+      return { outcome: fetchEvent(message, requestFromWire(message.r), scope), convert: toResponse };
     case "call":
-      return { outcome: callEvent(message, message.a.map((argument) => fromExpression(argument))), convert: toExpression };
+      return { outcome: callEvent(message, brought, scope), convert: message.a === undefined ? toProperty : toResult };
+    case "rpc":
+      return capabilityEvent(message, brought);
     case "alarm":
       return { outcome: runAlarm(message.n, message.at), convert: () => null };
     case "start_facet":
@@ -212,37 +241,51 @@ function begin(message) {
     case "load":
       return { outcome: loadCallback(message.cb)(), convert: toExpression };
     case "eval":
-      return { outcome: evaluate(message.s, message.a ?? {}), convert: toExpression };
+      return { outcome: evaluate(message.s, message.a ?? {}, brought), convert: toExpression };
     default:
       throw new TypeError(`a guest knows no event \`${message.k}\``);
   }
 }
 
-function fetchEvent(message, request) {
-  const { receiver, ctx, isHandler } = receiverOf(message);
+function fetchEvent(message, request, scope) {
+  const { receiver, ctx, isHandler } = receiverOf(message, scope);
   return isHandler ? handlerFetch(receiver, request, env, ctx) : answerFetch(receiver, request);
 }
 
-function callEvent(message, callArguments) {
-  const { receiver, ctx, isHandler } = receiverOf(message);
-  if (isHandler) return callHandler(receiver, message.m, callArguments, env, ctx);
-  return callMethod(receiver, message.m, callArguments);
+function callEvent(message, brought, scope) {
+  const { receiver, ctx, isHandler } = receiverOf(message, scope);
+  const path = message.path ?? [message.m];
+  const callArguments = argumentsOf(message, brought);
+  return isHandler ? performOnHandler(receiver, path, callArguments, env, ctx) : perform(receiver, path, callArguments);
 }
 
+/** A call on what this guest has sent as a stub. */
+function capabilityEvent(message, brought) {
+  const own = ownNumbered(message.n);
+  if (own === undefined) throw new Error("RPC stub used after being disposed.");
+  const target = targetOf(own);
+  if (message.r !== undefined) return { outcome: answerFetch(target, requestFromWire(message.r)), convert: toResponse };
+  const outcome = perform(target, message.path ?? [], argumentsOf(message, brought));
+  return { outcome, convert: message.a === undefined ? toProperty : toResult };
+}
+
+/** Undefined when a property is read. */
+const argumentsOf = ({ a: trees }, brought) => trees?.map((tree) => fromExpression(tree, brought));
+
 /** The object, or a stateless entry point: a fresh instance of a class, or `export default { … }` itself. */
-function receiverOf(message) {
+function receiverOf(message, scope) {
   if (message.x === undefined) return { receiver: instance, isHandler: false };
   env = envOf(message.env);
-  const ctx = new WorkerContext({ props: fromExpression(message.p ?? {}), exports: exportsOfWorker });
+  const ctx = new WorkerContext({ props: fromExpression(message.p ?? {}, new Receiver()), exports: exportsOfWorker, scope });
   const exported = exportNamed(message.x);
   if (typeof exported === "object" && exported !== null) return { receiver: exported, ctx, isHandler: true };
   return { receiver: new exported(ctx, env), ctx, isHandler: false };
 }
 
 /** Runs source once, in a block of its own: the value of its last expression. */
-async function evaluate(source, variables) {
+async function evaluate(source, variables, brought) {
   for (const name of Object.keys(variables)) {
-    Object.defineProperty(globalThis, name, { value: fromExpression(variables[name]), writable: true, configurable: true });
+    Object.defineProperty(globalThis, name, { value: fromExpression(variables[name], brought), writable: true, configurable: true });
   }
   try {
     return (await evaluateScript(`{${source}\n}`)).value;

@@ -2,6 +2,7 @@
 import { reportLost } from "./console.js";
 import { shapeOfError } from "./errors.js";
 import * as host from "./host.js";
+import { closeScope, openScopeWithOldest } from "./scopes.js";
 import { endSection, failSection, requestSection } from "./sections.js";
 
 const ISOLATE_ABORTED = "abortIsolate() was called";
@@ -9,10 +10,13 @@ const DEFAULT_ABORT_REASON = "Application called abort() to reset Durable Object
 
 let background = 0;
 
-/** Keeps this worker awake until `work` is settled; a failure is logged. */
-export function waitUntil(work) {
+/** Keeps this worker awake until `work` is settled, and `scope` open; a failure is logged. */
+export function waitUntil(work, scope = openScopeWithOldest()) {
   background++;
-  const finish = () => void background--;
+  const finish = () => {
+    background--;
+    closeScope(scope);
+  };
   Promise.resolve(work).then(finish, (error) => {
     finish();
     reportLost("background work failed", error);

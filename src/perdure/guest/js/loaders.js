@@ -1,9 +1,11 @@
 // `env.LOADER`: dynamic workers that this worker loads itself, and supervises.
 //
 // The host keeps what is loaded; here are numbers for it, and the callbacks that give code.
+import { Sender } from "./crossing.js";
 import * as host from "./host.js";
 import { startOperation } from "./operations.js";
-import { held, pinned, remoteStub } from "./stubs.js";
+import { held, pinned } from "./pins.js";
+import { remoteStub } from "./stubs.js";
 import { fromExpression, neverCloned, toExpression } from "./values.js";
 
 // The same number as in perdure.limits.
@@ -67,6 +69,9 @@ export class Loader {
   }
 }
 
+/** A handle of a class of a dynamic worker: no plain object, so that it is not copied. */
+class LoadedClass {}
+
 /** A dynamic worker. Cheap; nothing runs until it is used. */
 class WorkerStub {
   #worker;
@@ -78,7 +83,7 @@ class WorkerStub {
 
   /** A stub for an entry point, the default one without a name. */
   getEntrypoint(name, { props } = {}) {
-    const fields = { w: this.#worker, e: name == null || name === "default" ? null : String(name), p: toExpression(props ?? {}) };
+    const fields = { w: this.#worker, e: name == null || name === "default" ? null : String(name), p: toExpression(props ?? {}, Sender.ofProps()) };
     const stub = remoteStub("worker", fields);
     neverCloned.set(stub, NOT_TRANSFERABLE);
     return stub;
@@ -87,7 +92,7 @@ class WorkerStub {
   /** A class of the worker, to run as a facet. */
   getDurableObjectClass(name, { props } = {}) {
     if (typeof name !== "string" || name === "") throw new TypeError('getDurableObjectClass(name) needs the name of a class, such as "App"');
-    const handle = Object.freeze({});
+    const handle = Object.freeze(new LoadedClass());
     loadedClasses.set(handle, { name, props: props ?? {}, worker: this.#worker });
     neverCloned.set(handle, NOT_TRANSFERABLE);
     return handle;

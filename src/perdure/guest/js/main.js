@@ -3,10 +3,13 @@ import { DurableObject, RpcTarget, WorkerEntrypoint } from "./classes.js";
 import { setOffered } from "./errors.js";
 import { enter, env, rejected, waitUntil } from "./guest.js";
 import { abortIsolate } from "./life.js";
+import { RpcPromise, RpcStub } from "./stubs.js";
 import { exportsOfWorker as exports } from "./worker.js";
 
-setOffered(["DurableObject", "RpcTarget", "WorkerEntrypoint", "abortIsolate", "env", "exports", "waitUntil"]);
+setOffered([
+  "DurableObject", "RpcPromise", "RpcStub", "RpcTarget", "WorkerEntrypoint", "abortIsolate", "env", "exports", "waitUntil",
+]);
 globalThis.__perdure_enter = enter; // The bridge takes both and removes them.
 globalThis.__perdure_rejected = rejected;
 
-export { DurableObject, RpcTarget, WorkerEntrypoint, abortIsolate, env, exports, waitUntil };
+export { DurableObject, RpcPromise, RpcStub, RpcTarget, WorkerEntrypoint, abortIsolate, env, exports, waitUntil };

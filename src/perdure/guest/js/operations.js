@@ -10,18 +10,35 @@ const waiting = new Map();
 let started = [];
 let released = [];
 
-/** Notes an operation; a promise of the JSON tree of its result. */
-export function startOperation(kind, payload) {
+/**
+ * Notes an operation: its number. `settle(isDone, result)` is called in the turn that brings the JSON tree of its result, or
+ * its error. Throws when too many are under way.
+ */
+export function beginOperation(kind, payload, settle) {
   if (waiting.size >= PENDING_MAX) {
     const message = `${PENDING_MAX} operations of this worker are under way: await some before starting more`;
-    return Promise.reject(errorFromShape({ type: "OverloadedError", message, code: "overloaded" }));
+    throw errorFromShape({ type: "OverloadedError", message, code: "overloaded" });
   }
   const id = ++lastId;
-  const { promise, resolve, reject } = Promise.withResolvers();
-  waiting.set(id, { resolve, reject, section: currentSection() });
+  waiting.set(id, { settle, section: currentSection(), hasArrived: false });
   started.push([id, kind, payload]);
-  return promise;
+  return id;
 }
+
+/** The same; a promise of the JSON tree. */
+export function startOperation(kind, payload) {
+  return new Promise((resolve, reject) => {
+    beginOperation(kind, payload, (isDone, result) => (isDone ? resolve : reject)(result));
+  });
+}
+
+/** The host has told of its result: from then on it is known here, and nowhere else. */
+export function noteArrival([id]) {
+  const waiter = waiting.get(id);
+  if (waiter !== undefined) waiter.hasArrived = true;
+}
+
+export const hasArrived = (id) => waiting.get(id)?.hasArrived ?? true;
 
 /** Where an operation was started; for what none caused, the section that runs now. */
 export const sectionOf = (id) => waiting.get(id)?.section ?? currentSection();
@@ -31,8 +48,7 @@ export function settleOperation([id, isDone, result]) {
   const waiter = waiting.get(id);
   if (waiter === undefined) return;
   waiting.delete(id);
-  if (isDone) waiter.resolve(result);
-  else waiter.reject(errorFromShape(result));
+  waiter.settle(Boolean(isDone), isDone ? result : errorFromShape(result));
 }
 
 /** Nobody holds this stub any more. */

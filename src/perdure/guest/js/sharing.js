@@ -71,6 +71,10 @@ function childrenOf(node) {
       return node[2].map(([, item]) => item);
     case "set":
       return node[1];
+    case "export":
+    case "import":
+    case "channel":
+      return [];
     case "error":
       return Object.values(node[4] ?? {});
     default:

@@ -6,6 +6,9 @@ const STRING_CHARACTERS_MAX = 10_000;
 const LINE_CHARACTERS_MAX = 76;
 const IDENTIFIER = /^[A-Za-z_$][\w$]*$/;
 
+/** What is shown by its name alone, as looking into it would be a call: object → name. */
+export const shownAs = new WeakMap();
+
 /** `value` as text, its errors as `showError` has them. Never throws. */
 export function show(value, showError) {
   try {
@@ -24,7 +27,7 @@ function showValue(value, state) {
     case "number":
       return Object.is(value, -0) ? "-0" : String(value);
     case "function":
-      return showFunction(value);
+      return shownAs.has(value) ? `[${shownAs.get(value)}]` : showFunction(value);
     case "object":
       return value === null ? "null" : showObject(value, state);
     default:

@@ -3,13 +3,19 @@
 // `kv` and `sql` are synchronous; `get`, `put` and the like are the asynchronous face of the same table, and do their work
 // at the call too: what they return is settled already, so that awaiting it never ends the turn.
 import { deleteAlarm, getAlarm, pastTime, setAlarm } from "./alarms.js";
+import { Sender, storedReceiver } from "./crossing.js";
 import * as host from "./host.js";
 import { startOperation } from "./operations.js";
 import { cancelCursors, Sql } from "./sql.js";
 import { runTransaction } from "./transactions.js";
-import { decode, encode, fromExpression } from "./values.js";
+import * as values from "./values.js";
 
 const BATCH_KEYS_MAX = 10_000; // The same number as in perdure.limits.
+
+const storing = Sender.ofStorage();
+const encode = (value) => values.encode(value, storing);
+const decode = (text) => values.decode(text, storedReceiver);
+const fromExpression = (tree) => values.fromExpression(tree, storedReceiver);
 
 /** The database of this object, and of no other: `kv` for values by key, `sql` for SQLite. */
 export class Storage {

@@ -2,7 +2,9 @@
 //
 // Plain JSON stands for itself, except that an array is wrapped in one more array; `["tag", …]` is whatever JSON lacks.
 // A value some part of which stands in several places, or that has arrays with holes, is a `["graph", tree, entries]`.
+import { RpcTarget } from "./classes.js";
 import { checkCopies, pathTo, referenceOf, SHARED_DEPTH_MAX } from "./sharing.js";
+import { shownAs } from "./show.js";
 
 const { parse, stringify } = JSON;
 const { isArray } = Array;
@@ -17,26 +19,28 @@ const BIGINT_DIGITS_MAX = 4_300;
 export const neverCloned = new WeakMap();
 
 /** The expression for `value`, as JSON text. Throws a DataCloneError for what cannot be copied. */
-export const encode = (value) => stringify(toExpression(value));
+export const encode = (value, sender) => stringify(toExpression(value, sender));
 
 /** The value that an encoder of ours wrote. */
-export const decode = (text) => fromExpression(parse(text));
+export const decode = (text, receiver) => fromExpression(parse(text), receiver);
 
 // ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 const NEEDS_GRAPH = Symbol("this value is no tree");
 let culprit;
 
-/** The JSON tree for `value`; see `encode`. */
-export function toExpression(value) {
-  if (typeof value !== "object" || value === null) return treeOf(value, 0);
+/** The JSON tree for `value`; see `encode`. `sender` knows what crosses as a capability; without one nothing does. */
+export function toExpression(value, sender) {
+  if ((typeof value !== "object" && typeof value !== "function") || value === null) return treeOf(value, 0);
+  const mark = sender?.mark();
   try {
-    return treeOf(value, 0, new TreeWriter());
+    return treeOf(value, 0, new TreeWriter(sender));
   } catch (error) {
     if (error !== NEEDS_GRAPH) throw explained(error, value);
   }
+  sender?.rewind(mark);
   try {
-    return new GraphWriter().write(value);
+    return new GraphWriter(sender, mark).write(value);
   } catch (error) {
     throw explained(error, value);
   }
@@ -55,6 +59,8 @@ function treeOf(value, depth, writer) {
       return ["bigint", digitsOf(value)];
     case "object":
       return value === null ? null : writer.treeOf(value, depth);
+    case "function":
+      return capabilityExpression(value, writer);
     default:
       throw notCloneable(value);
   }
@@ -79,6 +85,10 @@ class TreeWriter {
   met = new Set();
   count = 0;
 
+  constructor(sender) {
+    this.sender = sender;
+  }
+
   treeOf(value, depth) {
     this.met.add(value);
     if (this.met.size !== ++this.count) throw NEEDS_GRAPH;
@@ -90,7 +100,13 @@ class TreeWriter {
   }
 
   attempt(write) {
-    return write();
+    const mark = this.sender?.mark();
+    try {
+      return write();
+    } catch (error) {
+      this.sender?.rewind(mark);
+      throw error;
+    }
   }
 }
 
@@ -103,8 +119,14 @@ class GraphWriter {
   entries = [];
   hasHoles = false;
 
+  constructor(sender, mark) {
+    this.sender = sender;
+    this.mark = mark;
+  }
+
   write(value) {
     treeOf(value, 0, this);
+    this.sender?.rewind(this.mark);
     this.numbers = new Map();
     const root = treeOf(value, 0, this);
     if (this.entries.length === 0 && !this.hasHoles) return root;
@@ -141,9 +163,11 @@ class GraphWriter {
   /** What `write` gives; when it throws, as if it had not begun. */
   attempt(write) {
     const count = this.entries.length;
+    const mark = this.sender?.mark();
     try {
       return write();
     } catch (error) {
+      this.sender?.rewind(mark);
       for (const [value, number] of this.numbers ?? []) if (number >= count) this.numbers.delete(value);
       this.entries.length = count;
       throw error;
@@ -157,8 +181,7 @@ function contentsOf(value, depth, writer) {
   }
   if (isArray(value)) return arrayExpression(value, depth + 1, writer);
   const prototype = getPrototypeOf(value);
-  if (prototype === null && neverCloned.has(value)) throw refusal(neverCloned.get(value), value);
-  if (prototype !== objectPrototype && prototype !== null) return builtinExpression(value, depth + 1, writer);
+  if (prototype !== objectPrototype && (prototype !== null || writer.sender?.isCall)) return builtinExpression(value, depth + 1, writer);
   return objectExpression(value, depth + 1, writer);
 }
 
@@ -209,7 +232,14 @@ function builtinExpression(value, depth, writer) {
   if (value instanceof Error) return errorExpression(value, depth, writer);
   if (value instanceof URL) return ["url", value.href];
   if (BOXES.some((Box) => value instanceof Box)) return ["boxed", treeOf(value.valueOf(), depth, writer)];
-  throw notCloneable(value);
+  return capabilityExpression(value, writer);
+}
+
+/** A function, an RpcTarget or a stub, if such may go where the writer's sender leads. */
+function capabilityExpression(value, { sender }) {
+  const tag = neverCloned.has(value) ? undefined : sender?.tagFor(value);
+  if (tag === undefined) throw notCloneable(value);
+  return tag;
 }
 
 const BOXES = [Number, String, Boolean, BigInt];
@@ -242,13 +272,23 @@ function errorExpression(error, depth, writer) {
 
 function notCloneable(value) {
   if (neverCloned.has(value)) return refusal(neverCloned.get(value), value);
-  if (typeof value === "function") return refusal("functions cannot be stored or sent yet: send plain data", value);
   if (typeof value === "symbol") return refusal("symbols cannot be stored or sent: send plain data", value);
-  if (typeof value.then === "function") {
-    return refusal('Could not serialize object of type "Promise", it does not support serialization: await it first', value);
+  const label = shownAs.get(value);
+  if (typeof value === "function" && label === undefined && !isClass(value)) {
+    return refusal("functions cannot be stored or sent here: they are arguments and results of calls only", value);
   }
-  const advice = /^Weak/.test(classOf(value)) ? "send plain data" : "send plain data, such as { ...value }";
-  return refusal(`Could not serialize object of type "${classOf(value)}", it does not support serialization: ${advice}`, value);
+  const kind = label ?? (typeof value === "function" ? value.name || "Function" : classOf(value));
+  return refusal(`Could not serialize object of type "${kind}", it does not support serialization: ${adviceFor(value, kind)}`, value);
+}
+
+// A class's `prototype` cannot be replaced, a function's can.
+const isClass = (value) => Object.getOwnPropertyDescriptor(value, "prototype")?.writable === false;
+
+function adviceFor(value, kind) {
+  if (isClass(value)) return "a class stays where it is, send an instance of an RpcTarget";
+  if (typeof value.then === "function") return "await it first";
+  if (kind.startsWith("Rpc") || value instanceof RpcTarget) return "it is sent as an argument or a result of a call only";
+  return kind.startsWith("Weak") ? "send plain data" : "send plain data, such as { ...value }, or extend RpcTarget to send it as a stub";
 }
 
 const classOf = (value) => value.constructor?.name || "Object";
@@ -275,9 +315,12 @@ function setOwn(object, key, value) {
 
 // ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** The value of a JSON tree, which is changed in place; see `decode`. */
-export function fromExpression(tree) {
+let receiver; // of the value that is being read
+
+/** The value of a JSON tree, which is changed in place; see `decode`. Capabilities in it are read by `from`. */
+export function fromExpression(tree, from) {
   if (typeof tree !== "object" || tree === null) return tree;
+  receiver = from;
   if (!isArray(tree) || tree[0] !== "graph") return valueOf(tree, 0);
   const [, root, entries] = tree;
   if (tree.length !== 3 || !isArray(entries)) throw cloneError("a `graph` value is malformed: it has no entries");
@@ -349,7 +392,15 @@ const READERS = {
   url: ([, href]) => new URL(href),
   sparse: ([, length, items], depth, graph) => readSparse(items, depth, noted(new Array(length), graph), graph),
   boxed: ([, item], depth, graph) => Object(valueOf(item, depth + 1, graph)),
+  export: readCapability,
+  import: readCapability,
+  channel: readCapability,
 };
+
+function readCapability(tree) {
+  if (receiver === undefined) throw cloneError(`a \`${tree[0]}\` value is a live object, which cannot be here`);
+  return receiver.read(tree);
+}
 
 function readBigint(digits) {
   if (typeof digits !== "string" || digits.replace("-", "").length > BIGINT_DIGITS_MAX || !/^-?[0-9]+$/.test(digits)) {

@@ -1,13 +1,11 @@
 // A loaded worker: what its main module exports, and how an instance of it is made and called.
 import { DurableObject, WorkerEntrypoint } from "./classes.js";
 import { ObjectId } from "./context.js";
+import { Sender } from "./crossing.js";
 import { exportOf, handleOf } from "./exports.js";
 import { Response } from "./http.js";
 import { loadedClassOf } from "./loaders.js";
-import { rpcMethod } from "./rpc.js";
 import { toExpression } from "./values.js";
-
-const HANDLER_ARGUMENTS_MAX = 3;
 
 let exported = Object.create(null);
 
@@ -59,7 +57,7 @@ export function facetStart(answer) {
   const inheritsId = isOptions && Boolean(answer.inheritId);
   if (inheritsId && id != null) throw new TypeError(`a facet has the id \`${String(id)}\`, or its parent's (inheritId), not both`);
   const { name, props, worker } = loadedClassOf(kind) ?? handleOf(kind) ?? { name: nameOf(kind), props: {} };
-  const chosen = { export: name, id: id == null ? null : String(id), props: toExpression(props) };
+  const chosen = { export: name, id: id == null ? null : String(id), props: toExpression(props, Sender.ofProps()) };
   if (worker !== undefined) chosen.w = worker;
   if (inheritsId) chosen.inherit = true;
   if (isOptions && answer.limits != null) chosen.limits = answer.limits;
@@ -93,23 +91,6 @@ export function checkedResponse(value) {
   const advice = typeof value === "object" && value !== null ? "return Response.json(value)" : "return new Response(text)";
   const kind = value === null ? "null" : typeof value === "object" ? (value.constructor?.name ?? "Object") : typeof value;
   throw new TypeError(`fetch returned \`${kind}\`, it must return a Response: ${advice}`);
-}
-
-/** Calls a method of an object or of an entry point's instance. */
-export const callMethod = (receiver, name, callArguments) => rpcMethod(receiver, name)(...callArguments);
-
-/** Calls a method of `export default { … }`: with one argument, and `env` and `ctx` behind it. */
-export function callHandler(handler, name, callArguments, env, ctx) {
-  if (name === "fetch" || typeof handler[name] !== "function" || !Object.hasOwn(handler, name)) {
-    throw new TypeError(`The RPC receiver does not implement the method "${name}"`);
-  }
-  if (callArguments.length !== 1) {
-    throw new TypeError(`Attempted to call RPC method "${name}" of a handler object with ${callArguments.length} arguments: callers must always send exactly one argument`);
-  }
-  if (handler[name].length > HANDLER_ARGUMENTS_MAX) {
-    throw new TypeError(`"${name}" has the wrong number of arguments: a handler's methods take exactly the arguments (arg, env, ctx)`);
-  }
-  return handler[name](callArguments[0], env, ctx);
 }
 
 /** The id of an object, from START. */
