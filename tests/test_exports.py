@@ -92,4 +92,4 @@ def test_the_guest_api_loads_no_host_code() -> None:
     rooms = {name.split(".")[1] for name in loaded if name.startswith("perdure.")}
 
     assert rooms <= GUEST_ROOMS
-    assert not {"apsw", "wasmtime", "uvicorn", "sqlite3", "socket"} & set(loaded)
+    assert not {"apsw", "wasmtime", "uvicorn", "sqlite3", "uvloop"} & set(loaded)

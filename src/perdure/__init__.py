@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from perdure.api import FacetOptions as FacetOptions
     from perdure.api import FacetUsage as FacetUsage
     from perdure.api import Limits as Limits
+    from perdure.api import RpcPromise as RpcPromise
+    from perdure.api import RpcStub as RpcStub
+    from perdure.api import RpcTarget as RpcTarget
     from perdure.api import WorkerCode as WorkerCode
     from perdure.api import WorkerEntrypoint as WorkerEntrypoint
     from perdure.capnweb import ValueStream as ValueStream
@@ -68,6 +71,9 @@ _HOMES = {
     "FacetOptions": "perdure.api",
     "FacetUsage": "perdure.api",
     "Limits": "perdure.api",
+    "RpcPromise": "perdure.api",
+    "RpcStub": "perdure.api",
+    "RpcTarget": "perdure.api",
     "WorkerCode": "perdure.api",
     "ReadableStream": "perdure.web",
     "connect": "perdure.capnweb",

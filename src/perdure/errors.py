@@ -70,6 +70,12 @@ class ValueNotCloneableError(UsageError, TypeError):
     code = "data_clone"
 
 
+class RpcDisposedError(UsageError):
+    """A stub or a promise was used after it had been closed."""
+
+    code = "rpc_disposed"
+
+
 class KvError(UsageError, TypeError):
     """A key, a value or a range option of `storage.kv` breaks a rule."""
 

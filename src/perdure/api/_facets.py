@@ -61,6 +61,9 @@ class FacetStub(Stub):
         "parent that calls it"
     )
 
+    def _lent(self) -> None:
+        return None
+
 
 def facet_options(answer: object) -> FacetOptions:
     """What a start callback returned, checked: its `cls` is a handle or a class. Raises FacetError."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from perdure.api._object_id import ObjectId
     from perdure.api._supervision import Budget, FacetEvent, FacetUsage
-    from perdure.web import Request, Response
+    from perdure.api._targets import Target
     from perdure.wire import KvRange, SqlPage, SqlValue
 
 T = TypeVar("T")
@@ -90,13 +90,6 @@ class StorageCalls(Protocol):
     def now_ms(self) -> int:
         """Wall time."""
         ...
-
-
-class Target(Protocol):
-    """What a stub points at: an object, a facet, or an entry point of a worker."""
-
-    async def fetch(self, request: Request) -> Response: ...
-    async def call(self, method: str, arguments: Sequence[object]) -> object: ...
 
 
 class NamespaceCalls(Protocol):

@@ -14,7 +14,7 @@ from perdure.api._stubs import Stub
 from perdure.errors import WorkerCodeError
 
 if TYPE_CHECKING:
-    from perdure.api._host_calls import Target
+    from perdure.api._targets import Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from perdure.errors import ObjectIdError, UsageError
 
 if TYPE_CHECKING:
     from perdure.api._facets import DurableObjectClass
-    from perdure.api._host_calls import NamespaceCalls, Target
+    from perdure.api._host_calls import NamespaceCalls
+    from perdure.api._targets import Target
 
 JURISDICTIONS: Final = ("eu", "fedramp", "fedramp-high", "us")
 """The reference system's. They keep ids apart; where an object lives is for whoever runs the platform."""

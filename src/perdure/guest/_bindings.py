@@ -7,8 +7,10 @@ from typing import Final
 
 from perdure.api import DurableObjectClass, Env, Loader, Namespace, Stub
 from perdure.guest._exports import GuestNamespace
-from perdure.guest._host_calls import Ask, Operations, Remote
+from perdure.guest._host_calls import Ask
 from perdure.guest._loaders import GuestLoader, LoadCallbacks
+from perdure.guest._references import GuestReferences
+from perdure.guest._remotes import Remote
 from perdure.wire import from_expression
 
 _PREFIX: Final = "env."
@@ -18,9 +20,9 @@ _PREFIX: Final = "env."
 class Bindings:
     """What is bound in this worker's env."""
 
-    def __init__(self, ask: Ask, operations: Operations, callbacks: LoadCallbacks) -> None:
+    def __init__(self, ask: Ask, references: GuestReferences, callbacks: LoadCallbacks) -> None:
         self._ask = ask
-        self._operations = operations
+        self._references = references
         self._callbacks = callbacks
         self._bound: dict[str, object] = {}
 
@@ -36,7 +38,7 @@ class Bindings:
     def _binding(self, name: str, kind: str) -> object:
         export = f"{_PREFIX}{name}"
         if kind == "namespace":
-            return Namespace(GuestNamespace(export, self._ask, self._operations), DurableObjectClass(export))
+            return Namespace(GuestNamespace(export, self._ask, self._references), DurableObjectClass(export))
         if kind == "loader":
-            return Loader(GuestLoader(name, self._ask, self._operations, self._callbacks))
-        return Stub(Remote(self._operations, "export", {"x": export, "p": {}}))
+            return Loader(GuestLoader(name, self._ask, self._references, self._callbacks))
+        return Stub(Remote(self._references, "export", {"x": export, "p": {}}))

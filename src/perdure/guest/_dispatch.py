@@ -15,40 +15,48 @@ import functools
 import json
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from perdure.api import (
     CURRENT_SECTION,
     Context,
+    DurableObject,
     DurableObjectClass,
     FacetLimits,
     ObjectId,
     Section,
     Sections,
     WorkerContext,
+    WorkerEntrypoint,
     alarm_handler_or_none,
     alarm_info,
     call_alarm,
+    callable_at,
     facet_options,
+    fetch_at,
+    use_lender,
+    value_at,
 )
 from perdure.errors import GuestError
 from perdure.guest._bindings import Bindings
 from perdure.guest._console import LogStream
 from perdure.guest._errors import error_shape, format_traceback
 from perdure.guest._exports import Exports
-from perdure.guest._host_calls import Ask, GuestFacets, GuestLife, GuestStorage, Operations
+from perdure.guest._host_calls import Ask, GuestFacets, GuestLife, GuestStorage
 from perdure.guest._importer import WorkerImporter
 from perdure.guest._loaders import LoadCallbacks, LoadedClass, plain_code
 from perdure.guest._loop import GuestLoop
+from perdure.guest._operations import Operations
 from perdure.guest._outside import OUTSIDE
+from perdure.guest._references import SCOPE, GuestParcel, GuestReferences, Scope
+from perdure.guest._remotes import ResultToCome
 from perdure.guest._streams import GuestStreams
 from perdure.guest._worker import (
     Worker,
     as_coroutine,
     as_response,
     call_handler,
-    call_of,
     evaluate,
     fetch_of,
     is_coroutine,
@@ -80,16 +88,19 @@ class Guest:
         self._loop = GuestLoop(sections=sections, on_lost_error=self._log_lost)  # type: ignore[abstract]  # asyncio's base is not, at run time
         self._importer = WorkerImporter(ask)
         self._operations = Operations(self._loop)
-        self._facets = GuestFacets(ask, self._operations, lambda: self._instance)
         self._callbacks = LoadCallbacks()
-        self._bindings = Bindings(ask, self._operations, self._callbacks)
         self._life = GuestLife(
             ask, self._loop, sections, self._importer, functools.partial(self._log_lost, "background work failed")
         )
         self._streams = self._operations.streams = GuestStreams(self._operations.start, self._life.wait_until)
+        self._references = GuestReferences(self._operations, in_background=self._life.wait_until)
+        self._operations.make_pipeline = functools.partial(ResultToCome, self._references)
+        self._facets = GuestFacets(ask, self._references, lambda: self._instance)
+        self._bindings = Bindings(ask, self._references, self._callbacks)
         self._worker = Worker(types.ModuleType("worker"), set())
         self._instance: object = None
         self._waiting: dict[int, asyncio.Task[object]] = {}
+        self._parcels: dict[int, GuestParcel] = {}  # of the arguments of events under way
         self._done: list[list[object]] = []
         self._handlers: list[str] = []  # to be reported once
 
@@ -98,6 +109,7 @@ class Guest:
         sys.stdout, sys.stderr = self._output["log"], self._output["error"]
         sys.meta_path.insert(0, self._importer)
         OUTSIDE.connect(self._ask)
+        use_lender(self._references.own)
 
     def call(self, op: int, payload: str) -> str:
         """One turn."""
@@ -105,6 +117,8 @@ class Guest:
         self._loop.begin_turn(message.get("now", 0))
         self._life.open_next()
         try:
+            if "rel" in message:
+                self._references.give_back(message["rel"])
             match op:
                 case GuestOp.EVENT if "o" in message:  # One of the guest's own operations caused it.
                     self._loop.call_soon(self._deliver, message, context=self._operations.context(message["o"]))
@@ -133,6 +147,8 @@ class Guest:
             report["o"] = started
         if released := self._operations.take_released():
             report["x"] = released
+        if returned := self._references.borrowed.take_returned():
+            report["c"] = returned
         if sections := self._life.take_sections():
             report["s"] = sections
         if self._life.wants_turn:
@@ -176,7 +192,7 @@ class Guest:
         ctx = Context(
             id=ObjectId(identity.get("id") or "", name=identity.get("name"), jurisdiction=identity.get("j")),
             props=from_expression(message.get("props", {})),
-            exports=Exports(self._worker, self._ask, self._operations),
+            exports=Exports(self._worker, self._ask, self._references),
             storage=GuestStorage(self._ask, self._operations, self._life, lambda: self._instance),
             facets=self._facets,
             calls=self._life,
@@ -196,7 +212,17 @@ class Guest:
     # ── EVENT ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _deliver(self, message: Message) -> None:
+        if "x" in message:  # Each event of a stateless entry point is a scope of its own.
+            contextvars.copy_context().run(self._deliver_in, Scope(), message)
+        elif message["k"] == "rpc":  # What was lent runs in the scope that lent it.
+            contextvars.copy_context().run(self._deliver_in, None, message)
+        else:
+            self._deliver_in(None, message)
+
+    def _deliver_in(self, scope: Scope | None, message: Message) -> None:
         event_id: int = message["e"]
+        if scope is not None:
+            SCOPE.set(scope)
         try:
             outcome, convert = self._begin(message)
             if is_coroutine(outcome):
@@ -205,19 +231,29 @@ class Guest:
                 )
                 if not task.done():
                     self._waiting[event_id] = task
-                    task.add_done_callback(functools.partial(self._settle, event_id, convert))
+                    task.add_done_callback(functools.partial(self._settle, event_id, convert, scope))
                     return
                 outcome = task.result()
             self._done.append([event_id, 1, convert(outcome)])
         except BaseException as error:  # noqa: BLE001  # the worker's own; it is the event's result
             self._done.append([event_id, 0, self._shape(self._survivable(error))])
+        self._event_over(event_id, scope)
 
-    def _settle(self, event_id: int, convert: Convert, task: asyncio.Task[object]) -> None:
+    def _settle(self, event_id: int, convert: Convert, scope: Scope | None, task: asyncio.Task[object]) -> None:
         del self._waiting[event_id]
         try:
             self._done.append([event_id, 1, convert(task.result())])
         except BaseException as error:  # noqa: BLE001  # as in `_deliver`
             self._done.append([event_id, 0, self._shape(self._survivable(error))])
+        self._event_over(event_id, scope)
+
+    def _event_over(self, event_id: int, scope: Scope | None) -> None:
+        """What came in the arguments is closed; what else belongs to a stateless event goes with its last work."""
+        parcel = self._parcels.pop(event_id, None)
+        if parcel is not None:
+            parcel.close_received()
+        if scope is not None:
+            scope.release()
 
     def _begin(self, message: Message) -> tuple[object, Convert]:
         """Call the handler of an event: what it returned, and how that is to be reported."""
@@ -228,8 +264,9 @@ class Guest:
             case "stream":
                 return self._streams.act(message), _as_it_is
             case "call":
-                method = call_of(self._receiver(message), message["m"])
-                return method(*[from_expression(argument) for argument in message["a"]]), to_expression
+                return self._call(message), self._references.write_result
+            case "rpc":
+                return self._call_lent(message)
             case "alarm":
                 return self._alarm(message), _nothing
             case "start_facet":
@@ -243,6 +280,32 @@ class Guest:
                 return evaluate(message["s"], variables, own_files=self._importer.own_files), to_expression
             case kind:
                 raise GuestError(f"a guest knows no event `{kind}`")
+
+    def _call(self, message: Message) -> object:
+        """Call a method of the object or entry point, or read a property."""
+        receiver = self._receiver(message)
+        path = message["path"] if "path" in message else (message["m"],)
+        base = WorkerEntrypoint if isinstance(receiver, WorkerEntrypoint) else DurableObject
+        if "a" not in message:
+            return value_at(receiver, path, base=base)
+        return callable_at(receiver, path, base=base)(*self._arguments(message))
+
+    def _call_lent(self, message: Message) -> tuple[object, Convert]:
+        """The same with what this guest has lent."""
+        own = self._references.find(message["n"])
+        SCOPE.set(own.scope)
+        if "r" in message:
+            return fetch_at(own.value)(request_from_host(message["r"], self._streams.receive)), self._response
+        if "a" not in message:
+            return value_at(own.value, message["path"], base=None), self._references.write_result
+        function = callable_at(own.value, message["path"], base=None)
+        return function(*self._arguments(message)), self._references.write_result
+
+    def _arguments(self, message: Message) -> Sequence[object]:
+        values, parcel = self._references.read_arguments(message["a"])
+        if parcel is not None:
+            self._parcels[message["e"]] = parcel
+        return values
 
     def _alarm(self, message: Message) -> object:
         handler = alarm_handler_or_none(self._instance)
@@ -268,12 +331,19 @@ class Guest:
     def _worker_context(self, message: Message) -> WorkerContext:
         return WorkerContext(
             props=from_expression(message.get("p", {})),
-            exports=Exports(self._worker, self._ask, self._operations),
-            wait_until=self._life.wait_until,
+            exports=Exports(self._worker, self._ask, self._references),
+            wait_until=functools.partial(self._wait_until, SCOPE.get()),
         )
 
     def _response(self, value: object) -> object:
         return response_to_wire(as_response(value), self._streams.lend)
+
+    def _wait_until(self, scope: Scope | None, work: Awaitable[object]) -> None:
+        task = asyncio.ensure_future(work, loop=self._loop)
+        if scope is not None:
+            scope.hold()
+            task.add_done_callback(scope.release)
+        self._life.wait_until(task)
 
     def _facet(self, answer: object) -> object:
         options = facet_options(answer)

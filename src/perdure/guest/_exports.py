@@ -10,7 +10,9 @@ import json
 from typing import Final
 
 from perdure.api import DurableObjectClass, LoopbackEntrypoint, Namespace, ObjectId
-from perdure.guest._host_calls import Ask, Operations, Pinned, Remote, checked
+from perdure.guest._host_calls import Ask, checked
+from perdure.guest._references import GuestReferences
+from perdure.guest._remotes import Pinned, Remote
 from perdure.guest._worker import DEFAULT, Worker
 from perdure.limits import OBJECT_NAME_KEPT_BYTES_MAX
 from perdure.wire import HostOp, to_expression
@@ -21,10 +23,10 @@ _COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode
 class Exports:
     """By name, as attributes."""
 
-    def __init__(self, worker: Worker, ask: Ask, operations: Operations) -> None:
+    def __init__(self, worker: Worker, ask: Ask, references: GuestReferences) -> None:
         self._worker = worker
         self._ask = ask
-        self._operations = operations
+        self._references = references
 
     def __getattr__(self, name: str) -> DurableObjectClass | Namespace | LoopbackEntrypoint:
         if name.startswith("_"):
@@ -32,12 +34,12 @@ class Exports:
         export = DEFAULT if name == "Default" else name
         match self._worker.kinds().get(export):
             case "object" | "class" if export in self._worker.namespaces:
-                return Namespace(GuestNamespace(export, self._ask, self._operations), DurableObjectClass(export))
+                return Namespace(GuestNamespace(export, self._ask, self._references), DurableObjectClass(export))
             case "object" | "class":
                 return DurableObjectClass(export)
             case "entrypoint" | "handler":
                 return LoopbackEntrypoint(
-                    lambda props: Remote(self._operations, "export", {"x": export, "p": to_expression(props)})
+                    lambda props: Remote(self._references, "export", {"x": export, "p": to_expression(props)})
                 )
             case _:
                 there = ", ".join(f"`{known}`" for known in sorted(self._worker.kinds())) or "nothing"
@@ -47,10 +49,10 @@ class Exports:
 class GuestNamespace:
     """`NamespaceCalls` over the import."""
 
-    def __init__(self, export: str, ask: Ask, operations: Operations) -> None:
+    def __init__(self, export: str, ask: Ask, references: GuestReferences) -> None:
         self._export = export
         self._ask = ask
-        self._operations = operations
+        self._references = references
 
     def id_from_name(self, name: str, jurisdiction: str | None) -> ObjectId:
         return self._id({"n": name, "j": jurisdiction}, name=name)
@@ -66,7 +68,7 @@ class GuestNamespace:
         fields: dict[str, object] = {"x": self._export, "i": identity.text}
         if name is not None and len(name) <= OBJECT_NAME_KEPT_BYTES_MAX:
             fields["name"] = name
-        return Pinned(self._operations, "stub", fields)
+        return Pinned(self._references, "stub", fields)
 
     def _id(self, wanted: dict[str, object], name: str | None = None) -> ObjectId:
         answer = json.loads(checked(self._ask(HostOp.OBJECT_ID, self._export, _COMPACT(wanted))))

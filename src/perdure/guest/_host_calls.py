@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextvars
 import dataclasses
 import json
 import math
@@ -29,13 +28,13 @@ from perdure.api import (
     check_alarm_handler,
     no_start_facet,
 )
-from perdure.errors import FacetError, OverloadedError
+from perdure.errors import FacetError
 from perdure.guest._errors import error_shape, raise_reply
 from perdure.guest._importer import WorkerImporter
 from perdure.guest._loop import GuestLoop
-from perdure.guest._streams import GuestStreams
-from perdure.limits import GUEST_PENDING_OPERATIONS_MAX
-from perdure.web import Request, Response
+from perdure.guest._operations import Operations
+from perdure.guest._references import GuestReferences
+from perdure.guest._remotes import Pinned
 from perdure.wire import (
     ERROR_MARK,
     START_FACET,
@@ -43,10 +42,6 @@ from perdure.wire import (
     KvRange,
     SqlPage,
     SqlValue,
-    from_expression,
-    request_to_wire,
-    response_from_host,
-    to_expression,
 )
 
 T = TypeVar("T")
@@ -183,79 +178,13 @@ def _page(text: str) -> SqlPage:
     )
 
 
-class Operations:
-    """What this guest has asked of the outside and still waits for. `streams` are those that messages take along."""
-
-    streams: GuestStreams
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._last_id = 0
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._contexts: dict[int, contextvars.Context] = {}
-        self._started: list[list[object]] = []
-        self._released: list[int] = []
-        self._last_stub = 0
-
-    def start(self, kind: str, payload: dict[str, object]) -> asyncio.Future[Any]:
-        """Note an operation; the future gets the JSON tree of its result. Raises OverloadedError."""
-        if len(self._waiting) >= GUEST_PENDING_OPERATIONS_MAX:
-            raise OverloadedError(
-                f"{GUEST_PENDING_OPERATIONS_MAX} operations of this worker are under way: "
-                "await some before starting more"
-            )
-        self._last_id += 1
-        operation_id = self._last_id
-        future = self._waiting[operation_id] = self._loop.create_future()
-        self._contexts[operation_id] = contextvars.copy_context()
-        self._started.append([operation_id, kind, payload])
-        return future
-
-    def settle(self, operation_id: int, is_ok: int, result: Any) -> None:  # noqa: ANN401  # JSON
-        """The host has done one. One that nobody waits for any more is dropped."""
-        self._contexts.pop(operation_id, None)
-        future = self._waiting.pop(operation_id, None)
-        if future is None or future.done():
-            return
-        if is_ok:
-            future.set_result(result)
-            return
-        try:
-            raise_reply(json.dumps(result))
-        except Exception as error:  # noqa: BLE001  # whatever the host says is for the one who waits
-            future.set_exception(error)
-
-    def context(self, operation_id: int) -> contextvars.Context:
-        """Where an operation was started, for what it causes in here: it belongs to the same section."""
-        context = self._contexts.get(operation_id)
-        return contextvars.copy_context() if context is None else context.copy()
-
-    def take_started(self) -> list[list[object]]:
-        """Those of this turn, in order."""
-        started, self._started = self._started, []
-        return started
-
-    def new_stub(self) -> int:
-        """The number of one more stub."""
-        self._last_stub += 1
-        return self._last_stub
-
-    def release(self, stub: int) -> None:
-        """Nobody holds this stub any more."""
-        self._released.append(stub)
-
-    def take_released(self) -> list[int]:
-        """Those of this turn."""
-        released, self._released = self._released, []
-        return released
-
-
 class GuestFacets:
     """`FacetCalls`: facets are started, called and stopped by the host."""
 
-    def __init__(self, ask: Ask, operations: Operations, instance: Callable[[], object]) -> None:
+    def __init__(self, ask: Ask, references: GuestReferences, instance: Callable[[], object]) -> None:
         self._ask = ask
-        self._operations = operations
+        self._references = references
+        self._operations = references.operations
         self._instance = instance
         self._numbers: dict[str, int] = {}
         self._starts: dict[int, StartFacet] = {}
@@ -274,7 +203,7 @@ class GuestFacets:
     def get(self, name: str, start: StartFacet) -> Pinned:
         number = self._numbers.setdefault(name, len(self._numbers) + 1)
         self._starts[number] = start  # The latest callback of a name is the one that starts it.
-        return Pinned(self._operations, "facet", {"f": name, "cb": number})
+        return Pinned(self._references, "facet", {"f": name, "cb": number})
 
     def abort(self, name: str, reason: str) -> None:
         self._operations.start("facet.abort", {"f": name, "reason": reason})
@@ -308,44 +237,6 @@ class GuestFacets:
     def start_callback(self, number: int) -> StartFacet:
         """The callback the host asks to be run."""
         return self._starts[number]
-
-
-class Remote:
-    """`Target`: something beyond the host. `kind` is what its operations are called, `fields` say which it is."""
-
-    def __init__(self, operations: Operations, kind: str, fields: dict[str, object]) -> None:
-        self._operations = operations
-        self._kind = kind
-        self._fields = fields
-
-    async def fetch(self, request: Request) -> Response:
-        streams = self._operations.streams
-        reply = await self._ask("fetch", {"r": request_to_wire(request, streams.lend)})
-        return response_from_host(reply, streams.receive)
-
-    async def call(self, method: str, arguments: Sequence[object]) -> object:
-        expressions = [to_expression(argument) for argument in arguments]
-        return from_expression(await self._ask("call", {"m": method, "a": expressions}))
-
-    def _ask(self, act: str, payload: dict[str, object]) -> asyncio.Future[Any]:
-        return self._operations.start(f"{self._kind}.{act}", {**self._fields, **payload})
-
-
-class Pinned(Remote):
-    """A target that means, from its first use on, what it reached then. The host is told when nobody holds it."""
-
-    def __init__(self, operations: Operations, kind: str, fields: dict[str, object]) -> None:
-        self._stub = operations.new_stub()
-        self._is_used = False
-        super().__init__(operations, kind, {**fields, "n": self._stub})
-
-    def _ask(self, act: str, payload: dict[str, object]) -> asyncio.Future[Any]:
-        self._is_used = True
-        return super()._ask(act, payload)
-
-    def __del__(self) -> None:
-        if self._is_used:
-            self._operations.release(self._stub)
 
 
 class GuestTransactionSection:

@@ -13,7 +13,9 @@ from typing import Any, Final
 
 from perdure.api import DurableObjectClass, DynamicObjectClass, LoadWorker, Target, WorkerCode
 from perdure.errors import WorkerCodeError
-from perdure.guest._host_calls import Ask, Operations, Remote, checked
+from perdure.guest._host_calls import Ask, checked
+from perdure.guest._references import GuestReferences
+from perdure.guest._remotes import Remote
 from perdure.limits import GUEST_LOAD_CALLBACKS_MAX
 from perdure.wire import HostOp, from_expression, to_expression
 
@@ -58,10 +60,10 @@ class LoadCallbacks:
 class GuestLoader:
     """`LoaderCalls` of one binding."""
 
-    def __init__(self, binding: str, ask: Ask, operations: Operations, callbacks: LoadCallbacks) -> None:
+    def __init__(self, binding: str, ask: Ask, references: GuestReferences, callbacks: LoadCallbacks) -> None:
         self._binding = binding
         self._ask = ask
-        self._operations = operations
+        self._references = references
         self._callbacks = callbacks
 
     def get(self, worker_id: str | None, load: LoadWorker) -> GuestWorker:
@@ -71,12 +73,12 @@ class GuestLoader:
             raise WorkerCodeError(f"a worker's id is a string or None, not `{type(worker_id).__name__}`")
         callback = self._callbacks.number(self._binding, worker_id, load)
         own = self._callbacks if worker_id is None else None
-        worker = GuestWorker(self._operations, {"b": self._binding, "id": worker_id, "cb": callback}, own)
+        worker = GuestWorker(self._references, {"b": self._binding, "id": worker_id, "cb": callback}, own)
         worker.start("loader.get", {}).add_done_callback(_heard)
         return worker
 
     def load(self, code: WorkerCode | Mapping[str, object]) -> GuestWorker:
-        worker = GuestWorker(self._operations, {"b": self._binding}, None)
+        worker = GuestWorker(self._references, {"b": self._binding}, None)
         checked(self._ask(HostOp.LOAD_CODE, str(worker.number), _COMPACT(to_expression(plain_code(code)))))
         worker.is_known = True
         return worker
@@ -85,11 +87,12 @@ class GuestLoader:
 class GuestWorker:
     """`LoadedWorker`: the host is told when nobody holds it any more, nor anything that was got from it."""
 
-    def __init__(self, operations: Operations, fields: dict[str, object], callbacks: LoadCallbacks | None) -> None:
-        self.number = operations.new_stub()
+    def __init__(self, references: GuestReferences, fields: dict[str, object], callbacks: LoadCallbacks | None) -> None:
+        self._references = references
+        self._operations = references.operations
+        self.number = self._operations.new_stub()
         self.shape = {"n": self.number, **fields}
         self.is_known = False
-        self._operations = operations
         self._callbacks = callbacks
 
     def start(self, kind: str, payload: dict[str, object]) -> Any:  # noqa: ANN401  # a future of JSON
@@ -125,7 +128,7 @@ class LoadedEntrypoint(Remote):
     """An entry point of a loaded worker."""
 
     def __init__(self, worker: GuestWorker, fields: dict[str, object]) -> None:
-        super().__init__(worker._operations, "worker", {"w": worker.shape, **fields})  # noqa: SLF001  # of this file
+        super().__init__(worker._references, "worker", {"w": worker.shape, **fields})  # noqa: SLF001  # of this file
         self._worker = worker
 
 

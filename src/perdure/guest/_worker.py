@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import CoroutineType, ModuleType
 from typing import Any, Final
 
-from perdure.api import DurableObject, WorkerEntrypoint, rpc_method
+from perdure.api import DurableObject, WorkerEntrypoint
 from perdure.errors import FacetError, WorkerCodeError
 from perdure.web import Request, Response
 
@@ -74,13 +74,6 @@ def fetch_of(receiver: Any) -> Callable[[Request], object]:  # noqa: ANN401  # a
     raise WorkerCodeError(
         "Handler does not export a fetch() function: add `async def fetch(self, request): return Response(…)` to "
         f"class `{kind}`"
-    )
-
-
-def call_of(receiver: object, method: str) -> Callable[..., object]:
-    """The method a stub may call. Raises RpcMethodError."""
-    return rpc_method(
-        receiver, method, base=WorkerEntrypoint if isinstance(receiver, WorkerEntrypoint) else DurableObject
     )
 
 

@@ -4,6 +4,9 @@ from typing import Any, NoReturn
 
 from perdure.api import DurableObject as DurableObject
 from perdure.api import FacetOptions as FacetOptions
+from perdure.api import RpcPromise as RpcPromise
+from perdure.api import RpcStub as RpcStub
+from perdure.api import RpcTarget as RpcTarget
 from perdure.api import WorkerEntrypoint as WorkerEntrypoint
 from perdure.errors import GuestError as GuestError
 from perdure.errors import PerdureError as PerdureError

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from itertools import count
 from typing import Final, Protocol, TypeVar
 
-from perdure.api import ObjectId
+from perdure.api import Capability, ObjectId, Sent
 from perdure.clock import Clock
 from perdure.errors import ObjectResetError, OverloadedError, PerdureError, UsageError
 from perdure.limits import BACKGROUND_WORK_S, FORGOTTEN_S
@@ -163,15 +163,15 @@ class Actor:
 
     async def fetch(self, request: Request) -> Response:
         """Deliver an HTTP request; starts the object when it is cold."""
-        return await self._serve(request, lambda body, served: body.fetch(request, served))
+        return await self.serve(request, lambda body, served: body.fetch(request, served))
 
-    async def call(self, method: str, arguments: Sequence[object]) -> object:
-        """Deliver a call; starts the object when it is cold."""
-        return await self._serve(method, lambda body, served: body.call(method, arguments, served))
+    async def call(self, path: Sequence[str], sent: Sent | None) -> object:
+        """Deliver a call, or a question for a property; starts the object when it is cold."""
+        return await self.serve(".".join(path), lambda body, served: body.call(path, sent, served))
 
     async def deliver(self, name: str, event: Callable[[Served | None], Awaitable[Result]]) -> Result:
         """Deliver an event that its own code has asked for, such as a call of a peer that it has a session with."""
-        return await self._serve(name, lambda _, served: event(served))
+        return await self.serve(name, lambda _, served: event(served))
 
     @property
     def body_or_none(self) -> Body | None:
@@ -186,9 +186,9 @@ class Actor:
             if not self.output.gate.is_open:
                 await self.output.wait()
 
-        await self._serve("alarm", deliver)
+        await self.serve("alarm", deliver)
 
-    async def _serve(self, event: str | Request, deliver: Callable[[Body, Served | None], Awaitable[Result]]) -> Result:
+    async def serve(self, event: str | Request, deliver: Callable[[Body, Served | None], Awaitable[Result]]) -> Result:
         """Deliver one event. Those of a facet are counted, paid for and told of."""
         served = None if self.parent is None else self._begin_serving(event)
         error: BaseException | None = None
@@ -617,6 +617,12 @@ class Actor:
     def begin_alarm(self, run: AlarmRun) -> AlarmRow | None:
         """Within a turn: the alarm that is to run now, if there is one."""
         return run.begin(self.database.alarm, now_ms=self.clock.now_ms(), reset=self.break_)
+
+    def lend(self, value: object) -> Capability:
+        """The capability of a function or target of the trusted code that runs here."""
+        if self._body is None:
+            raise self.error or ObjectResetError("the object has gone, and its functions with it")
+        return self._body.lend(value)
 
     def touch(self) -> None:
         """Note that it is in use."""

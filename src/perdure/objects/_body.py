@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from perdure.api import Capability, Sent
 from perdure.errors import PerdureError
 from perdure.objects._account import Served
 from perdure.objects._alarm_run import AlarmRun
@@ -19,9 +20,16 @@ class Body(Protocol):
 
     async def start(self) -> None: ...
     async def fetch(self, request: Request, served: Served | None) -> Response: ...
-    async def call(self, method: str, arguments: Sequence[object], served: Served | None) -> object: ...
+    async def call(self, path: Sequence[str], sent: Sent | None, served: Served | None) -> object:
+        """Call what stands at `path`; without arguments, read it."""
+        ...
+
     async def alarm(self, run: AlarmRun, served: Served | None) -> None:
         """Run the alarm's handler, between `run.begin` and what `run` is told at its end."""
+        ...
+
+    def lend(self, value: object) -> Capability:
+        """The capability of a function or target of its code; of trusted code only."""
         ...
 
     def bind(self, stream: ReadableStream) -> None:

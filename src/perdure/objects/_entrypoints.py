@@ -6,16 +6,14 @@ context: what it sends does not wait for the caller's writes again. Effects: tas
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import Context
 from typing import Any
 
-from perdure.api import WorkerContext, WorkerEntrypoint, rpc_method
+from perdure.api import Copies, Sent, WorkerContext, WorkerEntrypoint, callable_at, copied, finished, value_at
 from perdure.errors import UsageError
 from perdure.objects._actor import leave_caller
 from perdure.objects._body_source import Apart
+from perdure.objects._lending import apart
 from perdure.web import ReadableStream, Request, Response
 from perdure.wire import from_expression, to_expression
 
@@ -39,7 +37,7 @@ class TrustedEntrypoint:
     async def fetch(self, request: Request) -> Response:
         """Let a fresh instance answer."""
         await leave_caller(request)
-        answer = await _apart(self._fetch(request))
+        answer = await apart(self._fetch(request))
         if not isinstance(answer, Response):
             raise UsageError(
                 f"`{self._kind.__name__}.fetch` returned `{type(answer).__name__}`: return a Response, such as "
@@ -49,11 +47,18 @@ class TrustedEntrypoint:
             answer.body.bind(Apart)
         return answer
 
-    async def call(self, method: str, arguments: Sequence[object]) -> object:
-        """Call a public method of a fresh instance with copies of `arguments`; the result is a copy."""
-        copies = [from_expression(to_expression(argument)) for argument in arguments]
+    def call(self, path: Sequence[str], arguments: Sequence[object] | Copies) -> Awaitable[Any]:
+        return self._send(path, Sent.of(arguments))
+
+    async def get(self, path: Sequence[str]) -> object:
         await leave_caller()
-        return from_expression(to_expression(await _apart(self._call(method, copies))))
+        return await apart(self._get(path))
+
+    async def _send(self, path: Sequence[str], sent: Sent) -> object:
+        """Call a public method of a fresh instance with copies; the result is a copy."""
+        with sent:
+            await leave_caller()
+            return await apart(self._call(path, sent))
 
     async def _fetch(self, request: Request) -> object:
         handler = getattr(self._instance(), "fetch", None)
@@ -61,23 +66,13 @@ class TrustedEntrypoint:
             raise UsageError(
                 f"`{self._kind.__name__}` does not export a fetch() function: define `async def fetch(self, request)`"
             )
-        return await _finished(handler(request))
+        return await finished(handler(request))
 
-    async def _call(self, method: str, arguments: Sequence[object]) -> object:
-        return await _finished(rpc_method(self._instance(), method, base=WorkerEntrypoint)(*arguments))
+    async def _call(self, path: Sequence[str], sent: Sent) -> object:
+        return copied(await finished(callable_at(self._instance(), path, base=WorkerEntrypoint)(*sent.values())))
+
+    async def _get(self, path: Sequence[str]) -> object:
+        return copied(await finished(value_at(self._instance(), path, base=WorkerEntrypoint)))
 
     def _instance(self) -> Any:  # noqa: ANN401  # the owner's own class
         return self._kind(self._make_context(self._props), self._env())
-
-
-async def _finished(answer: object) -> object:
-    return await answer if inspect.isawaitable(answer) else answer
-
-
-async def _apart(work: Awaitable[object]) -> object:
-    """`work` in a task that nobody's object is current in; it ends when its caller gives up."""
-
-    async def run() -> object:
-        return await work
-
-    return await asyncio.get_running_loop().create_task(run(), context=Context())

@@ -21,12 +21,14 @@ from weakref import WeakValueDictionary
 
 from perdure.api import (
     Budget,
+    Copies,
     DurableObjectClass,
     FacetLimits,
     FacetOptions,
     FacetUsage,
     ObjectId,
     Ready,
+    Sent,
     StartFacet,
     facet_options,
     no_start_facet,
@@ -507,9 +509,17 @@ class FacetTarget:
         await leave_caller(request)
         return await self._reach().fetch(request)
 
-    async def call(self, method: str, arguments: Sequence[object]) -> object:
+    def call(self, path: Sequence[str], arguments: Sequence[object] | Copies) -> Awaitable[Any]:
+        return self._call(path, Sent.of(arguments))
+
+    async def get(self, path: Sequence[str]) -> object:
         await leave_caller()
-        return await self._reach().call(method, arguments)
+        return await self._reach().call(path, None)
+
+    async def _call(self, path: Sequence[str], sent: Sent) -> object:
+        with sent:
+            await leave_caller()
+            return await self._reach().call(path, sent)
 
     def _reach(self) -> Actor:
         self._slots.check_may_make(self._name)

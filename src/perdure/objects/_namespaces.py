@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from perdure.api import DurableObjectClass, Namespace, ObjectId
+from perdure.api import Copies, DurableObjectClass, Namespace, ObjectId, Sent
 from perdure.clock import Entropy
 from perdure.limits import OBJECT_NAME_KEPT_BYTES_MAX
 from perdure.objects._actor import Actor, leave_caller
@@ -104,9 +104,17 @@ class ObjectTarget:
         await leave_caller(request)
         return await self._reach().fetch(request)
 
-    async def call(self, method: str, arguments: Sequence[object]) -> object:
+    def call(self, path: Sequence[str], arguments: Sequence[object] | Copies) -> Awaitable[Any]:
+        return self._call(path, Sent.of(arguments))
+
+    async def get(self, path: Sequence[str]) -> object:
         await leave_caller()
-        return await self._reach().call(method, arguments)
+        return await self._reach().call(path, None)
+
+    async def _call(self, path: Sequence[str], sent: Sent) -> object:
+        with sent:
+            await leave_caller()
+            return await self._reach().call(path, sent)
 
     def _reach(self) -> Actor:
         actor = self._actor

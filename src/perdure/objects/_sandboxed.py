@@ -9,9 +9,9 @@ import asyncio
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from perdure.api import (
     Budget,
@@ -20,6 +20,7 @@ from perdure.api import (
     FacetLimits,
     FacetOptions,
     FacetUsage,
+    Sent,
     Target,
     facet_name,
     numbers_of,
@@ -142,12 +143,11 @@ class SandboxedBody:
         """Deliver an HTTP request to the guest."""
         return await self._session.streams.fetch(request, {}, payer=served)
 
-    async def call(self, method: str, arguments: Sequence[object], served: Served | None) -> object:
-        """Deliver a call to the guest."""
-        check_arguments(method, arguments)
-        expressions = await self._session.convert(_to_expressions, arguments)
-        answer = await self._session.event({"k": "call", "m": method, "a": expressions}, payer=served)
-        return await self._session.convert(from_expression, answer)
+    async def call(self, path: Sequence[str], sent: Sent | None, served: Served | None) -> object:
+        """Deliver a call to the guest, or a question for a property."""
+        if sent is not None:
+            check_arguments(".".join(path), sent.count)
+        return await self._session.messages.call({"k": "call"}, path, sent, payer=served)
 
     async def alarm(self, run: AlarmRun, served: Served | None) -> None:
         """Deliver the alarm to the guest."""
@@ -155,6 +155,9 @@ class SandboxedBody:
 
     def bind(self, stream: ReadableStream) -> None:
         """A guest's streams run in its turns as they are."""
+
+    def lend(self, value: object) -> NoReturn:
+        raise AssertionError("a guest lends what it has through its session")
 
     def discard(self, error: PerdureError) -> None:
         """End the isolate, at the end of the turn that runs in it now."""
@@ -403,8 +406,14 @@ class ObjectHooks:
             finally:
                 self._performed(operation)
         if operation.kind.startswith(LOADER_KINDS):
-            return await self._loaders.perform(operation, self.session)
-        return await self._exports.perform(operation, self.session)
+            return await self._loaders.perform(operation, self.session.messages)
+        return await self._exports.perform(operation, self.session.messages)
+
+    async def serve(self, event: str, deliver: Callable[[object], Awaitable[Result]]) -> Result:
+        return await self._actor.serve(event, lambda body, served: deliver(served))
+
+    def channel(self, what: object, fields: object) -> Target:
+        return self._exports.channel(what, fields)
 
     async def _perform_on_facet(self, operation: Operation) -> object:
         assert self.session is not None
@@ -415,9 +424,8 @@ class ObjectHooks:
         if operation.operation_id in self._inside:
             self._check_inside(name, operation)
         match operation.kind:
-            case "facet.fetch" | "facet.call":
-                target = self._target(name, payload, operation.operation_id)
-                return await send(target, operation, self.session)
+            case "facet.fetch" | "facet.call" | "facet.get":
+                return await send(self._target(name, payload, operation.operation_id), operation, self.session.messages)
             case "facet.clone":
                 await self._facets.clone_in_turn(name, facet_name(payload.get("to")))
             case "facet.usage":
@@ -436,7 +444,7 @@ class ObjectHooks:
 
     def _check_inside(self, name: str, operation: Operation) -> None:
         """Raise FacetError for what a transaction of its own could undo, if that is still open."""
-        if operation.kind in {"facet.fetch", "facet.call"}:
+        if operation.kind in {"facet.fetch", "facet.call", "facet.get"}:
             self._facets.check_exists(name)
         elif operation.kind in {"facet.delete", "facet.clone"}:
             self._facets.check_may_change(name)
@@ -468,7 +476,7 @@ class ObjectHooks:
             raise FacetError(f"the id of a facet is a text of at most {OBJECT_NAME_KEPT_BYTES_MAX} characters")
         return FacetOptions(
             cls=self._class_of(
-                answer, await self.session.convert(from_expression, answer.get("props")), event.get("o")
+                answer, await self.session.messages.convert(from_expression, answer.get("props")), event.get("o")
             ),
             id=identity,
             inherit_id=inherit_id,
@@ -500,10 +508,6 @@ def _usage_shape(usage: FacetUsage) -> dict[str, object]:
 def _cancel(timer: asyncio.TimerHandle | None) -> None:
     if timer is not None:
         timer.cancel()
-
-
-def _to_expressions(values: Sequence[object]) -> list[object]:
-    return [to_expression(value) for value in values]
 
 
 def _number(payload: Mapping[str, object], key: str) -> int:

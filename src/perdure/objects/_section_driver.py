@@ -34,6 +34,10 @@ class SectionDriver:
         """Whether the code that asks may go on now."""
         return self._tree.may_run(CURRENT_SECTION.get())
 
+    def is_open(self, section: Section) -> bool:
+        """Whether what was started in `section` belongs to one that has not ended."""
+        return self._tree.living(section) is not self._tree.root
+
     @asynccontextmanager
     async def section(self) -> AsyncIterator[Section]:
         """The code inside runs in a critical section of its own. Raises as `enter` does."""

@@ -18,19 +18,26 @@ from contextlib import (
     contextmanager,
     suppress,
 )
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from perdure.api import (
     CURRENT_SECTION,
+    Capability,
     Context,
     DurableObject,
     Section,
+    Sent,
     TransactionSection,
     alarm_handler_or_none,
     alarm_info,
     call_alarm,
+    callable_at,
     check_alarm_handler,
+    copied,
+    is_plain_method,
     rpc_method,
+    value_at,
 )
 from perdure.clock import CPU
 from perdure.errors import AbortedError, ObjectResetError, PerdureError, UsageError
@@ -41,18 +48,18 @@ from perdure.objects._alarm_rules import set_alarm
 from perdure.objects._alarm_run import AlarmRun
 from perdure.objects._body_source import BodyRun, BodySource
 from perdure.objects._gate_drivers import OutputDriver
+from perdure.objects._lending import Lent
 from perdure.objects._resets import as_perdure_error, section_overdue
 from perdure.objects._section_driver import SectionDriver
 from perdure.storage import Database
 from perdure.web import ReadableStream, Request, Response
-from perdure.wire import KvRange, SqlPage, SqlValue, from_expression, to_expression
+from perdure.wire import KvRange, SqlPage, SqlValue
 
 if TYPE_CHECKING:
     from perdure.api import FacetCalls
 
 T = TypeVar("T")
 _LOG: Final = logging.getLogger("perdure.objects")
-_ATOMS: Final = frozenset({str, int, float, bool, type(None), bytes})
 
 
 class _AbortSignal(BaseException):
@@ -83,6 +90,9 @@ class TrustedBody:
         self.bodies: set[BodyRun] = set()
         self._dependents: set[Callable[[Exception], None]] = set()
         """Streams of this object's that have not ended: they keep it awake."""
+        self.lent: set[Capability] = set()
+        """What of this object others hold."""
+        self.error: PerdureError | None = None
 
     async def start(self) -> None:
         """Construct the instance; `on_start` runs in a critical section."""
@@ -162,11 +172,33 @@ class TrustedBody:
         finally:
             self._dependents.discard(end)
 
-    async def call(self, method: str, arguments: Sequence[object], served: Served | None) -> object:
-        """Call a public method with copies of `arguments`; the result is a copy."""
-        function = rpc_method(self._instance, method, base=DurableObject)
-        copies = [_copy(argument) for argument in arguments]
-        return await self._deliver(function, copies, served, finish=_copy)
+    async def call(self, path: Sequence[str], sent: Sent | None, served: Served | None) -> object:
+        """Call a public method with copies, or read a property; the result is a copy."""
+        instance = self._instance
+        if sent is None:
+            return await self._deliver(partial(value_at, instance, path, base=DurableObject), (), served, finish=copied)
+        if is_plain_method(instance, path):
+            function = rpc_method(instance, path[0], base=DurableObject)
+        else:  # A getter on the way is code of the object's, and runs in its turn.
+            function = partial(_reach_and_call, instance, path)
+        return await self._deliver(function, sent.values(), served, finish=copied)
+
+    def lend(self, value: object) -> Capability:
+        """The capability of a function or target of this object's."""
+        return Lent(self, value)
+
+    async def deliver_lent(
+        self, handler: Callable[[], object], served: Served | None, *, section: Section | None
+    ) -> object:
+        """Call what this object has lent; in the critical section that it was lent in, while that is open."""
+        if section is None:
+            return await self._deliver(handler, (), served, finish=copied)
+        before = CURRENT_SECTION.get()
+        CURRENT_SECTION.set(section)
+        try:
+            return await self._deliver(handler, (), served, finish=copied, is_inside=self.sections.is_open(section))
+        finally:
+            CURRENT_SECTION.set(before)
 
     async def alarm(self, run: AlarmRun, served: Served | None) -> None:
         """Call the instance's `alarm`. What it wrote last and the end of its alarm are one commit."""
@@ -211,7 +243,10 @@ class TrustedBody:
         finish: Callable[[object], object],
         is_inside: bool = False,
     ) -> object:
-        """Run `handler` when it is its turn; what it answers leaves once what was written before is durable."""
+        """Run `handler` when it is its turn; what it answers leaves once what was written before is durable.
+
+        `is_inside`: it belongs to a critical section that is open.
+        """
         gate, output = self._actor.input, self._actor.output
         if not gate.try_enter(inside=is_inside):
             await gate.enter(inside=is_inside)
@@ -239,7 +274,8 @@ class TrustedBody:
         return await _Steps(self, handler, arguments, leave, served)
 
     def discard(self, error: PerdureError) -> None:
-        """Interrupt what waits; what runs right now ends at its next await."""
+        """Interrupt what waits; what runs right now ends at its next await. What was lent is lent no more."""
+        self.error = error
         self.sections.break_(error)
         for steps in list(self._suspended):
             steps.interrupt()
@@ -256,7 +292,7 @@ class TrustedBody:
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._suspended or self._background or self.bodies)
+        return bool(self._suspended or self._background or self.bodies or self.lent)
 
     @property
     def has_only_timers(self) -> bool:
@@ -640,5 +676,5 @@ def _as_it_is(value: object) -> object:
     return value
 
 
-def _copy(value: object) -> object:
-    return value if type(value) in _ATOMS else from_expression(to_expression(value))
+def _reach_and_call(instance: object, path: Sequence[str], *arguments: object) -> object:
+    return callable_at(instance, path, base=DurableObject)(*arguments)

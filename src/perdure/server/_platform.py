@@ -16,9 +16,9 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from perdure.api import DurableObject, Env, Loader, NamespaceCalls, Stub, WorkerContext, WorkerEntrypoint
+from perdure.api import Copies, DurableObject, Env, Loader, NamespaceCalls, Sent, Stub, WorkerContext, WorkerEntrypoint
 from perdure.clock import Clock, Entropy, SystemClock, SystemEntropy
 from perdure.errors import ConfigurationError, PerdureError, UsageError
 from perdure.history import HistoryOptions, SegmentArchive
@@ -477,9 +477,17 @@ class _FromOutside:
         await self._platform.start()
         return await self._platform.namespace(self._kind).target(self._name).fetch(request)
 
-    async def call(self, method: str, arguments: Sequence[object]) -> object:
+    def call(self, path: Sequence[str], arguments: Sequence[object] | Copies) -> Awaitable[Any]:
+        return self._call(path, Sent.of(arguments))
+
+    async def get(self, path: Sequence[str]) -> object:
         await self._platform.start()
-        return await self._platform.namespace(self._kind).target(self._name).call(method, arguments)
+        return await self._platform.namespace(self._kind).target(self._name).get(path)
+
+    async def _call(self, path: Sequence[str], sent: Sent) -> object:
+        with sent:
+            await self._platform.start()
+            return await self._platform.namespace(self._kind).target(self._name).call(path, sent)
 
 
 def _warm_up(isolates: Isolates) -> None:

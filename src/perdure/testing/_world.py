@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from perdure.api import DurableObject, Stub, WorkerEntrypoint
+from perdure.api import Copies, DurableObject, Sent, Stub, WorkerEntrypoint, target_of
 from perdure.errors import PerdureError, UsageError
 from perdure.isolates import Isolates
 from perdure.objects import NamespaceOptions, ObjectNamespace
@@ -315,9 +315,16 @@ class _FromTest:
         stub = self._world.platform.get(self._kind, self._name)
         return await self._world._inside(stub.fetch(request))  # noqa: SLF001  # one concept in two classes
 
-    async def call(self, method: str, arguments: Sequence[object]) -> object:
+    def call(self, path: Sequence[str], arguments: Sequence[object] | Copies) -> Awaitable[Any]:
+        return self._call(path, Sent.of(arguments))
+
+    async def get(self, path: Sequence[str]) -> object:
         stub = self._world.platform.get(self._kind, self._name)
-        work = _as_coroutine(getattr(stub, method)(*arguments))
+        return await self._world._inside(_as_coroutine(target_of(stub).get(path)))  # noqa: SLF001  # one concept in two classes
+
+    async def _call(self, path: Sequence[str], sent: Sent) -> object:
+        stub = self._world.platform.get(self._kind, self._name)
+        work = _as_coroutine(target_of(stub).call(path, sent))
         return await self._world._inside(work)  # noqa: SLF001  # one concept in two classes
 
 

@@ -1,5 +1,13 @@
 """What may cross a boundary: values, HTTP messages, the numbers of the guest protocol. Effects: none."""
 
+from perdure.wire._capabilities import FUNCTION as FUNCTION
+from perdure.wire._capabilities import SERVICE as SERVICE
+from perdure.wire._capabilities import TARGET as TARGET
+from perdure.wire._capabilities import Borrowed as Borrowed
+from perdure.wire._capabilities import BorrowedTable as BorrowedTable
+from perdure.wire._capabilities import Introducer as Introducer
+from perdure.wire._capabilities import LentTable as LentTable
+from perdure.wire._capabilities import Resolver as Resolver
 from perdure.wire._chunks import chunk_from_host as chunk_from_host
 from perdure.wire._chunks import chunk_from_wire as chunk_from_wire
 from perdure.wire._chunks import chunk_to_wire as chunk_to_wire
@@ -32,6 +40,7 @@ from perdure.wire._json import read_json as read_json
 from perdure.wire._storage_shapes import KvRange as KvRange
 from perdure.wire._storage_shapes import SqlPage as SqlPage
 from perdure.wire._storage_shapes import SqlValue as SqlValue
+from perdure.wire._value_reader import ReferenceMetError as ReferenceMetError
 from perdure.wire._value_reader import from_expression as from_expression
 from perdure.wire._value_writer import to_expression as to_expression
 from perdure.wire._values import decode as decode

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NoReturn
 
-from perdure.errors import GuestError, ValueNotCloneableError
+from perdure.errors import GuestError, PerdureError, ValueNotCloneableError
 from perdure.limits import BIGINT_DIGITS_MAX, COLLISIONS_MAX, SPARSE_ITEMS_MAX, VALUE_DEPTH_MAX
+from perdure.wire._capabilities import Resolver
 from perdure.wire._foreign import (
     DATE_MS_MAX,
     SAFE_INTEGER_MAX,
@@ -32,14 +33,18 @@ _SAME_IN_JSON: Final = frozenset({str, bool, type(None)})
 _STRINGS_ONLY: Final = {str}
 
 
-def from_expression(expression: object) -> object:
-    """The value of a JSON tree; see `decode`."""
+def from_expression(expression: object, capabilities: Resolver | None = None) -> object:
+    """The value of a JSON tree; see `decode`. `capabilities` reads what was passed by reference."""
     kind = type(expression)
     if kind in _SAME_IN_JSON:
         return expression
     if kind is list and expression and expression[0] == "graph":  # type: ignore[index]  # kind is list
-        return _read_graph(expression)
-    return _read_plain(expression, 0)
+        return _read_graph(expression, capabilities)
+    return _read_plain(expression, 0) if capabilities is None else _Reader(capabilities).value(expression, 0)
+
+
+class ReferenceMetError(ValueNotCloneableError):
+    """Something that is passed by reference stands in a value that is read without anybody who knows it."""
 
 
 def _malformed(what: str, why: object) -> NoReturn:
@@ -49,19 +54,22 @@ def _malformed(what: str, why: object) -> NoReturn:
 _MALFORMED: Final = (LookupError, ValueError, TypeError, AttributeError, OverflowError, binascii.Error)
 
 
-def _read_graph(expression: object) -> object:
+def _read_graph(expression: object, capabilities: Resolver | None) -> object:
     try:
         _, root, entries = _items(expression)
         check_copies(root, _items(entries))
     except _MALFORMED as error:
         _malformed("graph", error)
-    return _GraphReader(_items(entries)).value(root, 0)
+    return _GraphReader(_items(entries), capabilities).value(root, 0)
 
 
 class _Reader:
-    """Reads trees of values in which each stands in one place. Has no state."""
+    """Reads trees of values in which each stands in one place. Has no state of its own."""
 
-    __slots__ = ()
+    __slots__ = ("_capabilities",)
+
+    def __init__(self, capabilities: Resolver | None = None) -> None:
+        self._capabilities = capabilities
 
     def value(self, expression: Any, depth: int) -> object:  # noqa: ANN401  # JSON
         """The value of an expression that stands in `depth` others."""
@@ -107,10 +115,18 @@ class _Reader:
             raise ValueNotCloneableError(f"`{named}` is no kind of value we know: one of {', '.join(_READERS)}")
         try:
             return read(self, expression, depth)
-        except ValueNotCloneableError:
+        except PerdureError:
             raise
         except _MALFORMED as error:
             _malformed(str(tag), error)
+
+    def reference(self, expression: list[object]) -> object:
+        """What was passed by reference."""
+        if self._capabilities is None:
+            raise ReferenceMetError(
+                "a function, a target or a stub stands where only copies can: send it as an argument, or return it"
+            )
+        return self._capabilities.resolve(expression)
 
     # What contains others is made in two steps, so that these may refer to it.
 
@@ -192,7 +208,8 @@ class _GraphReader(_Reader):
 
     __slots__ = ("_claimed", "_entries", "_sparse_items_left", "_values")
 
-    def __init__(self, entries: list[object]) -> None:
+    def __init__(self, entries: list[object], capabilities: Resolver | None) -> None:
+        super().__init__(capabilities)
         self._entries = entries
         self._sparse_items_left = SPARSE_ITEMS_MAX
         self._values: dict[int, object] = {}
@@ -335,6 +352,9 @@ _READERS: Final[dict[str, Callable[[_Reader, list[object], int], object]]] = {
     "url": lambda reader, expression, depth: _text(expression[1]),
     "sparse": lambda reader, expression, depth: reader.read_sparse(expression, depth),
     "boxed": lambda reader, expression, depth: reader.value(expression[1], depth),
+    "export": lambda reader, expression, depth: reader.reference(expression),
+    "import": lambda reader, expression, depth: reader.reference(expression),
+    "channel": lambda reader, expression, depth: reader.reference(expression),
 }
 
 _read_plain: Final = _Reader().value

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from perdure.errors import GuestError, ValueNotCloneableError
 from perdure.limits import BIGINT_DIGITS_MAX, VALUE_COPIES_MAX, VALUE_DEPTH_MAX, VALUE_SHARED_DEPTH_MAX
+from perdure.wire._capabilities import Introducer
 from perdure.wire._foreign import (
     REGEXP_FLAGS,
     SAFE_INTEGER_MAX,
@@ -36,15 +37,18 @@ _STRINGS_ONLY: Final = {str}
 _IMMUTABLE: Final = (tuple, frozenset, datetime, str, int, float)
 
 
-def to_expression(value: object) -> object:
-    """The JSON-able tree for `value`; see `encode`."""
+def to_expression(value: object, capabilities: Introducer | None = None) -> object:
+    """The JSON-able tree for `value`; see `encode`. `capabilities` writes what is passed by reference."""
     if type(value) in _SAME_IN_JSON:
         return value
+    mark = 0 if capabilities is None else capabilities.mark()
     try:
         try:
-            return _Writer().tree(value, 0)
+            writer = _Writer()
+            writer.capabilities = capabilities
+            return writer.tree(value, 0)
         except _SharedError:
-            return _GraphWriter().graph(value)
+            return _GraphWriter(capabilities, mark).graph(value)
     except _RefusedError as refusal:
         path = path_to(value, refusal.culprit)
         raise ValueNotCloneableError(f"{refusal} (it is the value's `{path}`)" if path else str(refusal)) from None
@@ -65,7 +69,8 @@ class _RefusedError(Exception):
 class _Writer(set[int]):
     """Writes trees of values: a set of the ids that it has met. What it meets twice stops it."""
 
-    __slots__ = ()
+    __slots__ = ("capabilities",)
+    capabilities: Introducer | None
     depth_max = VALUE_DEPTH_MAX
 
     def tree(self, value: Any, depth: int) -> object:  # noqa: ANN401  # its type is looked at
@@ -139,7 +144,12 @@ class _Writer(set[int]):
             case BaseException():
                 return self._error(value, depth)
             case _:
-                return _plainer(value)
+                return self._reference(value)
+
+    def _reference(self, value: object) -> object:
+        """What is passed by reference, if somebody here can; else what it is a subclass of."""
+        tag = None if self.capabilities is None else self.capabilities.introduce(value)
+        return _plainer(value) if tag is None else tag
 
     def key(self, value: object, depth: int) -> object:
         """What is a key, or a member of a set."""
@@ -155,20 +165,25 @@ class _Writer(set[int]):
 
     def _tree_if_any(self, value: object, depth: int) -> Iterable[object]:
         """An error arrives in any case: without those of its properties that cannot be copied."""
+        mark = 0 if self.capabilities is None else self.capabilities.mark()
         try:
             return [self.tree(value, depth)]
         except (_RefusedError, ValueNotCloneableError):
+            if self.capabilities is not None:
+                self.capabilities.rewind(mark)
             return []
 
 
 class _GraphWriter(_Writer):
     """Writes values that are met more than once: twice, once to learn which these are."""
 
-    __slots__ = ("_copies_left", "_entries", "_first", "_is_key", "_numbers", "_shared")
+    __slots__ = ("_copies_left", "_entries", "_first", "_is_key", "_mark", "_numbers", "_shared")
     depth_max = VALUE_SHARED_DEPTH_MAX
 
-    def __init__(self) -> None:
+    def __init__(self, capabilities: Introducer | None, mark: int) -> None:
         super().__init__()
+        self.capabilities = capabilities
+        self._mark = mark  # of what was introduced before this value
         self._first: dict[int, object] = {}  # kept alive, so that no id is used twice
         self._shared: set[int] = set()
         self._numbers: dict[int, int] | None = None
@@ -177,7 +192,9 @@ class _GraphWriter(_Writer):
         self._is_key = False
 
     def graph(self, value: object) -> object:
+        self._start_over()  # Whoever met something twice has introduced what stood before.
         self.tree(value, 0)
+        self._start_over()
         self._numbers = {}
         root = self.tree(value, 0)
         if not self._entries:
@@ -187,6 +204,10 @@ class _GraphWriter(_Writer):
         except ValueError as error:
             raise ValueNotCloneableError(f"a value cannot be stored or sent: {error}") from None
         return ["graph", root, self._entries]
+
+    def _start_over(self) -> None:
+        if self.capabilities is not None:
+            self.capabilities.rewind(self._mark)
 
     def key(self, value: object, depth: int) -> object:
         was_key, self._is_key = self._is_key, True
@@ -263,9 +284,15 @@ def _plainer(value: object) -> object:
         case BigInt():
             return ["bigint", _decimal(value)]
         case int() | float():
-            return _Writer().tree(int(value) if isinstance(value, int) else float(value), 0)
+            return _plain_number(int(value) if isinstance(value, int) else float(value))
         case _:
             raise _RefusedError(hint_for(value), value)
+
+
+def _plain_number(value: float) -> object:
+    if isinstance(value, int):
+        return value if SAFE_INTEGER_MIN <= value <= SAFE_INTEGER_MAX else ["bigint", _decimal(value)]
+    return value if math.isfinite(value) else [_non_finite(value)]
 
 
 def _pattern(value: re.Pattern[str] | re.Pattern[bytes]) -> object:

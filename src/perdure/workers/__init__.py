@@ -18,6 +18,7 @@ from perdure.workers._loader import KnownClass as KnownClass
 from perdure.workers._loader import LoaderCache as LoaderCache
 from perdure.workers._loader import LoaderEntry as LoaderEntry
 from perdure.workers._loader import WorkerRuntime as WorkerRuntime
+from perdure.workers._messages import check_arguments as check_arguments
 from perdure.workers._pins import Pins as Pins
 from perdure.workers._reports import Operation as Operation
 from perdure.workers._reports import SectionChange as SectionChange
@@ -26,5 +27,4 @@ from perdure.workers._session import GuestSession as GuestSession
 from perdure.workers._session import ObjectStart as ObjectStart
 from perdure.workers._session import TurnHooks as TurnHooks
 from perdure.workers._session import check_object_class as check_object_class
-from perdure.workers._stateless import check_arguments as check_arguments
 from perdure.workers._tasks import shared_task as shared_task

@@ -10,13 +10,12 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol, TypeVar
 
-from perdure.api import JURISDICTIONS, DurableObjectClass, NamespaceCalls, ObjectId, Target
+from perdure.api import JURISDICTIONS, DurableObjectClass, NamespaceCalls, ObjectId, Target, checked_path
 from perdure.errors import ObjectIdError, UsageError
-from perdure.limits import CALL_ARGUMENTS_MAX, OBJECT_NAME_KEPT_BYTES_MAX
+from perdure.limits import OBJECT_NAME_KEPT_BYTES_MAX
 from perdure.wire import (
     from_expression,
     read_json,
-    to_expression,
 )
 from perdure.workers._bindings import ENV_PREFIX, Binding, BoundNamespace, BoundService
 from perdure.workers._pins import Pins
@@ -39,6 +38,10 @@ class Messages(Protocol):
 
     def convert(self, convert: Callable[[V], T], value: V, /) -> Awaitable[T]:
         """`convert(value)`, beside the event loop when that takes long."""
+        ...
+
+    def write(self, value: object) -> Awaitable[object]:
+        """A result for the guest, as JSON tree."""
         ...
 
 
@@ -84,13 +87,23 @@ class ExportCalls:
         """Do a `stub.…` or `export.…` operation; the result as JSON tree. Raises UsageError for any other."""
         payload = operation.payload
         match operation.kind:
-            case "stub.fetch" | "stub.call":
+            case "stub.fetch" | "stub.call" | "stub.get":
                 target = self._object(payload)
-            case "export.fetch" | "export.call":
+            case "export.fetch" | "export.call" | "export.get":
                 target = self._entrypoint(_text(payload, "x"), payload.get("p"))
             case _:
                 raise UsageError(f"a guest asked for `{operation.kind[:40]}`, which no guest may")
         return await send(target, operation, session)
+
+    def channel(self, what: object, fields: object) -> Target:
+        """What a stub of the guest's own worker points at, which it has sent or stored. Raises UsageError."""
+        if not isinstance(fields, dict):
+            raise UsageError("a stub was sent without saying what it points at")
+        if what == "stub":
+            return self._reach(fields)
+        if what == "export":
+            return self._entrypoint(_text(fields, "x"), fields.get("p"))
+        raise UsageError(f"a stub of an unknown kind, `{str(what)[:40]}`, was sent")
 
     def _object(self, payload: Mapping[str, object]) -> Target:
         """What a guest's stub points at."""
@@ -132,20 +145,27 @@ class ExportCalls:
 
 
 async def send(target: Target, operation: Operation, session: Messages) -> object:
-    """Send a guest's request or call to `target`: `…fetch` with `r`, `…call` with `m` and `a`."""
+    """Send a guest's request, call or question for a property to `target`: `….fetch`, `….call`, `….get`."""
     payload = operation.payload
     if operation.kind.endswith(".fetch"):
         request = await session.streams.request(payload.get("r"), operation.operation_id)
         return await session.streams.response(await target.fetch(request))
-    expressions = payload.get("a")
-    if not isinstance(expressions, list) or len(expressions) > CALL_ARGUMENTS_MAX:
-        raise UsageError(f"a method is called with a list of at most {CALL_ARGUMENTS_MAX} arguments")
-    arguments = await session.convert(_values, expressions)
-    return await session.convert(to_expression, await target.call(_text(payload, "m"), arguments))
+    path = path_of(payload)
+    if operation.kind.endswith(".get"):
+        return await session.write(await target.get(path))
+    if operation.sent is None:
+        raise UsageError("a method is called with a list of arguments")
+    return await session.write(await target.call(path, operation.sent))
 
 
-def _values(expressions: Sequence[object]) -> list[object]:
-    return [from_expression(expression) for expression in expressions]
+def path_of(payload: Mapping[str, object]) -> Sequence[str]:
+    """What a guest calls or reads: `m`, or `path`. Raises UsageError."""
+    path = payload.get("path")
+    if path is None:
+        return (_text(payload, "m"),)
+    if not isinstance(path, list) or not all(isinstance(step, str) for step in path):
+        raise UsageError("a path is a list of names")
+    return checked_path(path)
 
 
 def _named(calls: NamespaceCalls, identity: ObjectId, name: object) -> ObjectId:

@@ -21,9 +21,9 @@ from perdure.errors import (
 from perdure.limits import LOG_LINE_BYTES_MAX, LOG_LINES_PER_TURN_MAX
 from perdure.wire import ABORTS_ISOLATE, ERROR_MARK, HostOp
 from perdure.workers._code import CheckedCode
+from perdure.workers._error_shape import error_shape
 from perdure.workers._exports import ExportCalls
 from perdure.workers._guest_loaders import GuestLoaders
-from perdure.workers._session import error_shape
 
 _LOG: Final = logging.getLogger("perdure.guest")
 _LEVELS: Final = {

@@ -72,7 +72,7 @@ class GuestLoaders:
                 if not isinstance(variables, dict):
                     raise UsageError("the names of a snippet are an object")
                 return await session.convert(to_expression, await worker.evaluate(_text(payload, "s"), variables))
-            case "worker.fetch" | "worker.call":
+            case "worker.fetch" | "worker.call" | "worker.get":
                 props = await session.convert(from_expression, payload.get("p"))
                 return await send(worker.entrypoint(_text_or_none(payload, "e"), props), operation, session)
             case _:

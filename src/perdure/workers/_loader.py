@@ -208,7 +208,11 @@ class LoaderEntry:
         try:
             code = await self.code()
             hooks = StatelessHooks(
-                label=self.label, clock=self._runtime.clock, worker=self, forget_code=self.forget_code
+                label=self.label,
+                clock=self._runtime.clock,
+                worker=self,
+                forget_code=self.forget_code,
+                in_use=self.in_use,
             )
             session = hooks.session = self.new_session(code, hooks)
             await session.boot()

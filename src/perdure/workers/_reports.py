@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from perdure.api import Sent, Target
 from perdure.errors import GuestCrashedError, GuestError, LimitExceededError, WorkerLoadError
 from perdure.limits import (
     GUEST_EXPORTS_MAX,
     GUEST_PENDING_OPERATIONS_MAX,
     GUEST_REPORT_BYTES_MAX,
     JSON_VALUES_MAX,
+    RPC_CAPABILITIES_MAX,
     SECTIONS_WAITING_MAX,
 )
 from perdure.wire import TooManyValuesError, read_error_properties, read_json
@@ -34,13 +36,17 @@ class Done:
     error: GuestError | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Operation:
-    """Something a guest wants done outside, after the turn."""
+    """Something a guest wants done outside, after the turn. Its session adds what its numbers stand for."""
 
     operation_id: int
     kind: str
     payload: Mapping[str, object]
+    sent: Sent | None = None
+    """The arguments, if it is a call."""
+    target: Target | None = None
+    """What it asks, if that has a number of the session's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,8 @@ class Report:
     pending: int = 0
     sections: Sequence[SectionChange] = ()
     released: Sequence[int] = ()
+    returned: Sequence[tuple[int, int]] = ()
+    """Numbers and counts of references that the guest gives back."""
     handlers: frozenset[str] | None = None
     """Of START only: which handlers of the platform's own events the object's class has."""
     wants_turn: bool = False
@@ -78,6 +86,7 @@ def parse_report(text: str) -> Report:
             wants_turn=tree.get("n") == 1,
             handlers=frozenset(_words(item)[:40] for item in _bounded(tree["h"])) if "h" in tree else None,
             released=[_int(item) for item in _list(tree.get("x", []))],
+            returned=[_pair(item) for item in _bounded(tree.get("c", []), most=RPC_CAPABILITIES_MAX)],
         )
     except (LookupError, TypeError, ValueError) as error:
         raise _malformed(str(error)) from None
@@ -162,6 +171,11 @@ def _section(item: object) -> SectionChange:
     if kind not in {"want", "begin", "end", "fail"}:
         raise ValueError("a critical section changed in an unknown way")
     return SectionChange(str(kind), _int(section_id), guest_error(rest[0]) if rest else None)
+
+
+def _pair(item: object) -> tuple[int, int]:
+    number, count = _list(item)
+    return _int(number), _int(count)
 
 
 def _timer(value: object) -> float | None:

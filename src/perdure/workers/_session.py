@@ -12,26 +12,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
+from perdure.api import Target
 from perdure.clock import CPU, Clock
-from perdure.errors import GuestError, InternalError, ObjectResetError, OverloadedError, PerdureError, WorkerCodeError
+from perdure.errors import GuestError, InternalError, ObjectResetError, PerdureError, WorkerCodeError
 from perdure.isolates import CallHistory, GuestHost, InlineOverrunError, Isolate, Isolates, Runner
-from perdure.limits import GUEST_PENDING_OPERATIONS_MAX, GUEST_TIMER_MS_MIN, KIB
-from perdure.wire import GuestOp, error_properties, is_large
+from perdure.limits import GUEST_PENDING_OPERATIONS_MAX, GUEST_TIMER_MS_MIN
+from perdure.wire import GuestOp
 from perdure.workers._bindings import NO_BINDINGS, Binding, binding_kinds
 from perdure.workers._code import CheckedCode
+from perdure.workers._messages import Messages
+from perdure.workers._performing import Performing
+from perdure.workers._references import GuestParcel
 from perdure.workers._reports import Done, Operation, Report, SectionChange, parse_loaded, parse_report
 from perdure.workers._streams import SessionStreams
 from perdure.workers._tasks import shared_task
 
 T = TypeVar("T")
 V = TypeVar("V")
-_RESUME_BYTES: Final = 256 * KIB  # of outcomes in one turn; a larger one comes alone
 _COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -96,6 +98,14 @@ class TurnHooks(Protocol):
 
     async def perform(self, operation: Operation, mark: int) -> object:
         """Do what the guest asked for in the turn that ended with `mark`; the result as JSON tree."""
+        ...
+
+    async def serve(self, event: str, deliver: Callable[[object], Awaitable[V]]) -> V:
+        """Deliver an event that somebody else's code caused, with whose account pays for it."""
+        ...
+
+    def channel(self, what: object, fields: object) -> Target:
+        """What a stub of the guest's own worker points at. Raises UsageError."""
         ...
 
     def announced(self, operation: Operation, mark: int) -> int:
@@ -185,8 +195,7 @@ class GuestSession:
         self._last_event = 0
         self._waiting: dict[int, asyncio.Future[_Outcome]] = {}
         self._settling: dict[int, EventTurns] = {}
-        self._tasks: set[asyncio.Task[object]] = set()
-        self._settled: deque[str] = deque()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._is_resuming = False
         self._events = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -195,6 +204,11 @@ class GuestSession:
         self._cpu_ns = 0
         self._long: asyncio.Task[_Answer] | None = None
         self.streams = SessionStreams(self)
+        self.messages = Messages(self, hooks, runner)
+        self._performing = Performing(
+            hooks, self.messages, spawn=self._spawn, resume_soon=self.resume_soon, crashed=self._crashed
+        )
+        self._parcel: GuestParcel | None = None  # of the turn that runs now
 
     # ── what the owner calls ────────────────────────────────────────────────────────────────────────────────
 
@@ -207,7 +221,7 @@ class GuestSession:
     def has_only_timers(self) -> bool:
         """True when nothing is under way but timers, if there are any."""
         under_way = self._events or self._is_running or self._waiting or self._tasks or self._pending
-        return not (under_way or self.streams.is_open)
+        return not (under_way or self.streams.is_open or self.messages.is_held)
 
     @property
     def reads_streams(self) -> bool:
@@ -224,16 +238,29 @@ class GuestSession:
         await self._enter(inside=True)
         await self._turn(None, "")
 
-    async def event(self, fields: Mapping[str, object], *, payer: object = None, inside: bool = False) -> object:
+    async def event(
+        self,
+        fields: Mapping[str, object],
+        *,
+        payer: object = None,
+        inside: bool = False,
+        parcel: GuestParcel | None = None,
+    ) -> object:
         """Deliver one event; its result as JSON tree, once what it wrote is durable. Raises GuestError and its kin.
 
-        `payer`: whose account its first turn goes to, for the hooks.
-        `inside`: the guest itself caused it, so it comes also while a critical section is open.
+        `payer`: whose account its first turn goes to, for the hooks. `inside`: the guest itself caused it, so it comes
+        also while a critical section is open. `parcel`: what it takes along by reference.
         """
         body = _COMPACT(fields)[1:]
         self._events += 1
         try:
-            await self._enter(inside=inside)
+            try:
+                await self._enter(inside=inside)
+            except BaseException:
+                if parcel is not None:
+                    parcel.take_back()
+                raise
+            self._parcel = parcel
             return await self._deliver(body, None, payer)
         finally:
             self._events -= 1
@@ -262,7 +289,7 @@ class GuestSession:
         if turns is not None:
             self._settling[event_id] = turns
         try:
-            payload = f'{{"e":{event_id},"now":{self._clock.now_ms()},{body}'
+            payload = f'{{"e":{event_id},"now":{self._clock.now_ms()},{self._returns()}{body}'
             outcome = await self._turn(GuestOp.EVENT, payload, event_id, payer)
             if isinstance(outcome, asyncio.Future):
                 outcome = await outcome
@@ -281,10 +308,17 @@ class GuestSession:
         return outcome.done.result
 
     async def convert(self, convert: Callable[[V], T], value: V) -> T:
-        """`convert(value)`, beside the event loop when that takes long: a guest chooses what it sends."""
-        if not is_large(value):
-            return convert(value)
-        return await self._runner.run_on_thread(lambda cpu_ms: convert(value), CallHistory(), cpu_ms=0)
+        """`convert(value)`, beside the event loop when that takes long."""
+        return await self.messages.convert(convert, value)
+
+    def _returns(self) -> str:
+        """The references that go back to the guest with this turn."""
+        returned = self.messages.take_returned()
+        return f'"rel":{_COMPACT(returned)},' if returned else ""
+
+    def is_performing(self, operation_id: int) -> bool:
+        """Whether an operation of the guest is under way."""
+        return self._performing.is_under_way(operation_id)
 
     async def _enter(self, *, inside: bool) -> None:
         if not self._hooks.try_enter(inside=inside):
@@ -299,6 +333,7 @@ class GuestSession:
             return
         self._error = error
         self._drop_work(error)
+        self.messages.forget(error)
         if not self._is_running:  # An isolate that runs on a thread is dropped when its turn is over.
             self._drop_isolate()
 
@@ -464,6 +499,11 @@ class GuestSession:
         self._hooks.ended(error)
         return error
 
+    def _crashed(self, error: PerdureError) -> None:
+        """The guest's runtime was found out between its turns."""
+        self.end(error)
+        self._hooks.ended(error)
+
     def _cpu_ms(self) -> int:
         return self._hooks.cpu_ms(self.code.cpu_ms)
 
@@ -480,6 +520,7 @@ class GuestSession:
             "the object was restarted because another call ran too long; its data is safe, try again", retryable=True
         )
         self._drop_work(lost)
+        self.messages.forget(lost, keep=self._parcel)
         self._hooks.forgot()
 
     def _drop_work(self, error: PerdureError) -> None:
@@ -491,7 +532,7 @@ class GuestSession:
         for task in self._tasks:
             task.cancel()
         self.streams.break_(error)
-        self._settled.clear()
+        self._performing.clear()
         self._is_resuming = False
         self._set_timer(None)
         self._pending = 0
@@ -505,14 +546,15 @@ class GuestSession:
 
     def _absorb(self, report: Report, mark: int, event_id: int | None) -> _Answer:
         own: _Answer = None
-        mark = self._begin(report.operations, mark)
+        mark = self._performing.begin(report.operations, mark, room=GUEST_PENDING_OPERATIONS_MAX - len(self._tasks))
         for done in report.done:
             outcome = _Outcome(done, mark)
             if done.event_id == event_id:
                 own = outcome
             elif (waiter := self._waiting.pop(done.event_id, None)) is not None and not waiter.done():
                 waiter.set_result(outcome)
-            else:
+            else:  # Its caller has given up.
+                self.messages.discard(done.result)
                 self.streams.abandon(done.result)
         for change in report.sections:
             self._hooks.section(change)
@@ -520,10 +562,12 @@ class GuestSession:
             self.handlers = report.handlers
         if report.released:
             self._hooks.released(report.released)
+        if report.returned:
+            self._performing.give_back(report.returned)
         self._pending = report.pending
         self._set_timer(report.timer_ms)
         if report.wants_turn:
-            self._resume_soon()
+            self.resume_soon()
         if own is None and event_id is not None:  # Made before the gate is left: the very next turn may finish it.
             own = self._waiting[event_id] = asyncio.get_running_loop().create_future()
             own.add_done_callback(_heard)  # Its caller may have given up.
@@ -539,40 +583,9 @@ class GuestSession:
 
     def _timer_due(self) -> None:
         self._timer = None
-        self._resume_soon()
+        self.resume_soon()
 
-    def _begin(self, operations: Sequence[Operation], mark: int) -> int:
-        """Start what the guest asked for in a turn; the mark that its answers wait for."""
-        room = max(0, GUEST_PENDING_OPERATIONS_MAX - len(self._tasks) - len(self._settled))
-        for operation in operations[:room]:
-            after = self._hooks.announced(operation, mark)
-            self._spawn(self._perform(operation, mark))
-            mark = after
-        if refused := operations[room:]:
-            error = OverloadedError(
-                f"this worker has {GUEST_PENDING_OPERATIONS_MAX} operations under way: await some before starting more"
-            )
-            self._settled.extend(_COMPACT([operation.operation_id, 0, error_shape(error)]) for operation in refused)
-            self._resume_soon()
-        return mark
-
-    async def _perform(self, operation: Operation, mark: int) -> None:
-        isolate = self._isolate
-        try:
-            if not self._hooks.is_clear(mark):
-                await self._hooks.confirmed(mark)
-            if operation.kind == "stream":
-                result = await self.streams.perform(operation.payload)
-            else:
-                result = await self._hooks.perform(operation, mark)
-            settled = [operation.operation_id, 1, result]
-        except Exception as error:  # noqa: BLE001  # whatever it called may have raised it: the guest is told
-            settled = [operation.operation_id, 0, error_shape(error)]
-        if self._isolate is isolate:
-            self._settled.append(_COMPACT(settled))
-            self._resume_soon()
-
-    def _resume_soon(self) -> None:
+    def resume_soon(self) -> None:
         """Have one turn for all that is settled by then: a guest's many operations must not fill the event loop."""
         if not self._is_resuming:
             self._is_resuming = True
@@ -585,30 +598,24 @@ class GuestSession:
             if self._isolate is None:
                 self._hooks.leave()
             else:
-                settled = self._take_settled()
-                await self._turn(GuestOp.RESUME, f'{{"c":[{settled}],"now":{self._clock.now_ms()}}}')
+                settled, told = self._performing.take_settled()
+                self._parcel = None
+                now_ms = self._clock.now_ms()
+                await self._turn(GuestOp.RESUME, f'{{"c":[{settled}],{self._returns()}"now":{now_ms}}}')
+                self._performing.forget(told)
         except PerdureError:
             return  # The object broke, now or meanwhile: `_fail` or `end` has told everybody who waited.
-
-    def _take_settled(self) -> str:
-        taken: list[str] = []
-        size = 0
-        while self._settled and size + len(self._settled[0]) <= (_RESUME_BYTES if taken else len(self._settled[0])):
-            taken.append(self._settled.popleft())
-            size += len(taken[-1])
-        if self._settled:
-            self._resume_soon()
-        return ",".join(taken)
 
     def start(self, work: Coroutine[object, object, object]) -> None:
         """Work of the session's own; it ends with the guest's memory."""
         self._spawn(work)
 
-    def _spawn(self, work: Coroutine[object, object, object]) -> None:
+    def _spawn(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
         # Of nobody's context: whoever called this guest last has nothing to do with what the guest does next.
-        task: asyncio.Task[object] = asyncio.get_running_loop().create_task(work, context=Context())
+        task = asyncio.get_running_loop().create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def check_object_class(name: str, exports: Mapping[str, str]) -> None:
@@ -637,21 +644,3 @@ def _check_sections(report: Report) -> None:
 def _heard(waiter: asyncio.Future[_Outcome]) -> None:
     if not waiter.cancelled():
         waiter.exception()
-
-
-_FLAGS: Final = {"durable_object_reset": "reset", "retryable": "retryable", "overloaded": "overloaded"}
-
-
-def error_shape(error: BaseException) -> dict[str, object]:
-    """An error as a guest receives it: never a traceback of the host."""
-    shape: dict[str, object] = {"type": type(error).__name__, "message": str(error)}
-    if isinstance(error, PerdureError):
-        shape["code"] = error.code
-        shape.update({key: True for name, key in _FLAGS.items() if getattr(error, name)})
-    if isinstance(error, GuestError):
-        shape["type"] = error.type_name
-    if isinstance(error, GuestError) or not isinstance(error, PerdureError):
-        shape["remote"] = True
-        if properties := error_properties(error):
-            shape["props"] = properties
-    return shape

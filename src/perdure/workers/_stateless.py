@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol, TypeVar
 
-from perdure.api import Target
+from perdure.api import Copies, Sent, Target
 from perdure.clock import Clock
 from perdure.errors import GuestError, IsolateAbortedError, PerdureError, UsageError, WorkerCodeError
 from perdure.isolates import GuestHost, Isolate
-from perdure.limits import CALL_ARGUMENTS_MAX
 from perdure.web import Request, Response
-from perdure.wire import from_expression, to_expression
+from perdure.wire import to_expression
 from perdure.workers._bindings import LoaderScope
 from perdure.workers._code import CheckedCode
 from perdure.workers._exports import ExportCalls, WorkerExports
 from perdure.workers._guest_host import WorkerHost
 from perdure.workers._guest_loaders import LOADER_KINDS, GuestLoaders
+from perdure.workers._messages import check_arguments
 from perdure.workers._pins import Pins
 from perdure.workers._reports import Operation, SectionChange
 from perdure.workers._session import GuestSession
@@ -34,7 +34,15 @@ T = TypeVar("T")
 class StatelessHooks:
     """Turns of a worker that owns nothing: kept apart, and that is all."""
 
-    def __init__(self, *, label: str, clock: Clock, worker: WorkerExports, forget_code: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        label: str,
+        clock: Clock,
+        worker: WorkerExports,
+        forget_code: Callable[[], None],
+        in_use: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         self.session: GuestSession | None = None
         self._forget_code = forget_code
         self._label = label
@@ -42,6 +50,7 @@ class StatelessHooks:
         self._pins: Pins[Target] = Pins()
         self._exports = ExportCalls(worker, self._pins)
         self._loaders = GuestLoaders(worker, scope=LoaderScope(f"worker {label}", label), ask=self._ask)
+        self._in_use = in_use
         self._lock = asyncio.Lock()
         self._host: WorkerHost | None = None
         self.error: PerdureError | None = None
@@ -110,8 +119,15 @@ class StatelessHooks:
             )
         assert self.session is not None
         if operation.kind.startswith(LOADER_KINDS):
-            return await self._loaders.perform(operation, self.session)
-        return await self._exports.perform(operation, self.session)
+            return await self._loaders.perform(operation, self.session.messages)
+        return await self._exports.perform(operation, self.session.messages)
+
+    async def serve(self, event: str, deliver: Callable[[object], Awaitable[T]]) -> T:
+        with self._in_use():
+            return await deliver(None)
+
+    def channel(self, what: object, fields: object) -> Target:
+        return self._exports.channel(what, fields)
 
     def section(self, change: SectionChange) -> None: ...
 
@@ -148,16 +164,18 @@ class EntrypointTarget:
             session = await self._entry.session()
             return await session.streams.fetch(request, self._environment(session))
 
-    async def call(self, method: str, arguments: Sequence[object]) -> object:
-        check_arguments(method, arguments)
-        expressions = [to_expression(argument) for argument in arguments]
-        return await self._event({"k": "call", "m": method, "a": expressions}, from_expression)
+    def call(self, path: Sequence[str], arguments: Sequence[object] | Copies) -> Coroutine[Any, Any, object]:
+        sent = Sent.of(arguments)
+        check_arguments(".".join(path), sent.count)
+        return self._call(path, sent)
 
-    async def _event(self, fields: Mapping[str, object], read: Callable[[object], T]) -> T:
-        with self._entry.in_use():
+    def get(self, path: Sequence[str]) -> Coroutine[Any, Any, object]:
+        return self._call(path, None)
+
+    async def _call(self, path: Sequence[str], sent: Sent | None) -> object:
+        with sent or nullcontext(), self._entry.in_use():
             session = await self._entry.session()
-            environment = self._environment(session)
-            return await session.convert(read, await session.event({**fields, **environment}))
+            return await session.messages.call({"k": "call", **self._environment(session)}, path, sent)
 
     def _environment(self, session: GuestSession) -> Mapping[str, object]:
         """What an event of this entry point carries. Raises WorkerCodeError when there is none of this name."""
@@ -180,15 +198,7 @@ class EntrypointTarget:
 async def evaluate(session: GuestSession, source: str, names: Mapping[str, object]) -> object:
     """The value of the last expression of `source`, run once."""
     variables = {name: to_expression(value) for name, value in names.items()}
-    return await session.convert(from_expression, await session.event({"k": "eval", "s": source, "a": variables}))
-
-
-def check_arguments(method: str, arguments: Sequence[object]) -> None:
-    """Raise UsageError when a call has more arguments than any method takes."""
-    if len(arguments) > CALL_ARGUMENTS_MAX:
-        raise UsageError(
-            f"`{method}` was called with {len(arguments)} arguments, the limit is {CALL_ARGUMENTS_MAX}: pass a list"
-        )
+    return await session.messages.read(await session.event({"k": "eval", "s": source, "a": variables}))
 
 
 def is_fatal(error: BaseException) -> bool:

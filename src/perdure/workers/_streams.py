@@ -177,7 +177,9 @@ class SessionStreams:
 
     # ── whole messages ──────────────────────────────────────────────────────────────────────────────────────
 
-    async def fetch(self, request: Request, fields: Mapping[str, object], *, payer: object = None) -> Response:
+    async def fetch(
+        self, request: Request, fields: Mapping[str, object], *, payer: object = None, inside: bool = False
+    ) -> Response:
         """Let the guest answer `request`. What it has not read of it is cancelled with the end of its answer."""
         if not self._session.reads_streams:
             await request.bytes()
@@ -185,7 +187,7 @@ class SessionStreams:
         number = wire.get("S")
         answer: object = None
         try:
-            answer = await self._session.event({"k": "fetch", "r": wire, **fields}, payer=payer)
+            answer = await self._session.event({"k": "fetch", "r": wire, **fields}, payer=payer, inside=inside)
             response = await self._session.convert(partial(response_from_wire, take=self.take), answer)
         except BaseException:
             self.reclaim(number)

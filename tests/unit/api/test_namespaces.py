@@ -18,7 +18,10 @@ class Silent:
     async def fetch(self, request: Request) -> Response:
         raise AssertionError("getting a stub contacted its object")
 
-    async def call(self, method: str, arguments: Sequence[object]) -> object:
+    async def call(self, path: Sequence[str], arguments: object) -> object:
+        raise AssertionError("getting a stub contacted its object")
+
+    async def get(self, path: Sequence[str]) -> object:
         raise AssertionError("getting a stub contacted its object")
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.api import DurableObject, RpcMethodError, Stub, WorkerEntrypoint, rpc_method
+from perdure.api import Copies, DurableObject, RpcMethodError, Sent, Stub, WorkerEntrypoint, rpc_method, value_at
 from perdure.api._rpc import RESERVED, snake_case
+from perdure.testing import run_sim
 
 
 class Mixin:
@@ -45,8 +47,8 @@ class App(Mixin, DurableObject):
         return "static"
 
     @property
-    def secret(self) -> str:
-        raise AssertionError("a property was read over RPC")
+    def size(self) -> int:
+        return 5
 
     def _private(self) -> str:
         return "private"
@@ -72,7 +74,7 @@ def test_a_javascript_name_finds_the_python_method(name: str, result: str) -> No
 @pytest.mark.parametrize(
     "name",
     [
-        "missing", "_private", "__init__", "__class__", "__dict__", "own", "ctx", "env", "constant", "secret", "Model",
+        "missing", "_private", "__init__", "__class__", "__dict__", "own", "ctx", "env", "constant", "Model",
         "is_entrypoint", "", "add.__func__", "__reduce__",
     ],
 )  # fmt: skip
@@ -113,32 +115,41 @@ def test_a_name_without_capitals_stays(name: str) -> None:
 
 @given(st.text())
 def test_no_name_finds_anything_but_a_public_method(name: str) -> None:
-    public = {"add", "set_code", "get_url", "get", "still", "mixed_in", "part"}
+    public = {"add", "set_code", "get_url", "get", "still", "mixed_in", "part", "size"}
     try:
-        rpc_method(App(), name, base=DurableObject)
+        value_at(App(), [name], base=DurableObject)
     except RpcMethodError:
         return
     assert snake_case(name) in public
 
 
+class Echo:
+    """A target that notes what reaches it."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[Any, ...]] = []
+
+    async def fetch(self, request: object) -> Any:
+        self.sent.append(("fetch", request))
+
+    async def call(self, path: Sequence[str], arguments: Sequence[object] | Copies) -> object:
+        self.sent.append((*path, *Sent.of(arguments).values()))
+        return 7
+
+    async def get(self, path: Sequence[str]) -> object:
+        self.sent.append(tuple(path))
+        return 8
+
+
 def test_a_stub_sends_its_calls_to_its_target() -> None:
-    sent: list[tuple[Any, ...]] = []
+    echo = Echo()
+    stub = Stub(echo)
 
-    class Target:
-        async def fetch(self, request: object) -> Any:
-            sent.append(("fetch", request))
+    async def scenario() -> list[object]:
+        return [await stub.some_method(1, [2]), await stub.a.b, await stub["fetch"].c(3)]
 
-        async def call(self, method: str, arguments: object) -> object:
-            sent.append((method, arguments))
-            return 7
-
-    stub = Stub(Target())
-    call = stub.some_method(1, [2])
-
-    with pytest.raises(StopIteration) as stop:
-        call.__await__().send(None)
-    assert stop.value.value == 7
-    assert sent == [("some_method", (1, [2]))]
+    assert run_sim(scenario) == [7, 8, 7]
+    assert echo.sent == [("some_method", 1, [2]), ("a", "b"), ("fetch", "c", 3)]
 
 
 def test_a_stub_has_no_private_methods() -> None:

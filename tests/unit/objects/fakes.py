@@ -14,6 +14,7 @@ from perdure.api import (
     FacetEvent,
     FacetUsage,
     ObjectId,
+    Sent,
     StartFacet,
     Target,
 )
@@ -181,7 +182,7 @@ class Seat:
         )
 
     async def call(self, method: str, *arguments: object) -> Any:
-        return await self.actor.call(method, arguments)
+        return await self.actor.call((method,), Sent.of(arguments))
 
     def spawn(self, method: str, *arguments: object) -> asyncio.Task[Any]:
         """A call under way."""

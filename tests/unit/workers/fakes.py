@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from perdure.errors import PerdureError
+from perdure.api import Target
+from perdure.errors import PerdureError, UsageError
 from perdure.isolates import CallHistory, GuestHost, InlineOverrunError, Isolate, Isolates, Runner
 from perdure.isolates._runner import Turn
 from perdure.testing import VirtualClock
-from perdure.wire import GuestOp
+from perdure.wire import GuestOp, to_expression
 from perdure.workers import CheckedCode, GuestSession, ObjectStart, Operation, SectionChange, check_code
 from perdure.workers._streams import SessionStreams
 
@@ -187,6 +188,13 @@ class FakeHooks:
             raise self.perform_result
         return self.perform_result
 
+    async def serve(self, event: str, deliver: Callable[[object], Awaitable[T]]) -> T:
+        self.log.append(f"serve {event}")
+        return await deliver(None)
+
+    def channel(self, what: object, fields: object) -> Target:
+        raise UsageError("there are no channels here")
+
     def section(self, change: SectionChange) -> None:
         self.sections.append(change)
         if change.kind == "fail" and change.error is not None:
@@ -216,6 +224,9 @@ class OneSession:
 
     async def convert(self, convert: Callable[[V], T], value: V) -> T:
         return convert(value)
+
+    async def write(self, value: object) -> object:
+        return to_expression(value)
 
     def start(self, work: object) -> None:
         raise AssertionError("nothing streams here")

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from tests.unit.workers.fakes import OneSession
 
-from perdure.api import NamespaceCalls, ObjectId, Target
+from perdure.api import Copies, NamespaceCalls, ObjectId, Sent, Target
 from perdure.errors import ObjectIdError, UsageError
-from perdure.limits import CALL_ARGUMENTS_MAX
 from perdure.testing import run_sim
 from perdure.web import Request, Response
+from perdure.wire import from_expression
 from perdure.workers import Binding, ExportCalls, Operation, Pins
 
 
@@ -26,8 +26,11 @@ class Echo:
     async def fetch(self, request: Request) -> Response:
         return Response(f"{self.name} {request.url}")
 
-    async def call(self, method: str, arguments: Sequence[object]) -> object:
-        return [self.name, method, *arguments]
+    async def call(self, path: Sequence[str], arguments: Sequence[object] | Copies) -> object:
+        return [self.name, ".".join(path), *Sent.of(arguments).values()]
+
+    async def get(self, path: Sequence[str]) -> object:
+        return [self.name, *path]
 
 
 class Ids:
@@ -64,9 +67,10 @@ class OneWorker:
         return Echo(f"{name} {props}")
 
 
-def perform(calls: ExportCalls, kind: str, **payload: object) -> Any:
+def perform(calls: ExportCalls, kind: str, **payload: Any) -> Any:
     async def scenario() -> object:
-        return await calls.perform(Operation(1, kind, payload), OneSession())
+        sent = Sent(values=[from_expression(tree) for tree in payload["a"]]) if "a" in payload else None
+        return await calls.perform(Operation(1, kind, payload, sent), OneSession())
 
     return run_sim(scenario)
 
@@ -112,8 +116,10 @@ def test_an_entry_point_gets_its_props(calls: ExportCalls) -> None:
         ("stub.call", {**STUB, "i": "forged", "m": "a", "a": []}, "not valid for this namespace"),
         ("stub.call", {**STUB, "name": "b", "m": "a", "a": []}, "is not the id of the name that came with it"),
         ("stub.call", {**STUB, "m": None, "a": []}, "`m` of an operation is no text"),
-        ("stub.call", {**STUB, "m": "a", "a": "b"}, "a list of at most"),
-        ("stub.call", {**STUB, "m": "a", "a": [0] * (CALL_ARGUMENTS_MAX + 1)}, "a list of at most"),
+        ("stub.call", {**STUB, "m": "a"}, "a list of arguments"),
+        ("stub.call", {**STUB, "path": "ab", "a": []}, "a path is a list of names"),
+        ("stub.call", {**STUB, "path": ["a", 1], "a": []}, "a path is a list of names"),
+        ("stub.get", {**STUB, "path": ["a"] * 65}, "too deep"),
         ("export.call", {"p": {}, "m": "a", "a": []}, "`x` of an operation is no text"),
         ("export.steal", {"x": "Entry"}, "which no guest may"),
         ("anything", {}, "which no guest may"),

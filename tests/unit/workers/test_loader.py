@@ -57,7 +57,7 @@ def test_one_load_however_many_ask() -> None:
 
         entries = [cache.get("a", load) for _ in range(3)]
         targets = [entry.entrypoint(None, None) for entry in entries for _ in range(3)]
-        results = await asyncio.gather(*(target.call("hello", []) for target in targets))
+        results = await asyncio.gather(*(target.call(["hello"], []) for target in targets))
 
         assert results == [["hello", "default"]] * 9
         assert load.count == 1
@@ -85,12 +85,12 @@ def test_82_a_failed_load_passes_unchanged_and_is_not_kept() -> None:
         cache, load = Cache(), Loads(failures=1)
         target = cache.get("a", load).entrypoint(None, None)
 
-        failures = await asyncio.gather(*(target.call("x", []) for _ in range(3)), return_exceptions=True)
+        failures = await asyncio.gather(*(target.call(["x"], []) for _ in range(3)), return_exceptions=True)
         assert [repr(failure) for failure in failures] == ["RuntimeError('the shop is closed')"] * 3
         assert load.count == 1
 
-        assert await target.call("x", []) == ["x", "default"]
-        assert await cache.get("a", load).entrypoint(None, None).call("x", []) == ["x", "default"]
+        assert await target.call(["x"], []) == ["x", "default"]
+        assert await cache.get("a", load).entrypoint(None, None).call(["x"], []) == ["x", "default"]
 
     run_sim(scenario)
 
@@ -102,7 +102,7 @@ def test_malformed_code_is_told_to_every_request() -> None:
 
         for asked in (1, 2):
             with pytest.raises(WorkerCodeError, match="must contain at least one module"):
-                await target.call("x", [])
+                await target.call(["x"], [])
             assert load.count == asked
 
     run_sim(scenario)
@@ -121,9 +121,9 @@ def test_code_that_does_not_start_is_asked_for_again() -> None:
         target = cache.get("a", load).entrypoint(None, None)
 
         with pytest.raises(WorkerLoadError):
-            await target.call("x", [])
+            await target.call(["x"], [])
 
-        assert await target.call("x", []) == ["x", "default"]
+        assert await target.call(["x"], []) == ["x", "default"]
         assert load.count == 2
 
     run_sim(scenario)
@@ -141,7 +141,7 @@ def test_scopes_never_meet() -> None:
         assert mine is not theirs
         assert cache.get("a", Loads()) is mine
         for entry in (mine, theirs):
-            await entry.entrypoint(None, None).call("x", [])
+            await entry.entrypoint(None, None).call(["x"], [])
         assert len(cache.isolates.made) == 2
 
     run_sim(scenario)
@@ -153,7 +153,7 @@ def test_no_id_is_a_worker_of_ones_own() -> None:
 
         entries = [cache.get(None, load), cache.get(None, load), cache.load(WorkerCode.python(""))]
         for entry in entries:
-            await entry.entrypoint(None, None).call("x", [])
+            await entry.entrypoint(None, None).call(["x"], [])
 
         assert len(cache.isolates.made) == 3
         assert load.count == 2
@@ -181,14 +181,14 @@ def test_an_idle_isolate_goes_and_comes_back_without_asking_for_code() -> None:
     async def scenario() -> None:
         cache, load = Cache(), Loads()
         target = cache.get("a", load).entrypoint(None, None)
-        await target.call("x", [])
+        await target.call(["x"], [])
 
         await asyncio.sleep(ISOLATE_IDLE_S - 1)
         assert cache.isolates.alive == 1
         await asyncio.sleep(3)
         assert cache.isolates.alive == 0
 
-        assert await target.call("x", []) == ["x", "default"]
+        assert await target.call(["x"], []) == ["x", "default"]
         assert (len(cache.isolates.made), load.count) == (2, 1)
 
     run_sim(scenario)
@@ -218,11 +218,11 @@ def test_idle_isolates_make_room_for_new_ones(monkeypatch: pytest.MonkeyPatch) -
         cache = Cache()
         targets = [cache.get(name, Loads()).entrypoint(None, None) for name in "abc"]
 
-        together = await asyncio.gather(*(target.call("x", []) for target in targets))
+        together = await asyncio.gather(*(target.call(["x"], []) for target in targets))
         assert together == [["x", "default"]] * 3
         assert cache.isolates.alive == 3
-        await targets[0].call("x", [])
-        await cache.get("d", Loads()).entrypoint(None, None).call("x", [])
+        await targets[0].call(["x"], [])
+        await cache.get("d", Loads()).entrypoint(None, None).call(["x"], [])
 
         assert cache.isolates.alive == 1
 
@@ -233,10 +233,10 @@ def test_an_isolate_that_works_is_not_idle() -> None:
     async def scenario() -> None:
         cache = Cache()
         target = cache.get("a", Loads()).entrypoint(None, None)
-        await target.call("x", [])
+        await target.call(["x"], [])
         cache.runner.hold = asyncio.Event()
 
-        event = asyncio.create_task(target.call("slow", []))
+        event = asyncio.ensure_future(target.call(["slow"], []))
         await asyncio.sleep(5 * ISOLATE_IDLE_S)
         cache.runner.hold.set()
 
@@ -255,9 +255,9 @@ def test_a_guest_that_crashed_is_replaced() -> None:
         target = cache.get("a", load).entrypoint(None, None)
 
         with pytest.raises(GuestCrashedError):
-            await target.call("crash", [])
+            await target.call(["crash"], [])
 
-        assert await target.call("x", []) == ["x", "default"]
+        assert await target.call(["x"], []) == ["x", "default"]
         assert (cache.isolates.alive, load.count) == (1, 1)
 
     run_sim(scenario)
@@ -287,9 +287,9 @@ def test_a_wrong_entry_point_fails_at_first_use_and_poisons_nothing(name: str, t
         entry = cache.get("a", Loads())
 
         with pytest.raises(WorkerCodeError, match=text):
-            await entry.entrypoint(name, None).call("x", [])
+            await entry.entrypoint(name, None).call(["x"], [])
 
-        assert await entry.entrypoint(None, None).call("x", []) == ["x", "default"]
+        assert await entry.entrypoint(None, None).call(["x"], []) == ["x", "default"]
 
     run_sim(scenario)
 
@@ -299,7 +299,7 @@ def test_a_worker_without_a_default_says_so() -> None:
         cache = Cache(lambda op, payload: {"ok": {"exports": {"App": "object"}}})
 
         with pytest.raises(WorkerCodeError, match="Worker has no default entrypoint; it exports `App`"):
-            await cache.get("a", Loads()).entrypoint(None, None).call("x", [])
+            await cache.get("a", Loads()).entrypoint(None, None).call(["x"], [])
 
     run_sim(scenario)
 
@@ -343,7 +343,7 @@ def test_a_closed_cache_holds_nothing() -> None:
     async def scenario() -> None:
         cache = Cache()
         target = cache.get("a", Loads()).entrypoint(None, None)
-        await target.call("x", [])
+        await target.call(["x"], [])
 
         cache.close()
 
@@ -356,7 +356,7 @@ def test_a_caller_that_gives_up_does_not_stop_the_load() -> None:
     async def scenario() -> None:
         cache, load = Cache(), Loads()
         target = cache.get("a", load).entrypoint(None, None)
-        given_up, patient = (asyncio.create_task(target.call("x", [])) for _ in range(2))
+        given_up, patient = (asyncio.ensure_future(target.call(["x"], [])) for _ in range(2))
         await steps()
 
         given_up.cancel()
@@ -373,6 +373,6 @@ def test_a_guests_error_reaches_its_caller() -> None:
 
     async def scenario() -> None:
         with pytest.raises(GuestError, match="k"):
-            await Cache(script).get("a", Loads()).entrypoint(None, None).call("x", [])
+            await Cache(script).get("a", Loads()).entrypoint(None, None).call(["x"], [])
 
     run_sim(scenario)

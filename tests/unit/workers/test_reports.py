@@ -38,7 +38,7 @@ DEEP = "[" * 900 + "]" * 900
 
 
 def test_an_empty_report_says_nothing() -> None:
-    assert parse_report("{}") == Report([], [], None, 0, [], [], None)
+    assert parse_report("{}") == Report([], [], None, 0, [], [], [])
 
 
 def test_a_report_is_read() -> None:

@@ -702,9 +702,9 @@ def test_what_is_large_is_converted_on_a_thread() -> None:
     async def scenario() -> None:
         stage = await Stage(answers_at_once).booted()
 
-        assert await stage.session.convert(len, [0]) == 1
+        assert await stage.session.messages.convert(len, [0]) == 1
         assert stage.runner.places == []
-        assert await stage.session.convert(len, [0] * 100_000) == 100_000
+        assert await stage.session.messages.convert(len, [0] * 100_000) == 100_000
         assert stage.runner.places == ["thread"]
 
     run_sim(scenario)

@@ -1,0 +1,124 @@
+"""What trusted code lends: its functions and targets, called where they live.
+
+What an object has lent is called in events of its own, through its input gate, and in the critical section in which it
+was lent while that is open. What belongs to no object runs apart from whoever calls it. Effects: tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
+from contextvars import Context
+from typing import Any, Protocol
+
+from perdure.api import (
+    CURRENT_SECTION,
+    Capability,
+    LocalCapability,
+    Section,
+    Sent,
+    as_response,
+    callable_at,
+    dispose_of,
+    fetch_at,
+    use_lender,
+    value_at,
+)
+from perdure.errors import PerdureError
+from perdure.objects._account import Served
+from perdure.objects._actor import CURRENT, Actor, leave_caller
+from perdure.web import Request, Response
+
+
+class Lender(Protocol):
+    """The body of the object that lends."""
+
+    error: PerdureError | None
+    lent: set[Capability]
+
+    @property
+    def actor(self) -> Actor: ...
+    def spawn(self, work: Awaitable[object]) -> None: ...
+    async def deliver_lent(
+        self, handler: Callable[[], object], served: Served | None, *, section: Section | None
+    ) -> object: ...
+
+
+class Lent(LocalCapability):
+    """A function or target of a trusted object."""
+
+    __slots__ = ("_body", "_section")
+
+    def __init__(self, body: Lender, value: object) -> None:
+        super().__init__(value)
+        self._body = body
+        self._section = CURRENT_SECTION.get()
+
+    def retain(self) -> None:
+        super().retain()
+        self._body.lent.add(self)
+
+    def unheld(self) -> None:
+        self._body.lent.discard(self)
+        dispose = self.disposer_or_none
+        if dispose is not None and self._body.error is None:
+            self._body.spawn(dispose_of(dispose))
+
+    async def _fetch(self, request: Request) -> Response:
+        return as_response(await self._serve("fetch", lambda: fetch_at(self.value)(request), None))
+
+    async def _call(self, path: Sequence[str], sent: Sent) -> object:
+        return await self._serve(
+            ".".join(path) or "callback", lambda: callable_at(self.value, path, base=None)(*sent.values()), sent
+        )
+
+    async def _get(self, path: Sequence[str]) -> object:
+        return await self._serve(".".join(path), lambda: value_at(self.value, path, base=None), None)
+
+    async def _serve(self, event: str, handler: Callable[[], object], sent: Sent | None) -> Any:  # noqa: ANN401  # what it answers
+        with sent or nullcontext():
+            await leave_caller()
+            body = self._body
+            if body.error is not None:
+                raise body.error
+            return await body.actor.serve(
+                event, lambda _, served: body.deliver_lent(handler, served, section=self._section)
+            )
+
+
+class LentApart(LocalCapability):
+    """A function or target that belongs to no object: of an entry point, or of code around the platform."""
+
+    __slots__ = ()
+
+    async def _fetch(self, request: Request) -> Response:
+        await leave_caller()
+        return as_response(await apart(super()._fetch(request)))
+
+    async def _call(self, path: Sequence[str], sent: Sent) -> object:
+        with sent:
+            await leave_caller()
+            return await apart(super()._call(path, sent))
+
+    async def _get(self, path: Sequence[str]) -> object:
+        await leave_caller()
+        return await apart(super()._get(path))
+
+
+async def apart(work: Awaitable[object]) -> object:
+    """`work` in a task that nobody's object is current in; it ends when its caller gives up."""
+
+    async def run() -> object:
+        return await work
+
+    return await asyncio.get_running_loop().create_task(run(), context=Context())
+
+
+def lend(value: object) -> Capability:
+    """The capability of what trusted code sends or returns."""
+    actor = CURRENT.get()
+    return LentApart(value) if actor is None else actor.lend(value)
+
+
+use_lender(lend)

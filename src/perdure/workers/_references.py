@@ -1,0 +1,217 @@
+"""References: what one sandbox has lent to the world, and borrowed from it, with numbers and counts (`LentTable`).
+
+Everything that comes in was written by a guest. What it lent is called in events of its own; when its session ends, all
+who hold that are told why, and what it held is released. Effects: none (the session delivers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import Any, Protocol
+
+from perdure.api import Capability, Copies, Parcel, Sent, Target, kind_of, release, retain
+from perdure.errors import PerdureError
+from perdure.web import Request, Response
+from perdure.wire import Borrowed, BorrowedTable, LentTable, from_expression
+
+
+class Deliver(Protocol):
+    """How a session is asked on behalf of whoever holds something of its."""
+
+    async def ask_lent(
+        self, number: int, path: Sequence[str], sent: Sent | None, *, cause: int | None, request: Request | None = None
+    ) -> Any: ...  # noqa: ANN401  # whatever it answers
+
+    def returned(self) -> None:
+        """There are references to be given back to the guest."""
+        ...
+
+    def channel(self, what: object, fields: object) -> Target:
+        """What a guest's own stub stands for. Raises UsageError."""
+        ...
+
+
+class GuestReference(Capability):
+    """A function or target that lives in a sandbox. `cause`: the guest's operation that brought it, if one did."""
+
+    __slots__ = ("borrowed", "cause", "references")
+
+    def __init__(self, references: References, borrowed: Borrowed, cause: int | None) -> None:
+        super().__init__(borrowed.kind)
+        self.references = references
+        self.borrowed = borrowed
+        self.cause = cause
+
+    def fetch(self, request: Request) -> Awaitable[Response]:
+        return self.references.ask(self, (), None, request)
+
+    def call(self, path: Sequence[str], arguments: Sequence[object] | Copies) -> Awaitable[Any]:
+        return self.references.ask(self, path, Sent.of(arguments))
+
+    def get(self, path: Sequence[str]) -> Awaitable[Any]:
+        return self.references.ask(self, path, None)
+
+    def unheld(self) -> None:
+        self.references.given_back(self)
+
+
+class References:
+    """The tables of one isolate's life: a fresh isolate begins with fresh ones."""
+
+    def __init__(self, session: Deliver) -> None:
+        self._session = session
+        self._lent: LentTable[Target] = LentTable()
+        self._borrowed = BorrowedTable()
+        self._error: PerdureError | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody holds what this guest has lent."""
+        return bool(len(self._borrowed))
+
+    def parcel(self, *, cause: int | None = None) -> GuestParcel:
+        """For one message to or from the guest."""
+        return GuestParcel(self, self._lent, self._borrowed, cause)
+
+    def find(self, number: object) -> Target:
+        """What the guest calls by its number. Raises UsageError."""
+        return self._lent.find(number)
+
+    def own(self, number: object) -> GuestReference:
+        """What the guest itself has lent, and somebody holds. Raises UsageError."""
+        return GuestReference(self, self._borrowed.again(number), None)
+
+    def give_back(self, returned: Sequence[tuple[int, int]]) -> None:
+        """The guest gives references back. Raises ValueError for what it never had."""
+        for number, count in returned:
+            gone = self._lent.give_back(number, count)
+            if gone is not None:
+                release(gone)
+
+    async def ask(
+        self, reference: GuestReference, path: Sequence[str], sent: Sent | None, request: Request | None = None
+    ) -> Any:  # noqa: ANN401  # whatever the guest answers
+        """Call, read or fetch what the guest has lent. Raises what ended the session."""
+        try:
+            self.check()
+            return await self._session.ask_lent(
+                reference.borrowed.number, path, sent, cause=reference.cause, request=request
+            )
+        finally:
+            if sent is not None:
+                sent.close()
+
+    def lend_again(self, number: int, target: Target) -> None:
+        """Lend to a fresh guest what the one before was lent, under the same number."""
+        if self._lent.lend_as(number, target):
+            retain(target)
+
+    def check(self) -> None:
+        """Raise what ended this life of the guest."""
+        if self._error is not None:
+            raise self._error
+
+    def given_back(self, reference: GuestReference) -> None:
+        """Nobody holds a reference any more."""
+        if self._borrowed.drop(reference.borrowed) and self._error is None:
+            self._session.returned()
+
+    def take_returned(self) -> list[tuple[int, int]]:
+        """Numbers and counts of references that go back to the guest with the next turn."""
+        return self._borrowed.take_returned()
+
+    def end(self, error: PerdureError) -> None:
+        """The guest's memory is gone: release what it held, and tell who calls what it lent."""
+        if self._error is None:
+            self._error = error
+            self._borrowed.clear()
+            for target in self._lent.clear():
+                release(target)
+
+    def channel(self, what: object, fields: object) -> Target:
+        """What a guest's own stub stands for. Raises UsageError."""
+        return self._session.channel(what, fields)
+
+    def is_alive(self) -> bool:
+        """Whether the isolate is still there."""
+        return self._error is None
+
+
+class GuestParcel(Parcel):
+    """What one message to or from a guest takes along."""
+
+    __slots__ = ("_borrowed", "_cause", "_fresh", "_lent_table", "_numbers", "_references")
+
+    def __init__(
+        self, references: References, lent: LentTable[Target], borrowed: BorrowedTable, cause: int | None
+    ) -> None:
+        super().__init__()
+        self._references = references
+        self._lent_table = lent
+        self._borrowed = borrowed
+        self._cause = cause
+        self._numbers: list[int] = []  # of what is lent; 0 for the guest's own
+        self._fresh: list[Target] = []
+
+    # ── to the guest ────────────────────────────────────────────────────────────────────────────────────────
+
+    def tag(self, target: Target) -> list[object]:
+        self._references.check()
+        if isinstance(target, GuestReference) and target.references is self._references:
+            self._numbers.append(0)
+            return ["import", target.borrowed.number]
+        number, is_new = self._lent_table.lend(target)
+        if is_new:
+            self._fresh.append(target)
+        self._numbers.append(number)
+        return ["export", number, kind_of(target)]
+
+    def rewind(self, mark: int) -> None:
+        super().rewind(mark)
+        for number in self._numbers[mark:]:
+            if number:
+                gone = self._lent_table.give_back(number, 1)
+                if gone is not None:
+                    self._fresh.remove(gone)
+        del self._numbers[mark:]
+
+    def seal(self) -> None:
+        """The message is written: the guest holds what it takes along."""
+        for target in self._fresh:
+            retain(target)
+        self._fresh.clear()
+
+    def take_back(self) -> None:
+        """The message did not reach the guest."""
+        if self._references.is_alive():
+            self.seal()
+            self._references.give_back([(number, 1) for number in self._numbers if number])
+        self._numbers.clear()
+
+    def move_to(self, references: References) -> None:
+        """The guest has lost its memory, and its successor is sent the same message."""
+        for number, target in zip(self._numbers, self.lent, strict=True):
+            if number:
+                references.lend_again(number, target)
+
+    # ── from the guest ──────────────────────────────────────────────────────────────────────────────────────
+
+    def target(self, expression: list[object]) -> Target:
+        self._references.check()
+        match expression:
+            case ["export", number, kind]:
+                return GuestReference(self._references, self._borrowed.receive(number, kind), self._cause)
+            case ["import", number]:
+                return self._references.find(number)
+            case ["channel", what, fields]:
+                return self._references.channel(what, fields)
+            case _:
+                raise ValueError("it has another shape")
+
+    def read(self, trees: Sequence[object]) -> list[object]:
+        """The values of expressions that a guest sent. What was read of a message that is malformed is given back."""
+        try:
+            return [from_expression(tree, self) for tree in trees]
+        except BaseException:
+            self.close_received()
+            raise
