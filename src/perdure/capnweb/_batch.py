@@ -34,7 +34,7 @@ async def answer_batch(request: Request, main: object, host: Host | None) -> Res
     lines = text.split("\n", CAPNWEB_BATCH_MESSAGES_MAX) if text else []
     if len(lines) > CAPNWEB_BATCH_MESSAGES_MAX:
         return Response(f"A batch has at most {CAPNWEB_BATCH_MESSAGES_MAX} messages: send several.\n", 413)
-    transport = BatchTransport(lines)
+    transport = BatchTransport([line for line in lines if line.strip()])
     session = Session(transport, main, host=host)
     await session.run_batch()
     return Response("\n".join(transport.answers), headers={"content-type": "text/plain;charset=UTF-8"})
