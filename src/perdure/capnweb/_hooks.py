@@ -1,18 +1,24 @@
 """Hooks: what a call can be made on, here or at the peer's, whether it is there already or still to come.
 
 A hook is owned by exactly one holder, who disposes of it; `dup` makes one more. `call` and `get` never wait and never
-raise: what fails is told by the hook that they return. Effects: tasks (a future for whoever waits).
+raise: what fails is told by the hook that they return. Effects: tasks, threads, log.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from perdure.capnweb._payload import Payload
 from perdure.capnweb._references import Path
 from perdure.errors import UsageError
+
+_LOG: Final = logging.getLogger("perdure.capnweb")
 
 
 class MapBudget:
@@ -148,10 +154,10 @@ class Box:
         assert self._hook is None, "a promise was kept twice"
         self._hook = hook
         uses, self._uses = self._uses, []
-        for use in uses:
-            use(hook)
+        # One after the other: a chain of promises, however long, must not nest.
+        _act(lambda: _use_all(uses, hook))
         if self.holders == 0:
-            hook.dispose()
+            _act(hook.dispose)
 
     @property
     def hook_or_none(self) -> Hook | None:
@@ -186,7 +192,37 @@ class Box:
         """One holder fewer. A call that has begun is not taken back: what it gives is for nobody then."""
         self.holders -= 1
         if self.holders == 0 and self._hook is not None:
-            self._hook.dispose()
+            _act(self._hook.dispose)
+
+
+def _use_all(uses: list[Callable[[Hook], None]], hook: Hook) -> None:
+    for use in uses:
+        use(hook)
+
+
+class _Acts(threading.local):
+    """What is being done, and what follows from it; each thread may have an event loop."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Callable[[], None]] = deque()
+
+
+_ACTS: Final = _Acts()
+
+
+def _act(act: Callable[[], None]) -> None:
+    """Do something now, or after what is being done: acts that follow from each other make no deeper stack."""
+    waiting = _ACTS.waiting
+    waiting.append(act)
+    if len(waiting) > 1:
+        return
+    while waiting:
+        try:
+            waiting[0]()
+        except Exception:  # noqa: BLE001  # one promise that cannot be kept must not keep the others
+            _LOG.exception("a promise could not be kept, or not be disposed of")
+        finally:
+            waiting.popleft()
 
 
 def _again(error: BaseException) -> BaseException:

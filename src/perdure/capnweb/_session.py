@@ -214,6 +214,8 @@ class Session:
             self._perform(self.protocol.receive(message))
         except (MalformedError, HttpMessageError) as error:
             self.abort(RpcSessionError(f"the peer broke the protocol of Cap'n Web: {error}"))
+        except RecursionError:
+            self.abort(RpcSessionError("the peer has made a chain of promises that is too long"))
         self.flush()
 
     async def _write(self) -> None:
@@ -323,6 +325,8 @@ class Session:
     # ── `Scope`: what ids of the peer's messages mean ───────────────────────────────────────────────────────
 
     def own(self, number: int) -> Hook:
+        if self._error is not None:  # A call before this one, in the same message, has ended the session.
+            return FailedHook(self._error)
         holder = self.protocol.holder(number)
         assert isinstance(holder, Hook), "every export has a hook"
         return holder

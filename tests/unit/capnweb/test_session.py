@@ -15,7 +15,7 @@ from tests.unit.capnweb.pairs import Pair, connected, settle
 
 from perdure.capnweb import RpcPromise, RpcStub, RpcTarget, ValueStream, WritableStream
 from perdure.errors import GuestError, RpcSessionError, UsageError, ValueNotCloneableError
-from perdure.limits import CAPNWEB_MAP_STEPS_MAX, CAPNWEB_STREAM_WINDOW_BYTES
+from perdure.limits import CAPNWEB_CALLS_MAX, CAPNWEB_MAP_STEPS_MAX, CAPNWEB_STREAM_WINDOW_BYTES
 from perdure.web import File, Request, Response
 
 
@@ -548,6 +548,38 @@ def test_a_blob_is_read_whole_before_it_is_delivered() -> None:
         blob = await pair.server.own(2).pull()
         assert isinstance(blob.value, File)
         assert (blob.value.type, await blob.value.bytes()) == ("text/plain", b"abc")
+
+    run(scenario)
+
+
+def test_long_chains_of_promises_do_not_nest() -> None:
+    api = Api()
+
+    async def scenario(pair: Pair) -> None:
+        server = pair.server
+        server.receive('["push",["pipeline",0,["slow"],[]]]')
+        for number in range(1, 5_000):
+            server.receive(json.dumps(["push", ["pipeline", number, ["further"]]]))
+        for number in range(5_000, 9_000):
+            server.receive(json.dumps(["push", [[["pipeline", number]]]]))
+        await settle()
+        assert server.error is None
+        api.gate.set()
+        await settle(200)
+        for number in range(1, 9_001):
+            server.receive(json.dumps(["release", number, 1]))
+        await settle()
+        assert server.error is None
+        assert server.protocol.sizes[1] == 1
+
+    run(scenario, api)
+
+
+def test_too_many_calls_at_once_end_the_session() -> None:
+    async def scenario(pair: Pair) -> None:
+        call = ["pipeline", 0, ["slow"], []]
+        pair.server.receive(json.dumps(["push", [[call] * (CAPNWEB_CALLS_MAX + 1)]]))
+        assert "calls under way, which is the limit" in str(pair.server.error)
 
     run(scenario)
 
