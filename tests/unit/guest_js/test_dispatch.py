@@ -374,3 +374,57 @@ def test_names_given_to_a_snippet_are_gone_afterwards(javascript: JavaScript) ->
 def test_syntax_error_of_a_snippet_has_its_place(javascript: JavaScript) -> None:
     with pytest.raises(RuntimeError, match=r"SyntaxError: .*\n    at snippet.js:2:5"):
         javascript().evaluate("1\nlet let")
+
+
+# ── messages that lack what there is ─────────────────────────────────────────────────────────────────────────
+
+CALLS = """
+import { DurableObject } from "cloudflare:workers";
+export class App extends DurableObject {
+  run(name) { return this[name](); }
+  typo() { this.ctx.storage.kv.putt("a", 1); }
+  chained() {
+    return this.ctx.storage
+      .sql.execute("SELECT 1");
+  }
+  bare() { let f; f(1); }
+  made() { const a = {}; new a.Thing(); }
+  tagged() { const a = { f: 1 }; a.f`x`; }
+  handed() { [1].map(3); }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("typo", "not a function: `this.ctx.storage.kv.putt`; `kv` has: delete, get, list, put"),
+        ("chained", "not a function: `sql.execute`; `sql` has: "),
+        ("bare", "not a function: `f`"),
+        ("made", "not a function: `a.Thing`"),
+        ("tagged", "not a function: `a.f`"),
+    ],
+)
+def test_a_call_of_what_is_no_function_names_it(javascript: JavaScript, method: str, message: str) -> None:
+    guest = javascript(CALLS)
+    guest.start()
+
+    error = error_of(guest.call("run", method))
+
+    assert error["message"].startswith(message)
+    assert error["traceback"].startswith(f"TypeError: {message}")
+
+
+def test_what_the_engine_itself_calls_is_not_named(javascript: JavaScript) -> None:
+    guest = javascript(CALLS)
+    guest.start()
+
+    assert error_of(guest.call("run", "handed"))["message"] == "not a function"
+
+
+def test_a_call_in_a_snippet_names_it_too(javascript: JavaScript) -> None:
+    guest = javascript("")
+
+    assert error_of(guest.event("eval", s="const a = {};\n a.b.c = 1; "))["message"] != "not a function"
+    assert error_of(guest.event("eval", s="const a = {};\n\n  a.gone(1)"))["message"] == "not a function: `a.gone`"
+    assert error_of(guest.event("eval", s="none = 1; none()"))["message"] == "not a function: `none`"

@@ -1,4 +1,5 @@
 // Errors on their way to the host: what a worker threw, as an ErrorShape.
+import { calleeAdvice } from "./callees.js";
 import * as host from "./host.js";
 import { FLAGS } from "./received.js";
 import { isError, messageOf, OWN_MODULE, tracebackOf, typeOf } from "./traceback.js";
@@ -60,7 +61,7 @@ function flagsOf(error) {
   }
 }
 
-// ── imports that cannot be resolved ──────────────────────────────────────────────────────────────────────────
+// ── messages that lack what there is ─────────────────────────────────────────────────────────────────────────
 
 let offered = [];
 const explained = new WeakSet();
@@ -70,23 +71,31 @@ export function setOffered(names) {
   offered = names;
 }
 
-/** Tells in the message of a failed import what there is. */
+/** Tells in the message of a failed import what there is, and of a failed call what was called. */
 function explain(error) {
   if (!isError(error) || explained.has(error)) return;
-  const advice = adviceFor(messageOf(error));
+  const advice = adviceFor(messageOf(error), error);
   if (advice === "") return;
   explained.add(error);
   Object.defineProperty(error, "message", { value: messageOf(error) + advice, writable: true, configurable: true });
 }
 
-function adviceFor(message) {
+function adviceFor(message, error) {
   if (message.startsWith("No such module ")) {
     const names = host.moduleNames();
     const modules = names === undefined ? "" : `the worker's modules are ${quoted(names)}; `;
     return `: ${modules}"${OWN_MODULE}" offers ${offered.join(", ")}; there are no Node modules and no packages here`;
   }
   if (message.includes("export") && message.includes(`'${OWN_MODULE}'`)) return `: it offers ${offered.join(", ")}`;
-  return "";
+  return error instanceof TypeError ? calleeAdvice(message, stackOf(error)) : "";
+}
+
+function stackOf(error) {
+  try {
+    return String(error.stack);
+  } catch {
+    return "";
+  }
 }
 
 const quoted = (names) => names.map((name) => `"${name}"`).join(", ");

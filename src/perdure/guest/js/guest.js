@@ -6,6 +6,7 @@
 import { runAlarm } from "./alarms.js";
 import { bind, envOf } from "./bindings.js";
 import { ownNumbered, takeBack, takeGivenBack } from "./capabilities.js";
+import { rememberSnippet } from "./callees.js";
 import { reportLost } from "./console.js";
 import { ObjectContext, WorkerContext } from "./context.js";
 import { Receiver, resultExpression } from "./crossing.js";
@@ -21,7 +22,7 @@ import { loadCallback } from "./loaders.js";
 import { noteArrival, sectionOf, settleOperation, takeReleased, takeStarted } from "./operations.js";
 import { perform, performOnHandler } from "./paths.js";
 import { closeScope, openScope } from "./scopes.js";
-import { addStep, currentSection, failWithoutSection, openNextSection, resetSection, runStep, takeSections, wantsTurn } from "./sections.js";
+import { addStep, failWithoutSection, openNextSection, resetSection, runStep, takeSections, wantsTurn } from "./sections.js";
 import { beginTurn, nextDelayMs, runDueTimer } from "./timers.js";
 import { translate } from "./translate.js";
 import { fromExpression, toExpression } from "./values.js";
@@ -57,6 +58,7 @@ export function enter(operation, payload) {
   if (operation === TRANSLATE) return translate(message);
   beginTurn(message.now ?? 0);
   resetSection();
+  for (const [number, count] of message.rel ?? []) giveBack(number, count);
   const hasBegun = openNextSection(); // With a step of its own: what is delivered comes after it.
   switch (operation) {
     case EVENT:
@@ -78,7 +80,6 @@ export function enter(operation, payload) {
     default:
       throw new TypeError(`a guest knows no operation ${operation}`);
   }
-  for (const [number, count] of message.rel ?? []) addStep(currentSection(), () => giveBack(number, count));
   if (!hasBegun) runStep();
   return undefined;
 }
@@ -288,6 +289,7 @@ async function evaluate(source, variables, brought) {
     Object.defineProperty(globalThis, name, { value: fromExpression(variables[name], brought), writable: true, configurable: true });
   }
   try {
+    rememberSnippet(`{${source}\n}`);
     return (await evaluateScript(`{${source}\n}`)).value;
   } finally {
     for (const name of Object.keys(variables)) delete globalThis[name];

@@ -22,11 +22,19 @@ export function errorFromShape(shape) {
   const error = newError(type, message);
   for (const [key, name] of Object.entries(FLAGS)) if (shape?.[key] === true) error[name] = true;
   for (const [name, value] of Object.entries(shape?.props ?? {})) {
-    if (!(name in error)) error[name] = fromExpression(value);
+    if (!(name in error)) setProperty(error, name, value);
   }
   // Not by assignment: a DOMException has a `code` that cannot be set.
   if (shape?.code !== undefined) Object.defineProperty(error, "code", { value: shape.code, writable: true, configurable: true });
   return error;
+}
+
+function setProperty(error, name, tree) {
+  try {
+    error[name] = fromExpression(tree);
+  } catch {
+    // What cannot be read here is left behind: the error itself must arrive.
+  }
 }
 
 function newError(type, message) {
