@@ -10,8 +10,7 @@ from typing import IO, Any
 import pytest
 from tests.interop.npm import needs_npm_packages, node_server
 
-from perdure import WritableStream, connect
-from perdure.capnweb import RpcTarget
+from perdure import RpcTarget, WritableStream, connect
 from perdure.errors import GuestError, RpcSessionError, UsageError
 from perdure.web import File, Request, Response
 from perdure.wire import BigInt, TypedBytes

@@ -7,6 +7,7 @@ from perdure.api._alarms import alarm_info as alarm_info
 from perdure.api._alarms import call_alarm as call_alarm
 from perdure.api._alarms import check_alarm_handler as check_alarm_handler
 from perdure.api._capabilities import Capability as Capability
+from perdure.api._capabilities import Disposable as Disposable
 from perdure.api._capabilities import Handle as Handle
 from perdure.api._capabilities import kind_of as kind_of
 from perdure.api._capabilities import lent_by as lent_by

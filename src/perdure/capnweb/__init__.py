@@ -8,6 +8,5 @@ from perdure.capnweb._session import Transport as Transport
 from perdure.capnweb._socket import SocketEnd as SocketEnd
 from perdure.capnweb._streams import ValueStream as ValueStream
 from perdure.capnweb._streams import WritableStream as WritableStream
-from perdure.capnweb._stubs import RpcPromise as RpcPromise
-from perdure.capnweb._stubs import RpcStub as RpcStub
-from perdure.capnweb._targets import RpcTarget as RpcTarget
+from perdure.capnweb._stubs import PeerPromise as PeerPromise
+from perdure.capnweb._stubs import PeerStub as PeerStub

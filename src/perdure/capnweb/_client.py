@@ -33,7 +33,7 @@ _RPC_FAILED: Final = 3000  # what the npm package closes with
 
 @asynccontextmanager
 async def connect(url: str, main: object = None, *, headers: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
-    """The main object of a Cap'n Web server, as an RpcStub. Whatever came from it is closed at the end.
+    """The main object of a Cap'n Web server, as an PeerStub. Whatever came from it is closed at the end.
 
     `ws://` and `wss://` open a WebSocket; `main` is what the server may call. `http://` and `https://` make one batch:
     all calls that are made before the first result is awaited are sent at once, and no more can follow. Inside an

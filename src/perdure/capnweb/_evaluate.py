@@ -25,7 +25,7 @@ from perdure.capnweb._references import (
     WritableEnd,
 )
 from perdure.capnweb._streams import ValueStream, WritableStream
-from perdure.capnweb._stubs import RpcStub
+from perdure.capnweb._stubs import PeerStub
 from perdure.capnweb._values import Side, ValueHook, take
 from perdure.errors import LimitExceededError
 from perdure.web import ReadableStream
@@ -102,7 +102,7 @@ class Evaluator:
                     payload.owned.append(hook.dispose)
                     self._vacate(payload, place, hook.pull)
                     return
-                stub = RpcStub(hook, self._side)
+                stub = PeerStub(hook, self._side)
                 payload.owned.append(stub.close)
                 place.container[place.key] = stub
                 return

@@ -15,7 +15,7 @@ from perdure.capnweb._protocol import Drop, Nothing
 from perdure.capnweb._protocol import Protocol as WireProtocol
 from perdure.capnweb._references import Path
 from perdure.capnweb._streams import Pipe, ValueStream, WritableStream
-from perdure.capnweb._stubs import RpcPromise, RpcStub, hook_and_path
+from perdure.capnweb._stubs import PeerPromise, PeerStub, hook_and_path
 from perdure.capnweb._values import Side, SinkHook, TargetHook
 from perdure.errors import RpcSessionError, UsageError, ValueNotCloneableError
 from perdure.web import File, ReadableStream
@@ -112,9 +112,9 @@ class Exporter:
     def introduce(self, value: object) -> list[object] | None:
         """The expression of a capability or a stream."""
         match value:
-            case RpcPromise():
+            case PeerPromise():
                 return self._promise_expression(value)
-            case RpcStub():
+            case PeerStub():
                 hook, _ = hook_and_path(value)
                 return self._stub_expression(hook)
             case ValueStream() | ReadableStream():
@@ -132,7 +132,7 @@ class Exporter:
             case _:
                 return None
 
-    def _promise_expression(self, promise: RpcPromise) -> list[object]:
+    def _promise_expression(self, promise: PeerPromise) -> list[object]:
         hook, path = hook_and_path(promise)
         number = self._speaker.number_of_import(hook)
         if number is not None:

@@ -15,7 +15,7 @@ from perdure.capnweb._hooks import Box, FailedHook, Hook, MapBudget, PendingHook
 from perdure.capnweb._payload import Payload
 from perdure.capnweb._protocol import Protocol as WireProtocol
 from perdure.capnweb._references import Path
-from perdure.capnweb._stubs import RpcStub, hook_and_path
+from perdure.capnweb._stubs import PeerStub, hook_and_path
 from perdure.errors import RpcSessionError, UsageError
 from perdure.limits import CAPNWEB_STREAM_WINDOW_BYTES
 
@@ -132,7 +132,10 @@ class ImportHook(Hook):
         """Have the peer fill in the promises among the arguments, where all of them are its own."""
         for vacancy in arguments.vacancies:
             promise = vacancy.promise
-            if not isinstance(promise, RpcStub) or self._connection.number_of_import(hook_and_path(promise)[0]) is None:
+            if (
+                not isinstance(promise, PeerStub)
+                or self._connection.number_of_import(hook_and_path(promise)[0]) is None
+            ):
                 return False
         for vacancy in arguments.vacancies:
             vacancy.container[vacancy.key] = vacancy.promise

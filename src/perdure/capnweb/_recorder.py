@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 from perdure.capnweb._hooks import Hook, MapBudget
 from perdure.capnweb._payload import Payload
 from perdure.capnweb._references import Path
-from perdure.capnweb._stubs import Caller, RpcPromise, RpcStub, hook_and_path
+from perdure.capnweb._stubs import Caller, PeerPromise, PeerStub, hook_and_path
 from perdure.capnweb._writer import write_expression
 from perdure.errors import UsageError, ValueNotCloneableError
 from perdure.limits import CAPNWEB_MAP_STEPS_MAX
@@ -27,7 +27,7 @@ def record_map(caller: Caller, hook: Hook, path: Path, function: Callable[[Any],
     recorder = Recorder(caller, outer)
     token = RECORDING.set(recorder)
     try:
-        result = function(RpcPromise(_Variable(recorder, 0), caller))
+        result = function(PeerPromise(_Variable(recorder, 0), caller))
         recorder.instructions.append(write_expression(result, recorder))
     finally:
         RECORDING.reset(token)
@@ -72,10 +72,10 @@ class Recorder:
 
     def introduce(self, value: object) -> list[object] | None:
         """The expression of a placeholder or a captured stub."""
-        if isinstance(value, RpcStub):
+        if isinstance(value, PeerStub):
             hook, path = hook_and_path(value)
             number = self.number_of(hook)
-            if isinstance(value, RpcPromise):
+            if isinstance(value, PeerPromise):
                 return ["pipeline", number, [*path]] if path else ["pipeline", number]
             return ["import", number]
         if callable(value):

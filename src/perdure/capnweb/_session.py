@@ -38,7 +38,7 @@ from perdure.capnweb._reader import MalformedError
 from perdure.capnweb._recorder import RECORDING, record_map
 from perdure.capnweb._references import Introduced, Parsed, Path, ReadableEnd, WritableEnd
 from perdure.capnweb._streams import Pipe, ValueStream, WritableStream
-from perdure.capnweb._stubs import RpcStub, hook_and_path
+from perdure.capnweb._stubs import PeerStub, hook_and_path
 from perdure.capnweb._targets import disposer_or_none
 from perdure.capnweb._values import SharedTarget, SinkHook, ValueHook, take
 from perdure.errors import GuestError, HttpMessageError, OverloadedError, PerdureError, RpcSessionError, UsageError
@@ -67,8 +67,15 @@ class Transport(Protocol):
 class Host(Protocol):
     """Whose code a session runs."""
 
-    async def deliver(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run `work` as an event of its own; what it gives is told once what was written before it is durable."""
+    def section(self) -> object:
+        """The critical section that user code is in now, if any."""
+        ...
+
+    async def deliver(self, work: Callable[[], Coroutine[Any, Any, T]], section: object = None) -> T:
+        """Run `work` as an event of its own; what it gives is told once what was written before it is durable.
+
+        It belongs to `section`, while that is open.
+        """
         ...
 
     def mark(self) -> Callable[[], Awaitable[None]] | None:
@@ -83,7 +90,10 @@ class Host(Protocol):
 class Nobody:
     """The host of a session that belongs to no object."""
 
-    async def deliver(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    def section(self) -> None:
+        """There are none."""
+
+    async def deliver(self, work: Callable[[], Coroutine[Any, Any, T]], section: object = None) -> T:
         """Run it right here."""
         return await work()
 
@@ -119,11 +129,11 @@ class Session:
         self.protocol = WireProtocol(hook)
         self.imports = Imports(self)
         self.exporter = Exporter(self)
-        self.main: RpcStub = RpcStub(self.imports.hook(0), self)
+        self.main: PeerStub = PeerStub(self.imports.hook(0), self)
 
     def _main_hook(self, main: object) -> Hook:
         payload = take(self, main, is_moved=False)
-        if not isinstance(payload.value, RpcStub):
+        if not isinstance(payload.value, PeerStub):
             raise UsageError(
                 f"a `{type(main).__name__}` cannot be the main object of a session: give an RpcTarget, "
                 "a DurableObject, a stub or a function"
@@ -399,9 +409,13 @@ class Session:
             box.put(task.result())
         self.flush()
 
-    async def deliver(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:  # noqa: ANN401  # what it gives
+    async def deliver(self, work: Callable[[], Coroutine[Any, Any, Any]], section: object) -> Any:  # noqa: ANN401  # what it gives
         """Run user code."""
-        return await self._host.deliver(work)
+        return await self._host.deliver(work, section)
+
+    def section(self) -> object:
+        """The critical section that user code is in now."""
+        return self._host.section()
 
     def dispose_target(self, target: object) -> None:
         """Nobody at the peer's holds an object of ours any more: its disposer runs once, as an event."""

@@ -1,33 +1,18 @@
-"""What a peer may reach in an object of ours: methods and properties of its class, never what an instance holds.
+"""What a peer may reach of ours: what any stub may reach in an object, a target, a function or a value.
 
-Functions are called as they are. Lists and dicts are walked by their own keys. Effects: none (it calls user code).
+Effects: none (it calls user code).
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from perdure.api import DurableObject, Stub, WorkerEntrypoint, rpc_method
+from perdure.api import DurableObject, Handle, RpcTarget, WorkerEntrypoint, follow, is_function
 from perdure.capnweb._references import Path
-from perdure.capnweb._stubs import RpcStub
 from perdure.errors import UsageError
 
-_PLACE: Final = re.compile(r"0|[1-9][0-9]{0,8}")
-_FUNCTIONS: Final = (functools.partial,)
-
-
-class RpcTarget:
-    """Base of classes whose instances are passed to a peer as capabilities: their public methods can be called there.
-
-    `dispose(self)`, if the class has it, is called once, when the peer holds none of it any more.
-    """
-
-
-_BASES: Final = (RpcTarget, DurableObject, WorkerEntrypoint)
+_OBJECTS: Final = (DurableObject, WorkerEntrypoint)
 
 
 class NotAFunctionError(UsageError, TypeError):
@@ -37,60 +22,27 @@ class NotAFunctionError(UsageError, TypeError):
 
 
 def is_target(value: object) -> bool:
-    """Whether a value is passed as a capability."""
-    return isinstance(value, (*_BASES, Stub)) or is_function(value)
-
-
-def is_function(value: object) -> bool:
-    """Whether a value is a function, or what behaves like one."""
-    return inspect.isroutine(value) or isinstance(value, _FUNCTIONS)
+    """Whether a value is passed by reference."""
+    return isinstance(value, (*_OBJECTS, RpcTarget, Handle)) or is_function(value)
 
 
 def find(value: object, path: Path) -> tuple[object, Path]:
     """What `path` leads to, and how much of it is left: something, when what was found is a stub.
 
-    Raises UsageError and TypeError for what is not there, private or reserved.
+    Raises RpcMethodError for what is not there, private or reserved.
     """
-    for place, name in enumerate(path):
-        if isinstance(value, RpcStub):
-            return value, path[place:]
-        value = _step(value, name, path[: place + 1])
-    return value, ()
+    base = next((base for base in _OBJECTS if isinstance(value, base)), None)
+    found, rest = follow(value, [str(name) for name in path], base)
+    return found, path[len(path) - len(rest) :]
 
 
-def _step(value: object, name: str | int, so_far: Path) -> object:
-    match value:
-        case dict():
-            return value.get(name) if type(name) is str else None
-        case list() | tuple():
-            place = int(name) if type(name) is int or (type(name) is str and _PLACE.fullmatch(name)) else -1
-            return value[place] if 0 <= place < len(value) else None  # JavaScript's proxies tell every key as text.
-        case None:
-            raise NotAFunctionError(f"`{dotted(so_far[:-1])}` is null: it has no `{name}`")
-        case _:
-            return _member(value, str(name))
-
-
-def _member(value: object, text: str) -> object:
-    if isinstance(value, Stub):
-        return getattr(value, text)
-    base = next((base for base in _BASES if isinstance(value, base)), None)
-    if base is None:
-        return None
-    member = inspect.getattr_static(type(value), text, None)
-    if isinstance(member, property | functools.cached_property) and not text.startswith("_"):
-        return getattr(value, text)
-    if base is RpcTarget and text == "dispose":
-        raise NotAFunctionError("'dispose' is a reserved method and cannot be called over RPC")
-    return rpc_method(value, text, base=base)
-
-
-def dotted(path: Path) -> str:
+def dotted(path: Sequence[str | int]) -> str:
     """A path as messages show it."""
     return ".".join(map(str, path))
 
 
 def disposer_or_none(target: object) -> Callable[[], object] | None:
     """What is to be called when nobody holds the target any more; what it returns may be awaitable."""
-    disposer = getattr(target, "dispose", None) if isinstance(target, RpcTarget) else None
+    name = "on_dispose" if isinstance(target, RpcTarget) else "close" if isinstance(target, Handle) else None
+    disposer = getattr(type(target), name, None) and getattr(target, name) if name is not None else None
     return disposer if callable(disposer) else None

@@ -9,11 +9,12 @@ import inspect
 from collections.abc import AsyncIterable, Callable, Coroutine
 from typing import Any, Protocol
 
+from perdure.api import Handle, RpcStub, is_function, target_of
 from perdure.capnweb._hooks import Box, FailedHook, Hook, MapBudget, PendingHook
 from perdure.capnweb._payload import Payload, Vacancy, copy_value
 from perdure.capnweb._references import Path
 from perdure.capnweb._streams import Sink, ValueStream, WritableStream
-from perdure.capnweb._stubs import Caller, RpcPromise, RpcStub, caller_of, hook_and_path
+from perdure.capnweb._stubs import Caller, PeerPromise, PeerStub, caller_of, hook_and_path
 from perdure.capnweb._targets import NotAFunctionError, dotted, find, is_target
 from perdure.errors import UsageError
 from perdure.web import Request, Response
@@ -26,8 +27,12 @@ class Side(Caller, Protocol):
         """Run `work` in a task of its own, in order; what it gives, or its failure, goes into the box."""
         ...
 
-    async def deliver(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:  # noqa: ANN401  # what it gives
-        """Run user code as an event of the object that it belongs to."""
+    async def deliver(self, work: Callable[[], Coroutine[Any, Any, Any]], section: object) -> Any:  # noqa: ANN401  # what it gives
+        """Run user code as an event of the object that it belongs to, in `section` while that is open."""
+        ...
+
+    def section(self) -> object:
+        """The critical section that user code is in now."""
         ...
 
     def dispose_target(self, target: object) -> None:
@@ -46,10 +51,11 @@ class Side(Caller, Protocol):
 class SharedTarget:
     """One object of ours, and how many hooks there are for it."""
 
-    __slots__ = ("holders", "target")
+    __slots__ = ("holders", "section", "target")
 
-    def __init__(self, target: object) -> None:
+    def __init__(self, target: object, section: object) -> None:
         self.target = target
+        self.section = section  # that it was passed in: what calls it back belongs to that
         self.holders = 0
 
 
@@ -60,7 +66,7 @@ class TargetHook(Hook):
 
     def __init__(self, side: Side, target: object) -> None:
         self._side = side
-        self._shared = side.shared_targets.setdefault(id(target), SharedTarget(target))
+        self._shared = side.shared_targets.setdefault(id(target), SharedTarget(target, side.section()))
         self._shared.holders += 1
         self._is_disposed = False
 
@@ -78,24 +84,30 @@ class TargetHook(Hook):
         """`own` keeps the target until then: the peer may release it meanwhile."""
         try:
             await arguments.filled()
-            forward, result = await self._side.deliver(lambda: self._run(path, arguments))
+            forward, result = await self._side.deliver(lambda: self._run(path, arguments), self._shared.section)
             if forward is not None:
-                stub, rest = forward
-                hook, before = hook_and_path(stub)
-                return hook.call((*before, *rest), copy_of(self._side, arguments))
+                return await self._forward_call(forward[0], forward[1], arguments)
             return ValueHook(self._side, await result.filled())
         finally:
             arguments.dispose()
             own.dispose()
 
+    async def _forward_call(self, stub: Handle, rest: Path, arguments: Payload) -> Hook:
+        """Call a stub that was found on the way: of the peer's, or of an object, a sandbox, a binding."""
+        if isinstance(stub, PeerStub):
+            hook, before = hook_and_path(stub)
+            return hook.call((*before, *rest), copy_of(self._side, arguments))
+        result = await target_of(stub).call([str(name) for name in rest], arguments.value)
+        return ValueHook(self._side, await take(self._side, result, is_moved=True).filled())
+
     async def _run(self, path: Path, arguments: Payload) -> tuple[Any, Payload]:
         """Within a turn of the object: the result, converted before anything else runs."""
         found, rest = find(self._shared.target, path)
-        if isinstance(found, RpcStub):
+        if isinstance(found, Handle):
             return (found, rest), Payload()
-        if not callable(found) or isinstance(found, type):
+        if not is_function(found):
             raise NotAFunctionError(f'"{dotted(path)}" is not a function')
-        result = found(*arguments.value)
+        result = found(*arguments.value)  # type: ignore[operator]  # just asked
         if inspect.isawaitable(result):
             result = await result
         return None, take(self._side, result, is_moved=True, owner=arguments)
@@ -108,7 +120,7 @@ class TargetHook(Hook):
     async def _read(self, path: Path, own: Hook) -> Hook:
         async def read() -> tuple[Any, Payload]:
             found, rest = find(self._shared.target, path)
-            if isinstance(found, RpcStub):
+            if isinstance(found, Handle) and (rest or isinstance(found, PeerStub)):
                 return (found, rest), Payload()
             if inspect.isawaitable(found):
                 found = await found
@@ -117,14 +129,19 @@ class TargetHook(Hook):
         try:
             if not path:
                 raise NotAFunctionError("this is a stub, not a promise: it has no value that could be awaited")
-            forward, result = await self._side.deliver(read)
+            forward, result = await self._side.deliver(read, self._shared.section)
             if forward is not None:
-                stub, rest = forward
-                hook, before = hook_and_path(stub)
-                return hook.get((*before, *rest)) if (*before, *rest) else hook.dup()
+                return await self._forward_get(forward[0], forward[1])
             return ValueHook(self._side, await result.filled())
         finally:
             own.dispose()
+
+    async def _forward_get(self, stub: Handle, rest: Path) -> Hook:
+        if isinstance(stub, PeerStub):
+            hook, before = hook_and_path(stub)
+            return hook.get((*before, *rest)) if (*before, *rest) else hook.dup()
+        value = await target_of(stub).get([str(name) for name in rest])
+        return ValueHook(self._side, await take(self._side, value, is_moved=True).filled())
 
     def map(self, path: Path, captures: list[Hook], instructions: tuple[object, ...], budget: MapBudget) -> Hook:
         read = self.get(path)
@@ -219,7 +236,7 @@ class ValueHook(Hook):
         except Exception as error:  # noqa: BLE001  # it is told by the hook
             arguments.dispose()
             return FailedHook(error)
-        if isinstance(stub, RpcStub):
+        if isinstance(stub, PeerStub):
             hook, before = hook_and_path(stub)
             return hook.call((*before, *rest), arguments)
         arguments.dispose()
@@ -228,7 +245,7 @@ class ValueHook(Hook):
     def get(self, path: Path) -> Hook:
         try:
             found, rest = self._find(path)
-            if isinstance(found, RpcStub) and rest:
+            if isinstance(found, PeerStub) and rest:
                 hook, before = hook_and_path(found)
                 return hook.get((*before, *rest))
             return ValueHook(self._side, take(self._side, found, is_moved=False, owner=self._payload))
@@ -240,7 +257,7 @@ class ValueHook(Hook):
             found, rest = self._find(path)
         except Exception as error:  # noqa: BLE001  # as above
             return FailedHook(error).map(path, captures, instructions, budget)
-        if isinstance(found, RpcStub) and rest:
+        if isinstance(found, PeerStub) and rest:
             hook, before = hook_and_path(found)
             return hook.map((*before, *rest), captures, instructions, budget)
         return self._side.apply_map(found, captures, instructions, budget)
@@ -272,9 +289,9 @@ def take(side: Side, value: object, *, is_moved: bool, owner: Payload | None = N
     payload = Payload()
 
     def convert(container: Any, key: str | int, item: Any) -> bool:  # noqa: ANN401  # user data
-        if isinstance(item, RpcPromise):
+        if isinstance(item, PeerPromise):
             _vacate(payload, container, key, item, is_moved=is_moved)
-        elif isinstance(item, RpcStub):
+        elif isinstance(item, PeerStub):
             stub = item.dup()
             if is_moved:
                 item.close()  # An argument may be a result, too: then its call closes it once more.
@@ -284,7 +301,9 @@ def take(side: Side, value: object, *, is_moved: bool, owner: Payload | None = N
             _take_stream(payload, item, owner)
             container[key] = item
         elif is_target(item):
-            stub = RpcStub(TargetHook(side, item), side)
+            if isinstance(item, RpcStub):
+                item = _own_stub(item, is_moved=is_moved)
+            stub = PeerStub(TargetHook(side, item), side)
             payload.owned.append(stub.close)
             container[key] = stub
         elif isinstance(item, Request | Response):
@@ -305,6 +324,14 @@ def take(side: Side, value: object, *, is_moved: bool, owner: Payload | None = N
     return payload
 
 
+def _own_stub(stub: RpcStub, *, is_moved: bool) -> RpcStub:
+    """A stub for the session alone, which closes it when its peer has released it."""
+    own = stub.dup()
+    if is_moved:
+        stub.close()
+    return own
+
+
 def _take_stream(payload: Payload, stream: object, owner: Payload | None) -> None:
     """There is one of it: it goes from its owner, if it has one, to the copy."""
     if owner is None:
@@ -314,7 +341,7 @@ def _take_stream(payload: Payload, stream: object, owner: Payload | None) -> Non
     payload.streams += taken
 
 
-def _vacate(payload: Payload, container: Any, key: str | int, promise: RpcPromise, *, is_moved: bool) -> None:  # noqa: ANN401
+def _vacate(payload: Payload, container: Any, key: str | int, promise: PeerPromise, *, is_moved: bool) -> None:  # noqa: ANN401
     hook, path = hook_and_path(promise)
     own = hook.dup()
 
@@ -323,7 +350,7 @@ def _vacate(payload: Payload, container: Any, key: str | int, promise: RpcPromis
 
     payload.owned.append(own.dispose)
     container[key] = None
-    payload.vacancies.append(Vacancy(container, key, fill, promise=RpcPromise(own, caller_of(promise), path)))
+    payload.vacancies.append(Vacancy(container, key, fill, promise=PeerPromise(own, caller_of(promise), path)))
     if is_moved:
         promise.close()
 

@@ -2,6 +2,7 @@
 
 from perdure.objects._actor import CURRENT as CURRENT
 from perdure.objects._actor import Actor as Actor
+from perdure.objects._actor import leave_caller as leave_caller
 from perdure.objects._alarm_delivery import AlarmDelivery as AlarmDelivery
 from perdure.objects._alarms import Alarms as Alarms
 from perdure.objects._directory import Directory as Directory

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import ExitStack
 from typing import Any, TypeVar, cast
 
+from perdure.api import CURRENT_SECTION, Section
 from perdure.errors import ObjectResetError
 from perdure.objects._actor import CURRENT, Actor
 from perdure.objects._trusted import TrustedBody
@@ -34,12 +35,17 @@ class EventHost:
         self._actor = actor
         self._body = body
 
-    async def deliver(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run `work` as an event of its own. Raises what it raises, and what broke the object."""
+    def section(self) -> Section | None:
+        """The critical section that the code of the object is in now."""
+        return CURRENT_SECTION.get() if CURRENT.get() is self._actor else None
+
+    async def deliver(self, work: Callable[[], Coroutine[Any, Any, T]], section: object = None) -> T:
+        """Run `work` as an event of its own, of `section` while that is open. Raises what it raises, or the reset."""
+        assert section is None or isinstance(section, Section), "it was given by `section`"
         body = self._body
         if self._actor.body_or_none is not body:
             raise self._actor.error or ObjectResetError("the object was reset or evicted: connect again")
-        return cast("T", await self._actor.deliver("rpc", lambda served: body.run_turns(work, served)))
+        return cast("T", await self._actor.deliver("rpc", lambda served: body.run_turns(work, served, section=section)))
 
     def mark(self) -> Callable[[], Awaitable[None]] | None:
         """What a message that is made now waits for: the writes of the object before it, also in this turn."""

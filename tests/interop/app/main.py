@@ -12,10 +12,10 @@ from perdure import (
     Platform,
     Request,
     Response,
+    RpcTarget,
     WritableStream,
     new_workers_rpc_response,
 )
-from perdure.capnweb import RpcTarget
 
 
 class Counter(RpcTarget):
@@ -27,7 +27,7 @@ class Counter(RpcTarget):
         self._value += by
         return self._value
 
-    def dispose(self) -> None:
+    def on_dispose(self) -> None:
         self._room._note("counter disposed")
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from perdure.capnweb import RpcStub, Session
+from perdure.capnweb import PeerStub, Session
 
 
 class Wire:
@@ -50,7 +50,7 @@ class Pair:
 
     @property
     def api(self) -> Any:
-        main: RpcStub = self.client.main
+        main: PeerStub = self.client.main
         return main
 
 

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from perdure import DurableObject, Request, Response, new_workers_rpc_response
-from perdure.capnweb import RpcTarget, Session
+from perdure import DurableObject, Request, Response, RpcTarget, new_workers_rpc_response
+from perdure.capnweb import Session
 from perdure.capnweb._socket import SocketTransport
 from perdure.errors import GuestError, RpcSessionError, UsageError
 from perdure.testing import World
@@ -27,7 +27,7 @@ class Item(RpcTarget):
         self._room.ctx.storage.kv.put("name", name)
         return name
 
-    def dispose(self) -> None:
+    def on_dispose(self) -> None:
         self._room.ctx.storage.kv.put("disposed", value=True)
 
 
@@ -72,6 +72,22 @@ class Room(DurableObject):
             self.log.append("end")
 
         await self.ctx.block_concurrency_while(inside)
+
+    async def ask_in_section(self, peer: Any) -> Any:
+        async def inside() -> Any:
+            return await peer(lambda: "called back")
+
+        return await self.ctx.block_concurrency_while(inside)
+
+    def neighbour(self) -> Any:
+        return self.ctx.exports.Room.get_by_name("b")
+
+    async def hand_on(self, listener: Any) -> Any:
+        return await self.ctx.exports.Room.get_by_name("b").tell(listener)
+
+    async def tell(self, listener: Any) -> Any:
+        self.ctx.storage.kv.put("value", 1)
+        return await listener("from b")
 
     def note(self, text: str) -> list[str]:
         self.log.append(text)
@@ -193,6 +209,46 @@ def test_calls_wait_for_a_critical_section() -> None:
             Room.newest.gate.set()
             await inside
             assert await later == ["begin", "end", "later"]
+
+    run(scenario)
+
+
+def test_a_call_back_into_a_critical_section_is_let_in() -> None:
+    async def answer(function: Any) -> Any:
+        return await function()
+
+    async def scenario(world: World) -> None:
+        async with session(world) as api:
+            assert await api.ask_in_section(answer) == "called back"
+
+    run(scenario)
+
+
+def test_a_stub_of_another_object_is_passed_to_the_peer() -> None:
+    async def scenario(world: World) -> None:
+        async with session(world) as api:
+            assert await api.neighbour().put(3) == 3
+            neighbour = await api.neighbour()
+            assert await neighbour.get("value") == 3
+        assert await world.platform.get(Room, "b").get("value") == 3
+
+    run(scenario)
+
+
+def test_a_function_of_the_peer_is_passed_to_another_object_and_waits_for_its_writes() -> None:
+    heard: list[str] = []
+
+    def hear(text: str) -> str:
+        heard.append(text)
+        return f"heard {text}"
+
+    async def scenario(world: World) -> None:
+        async with session(world) as api:
+            with world.journal_held():
+                told = asyncio.ensure_future(api.hand_on(hear)._value())
+                await steps()
+                assert heard == []
+            assert await told == "heard from b"
 
     run(scenario)
 

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.capnweb.pairs import Pair, connected, settle
 
-from perdure.capnweb import RpcPromise, RpcStub, RpcTarget, ValueStream, WritableStream
+from perdure import RpcTarget
+from perdure.capnweb import PeerPromise, PeerStub, ValueStream, WritableStream
 from perdure.errors import GuestError, RpcSessionError, UsageError, ValueNotCloneableError
 from perdure.limits import CAPNWEB_CALLS_MAX, CAPNWEB_MAP_STEPS_MAX, CAPNWEB_STREAM_WINDOW_BYTES
 from perdure.web import File, Request, Response
@@ -29,7 +30,7 @@ class Counter(RpcTarget):
         self.value += by
         return self.value
 
-    def dispose(self) -> None:
+    def on_dispose(self) -> None:
         self._log.append(f"{self._name} disposed")
 
 
@@ -37,7 +38,7 @@ class Api(RpcTarget):
     def __init__(self) -> None:
         self.log: list[str] = []
         self.secret = "hidden"
-        self.kept: RpcStub | None = None
+        self.kept: PeerStub | None = None
         self.gate = asyncio.Event()
 
     def echo(self, value: Any) -> Any:
@@ -206,7 +207,8 @@ def test_properties_can_be_read_and_walked() -> None:
         assert await pair.api.settings == {"names": ["a", "b"], "deep": {"er": 5}}
         assert await pair.api.settings.names[1] == "b"
         assert await pair.api.settings.deep.er == 5
-        assert await pair.api.settings.nothing is None
+        with pytest.raises(GuestError, match='does not implement the method "nothing"'):
+            await pair.api.settings.nothing
 
     run(scenario)
 
@@ -228,7 +230,7 @@ def test_what_an_instance_holds_and_what_is_not_there_read_alike(name: str) -> N
     run(scenario)
 
 
-@pytest.mark.parametrize("name", ["_private", "__class__", "__init__", "constructor", "dispose"])
+@pytest.mark.parametrize("name", ["_private", "__class__", "__init__", "constructor", "on_dispose", "dup"])
 def test_private_and_reserved_names_are_refused_on_the_receiving_side(name: str) -> None:
     async def scenario(pair: Pair) -> None:
         with pytest.raises(GuestError, match=r"does not implement|is a reserved method"):
@@ -701,7 +703,7 @@ def test_nothing_is_left_behind_whatever_was_done(script: list[str]) -> None:
     api = Api()
 
     async def scenario(pair: Pair) -> None:
-        promises: list[RpcPromise] = []
+        promises: list[PeerPromise] = []
         for step in script:
             match step:
                 case "call":
