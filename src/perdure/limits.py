@@ -190,7 +190,6 @@ ADMIN_IDLE_S: Final = 30.0  # a connection that asks nothing for so long is clos
 # ── sessions of Cap'n Web with foreign peers ─────────────────────────────────────────────────────────────────
 CAPNWEB_TABLE_MAX: Final = 10_000  # capabilities of one session, each way: a peer that releases none is cut off
 CAPNWEB_CALLS_MAX: Final = 10_000  # calls of one peer under way: each has a task
-CAPNWEB_PATH_MAX: Final = 64  # names in one path, as in the reference system
 CAPNWEB_MAP_STEPS_MAX: Final = 100_000  # elements times instructions of one `map()`: its steps hold the event loop
 CAPNWEB_STREAM_WINDOW_BYTES: Final = 1 * MIB  # of one stream that the peer has not taken yet; then its source waits
 CAPNWEB_HELD_BYTES_MAX: Final = 2 * RPC_MESSAGE_BYTES_MAX  # of messages whose calls last, or that a peer keeps

@@ -176,6 +176,10 @@ const sessions = {
     const socket = toSocket("/nowhere");
     return await new Promise((resolve) => socket.addEventListener("error", (event) => resolve(event.message)));
   },
+  async foreignOrigin() {
+    const socket = new WebSocket(`${address.replace(/^http/, "ws")}/object/origin`, { origin: "http://elsewhere.example" });
+    return await new Promise((resolve) => socket.addEventListener("error", (event) => resolve(event.message)));
+  },
   async batch() {
     const api = newHttpBatchRpcSession(`${address}/object/batch`);
     const counter = api.counter();

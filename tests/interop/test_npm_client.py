@@ -57,6 +57,7 @@ EXPECTED: dict[str, Any] = {
     "stateless": 3,
     "throughAStub": [5, 'Error: The RPC receiver does not implement the method "missing"'],
     "refused": "Unexpected server response: 404",
+    "foreignOrigin": "Unexpected server response: 403",
     "batch": [1, 6, 2, "TypeError: it failed", "a\nb"],
     "batchGet": [405, "POST"],
 }

@@ -26,10 +26,10 @@ from perdure.errors import GuestError, HttpMessageError, ValueNotCloneableError
 from perdure.limits import (
     BODY_BYTES_MAX,
     CALL_ARGUMENTS_MAX,
-    CAPNWEB_PATH_MAX,
     ERROR_PROPERTIES_MAX,
     HEADERS_BYTES_MAX,
     HEADERS_MAX,
+    RPC_PATH_STEPS_MAX,
     VALUE_DEPTH_MAX,
 )
 from perdure.web import File, Headers, Request, Response
@@ -271,8 +271,8 @@ def _padded(expression: list[Any]) -> list[Any]:
 def _path(names: object) -> Path:
     if not isinstance(names, list) or not all(type(name) is str or type(name) is int for name in names):
         raise TypeError("its path is no list of names")
-    if len(names) > CAPNWEB_PATH_MAX:
-        raise ValueError(f"property path is too deep: it has {len(names)} names, max {CAPNWEB_PATH_MAX}")
+    if len(names) > RPC_PATH_STEPS_MAX:
+        raise ValueError(f"property path is too deep: it has {len(names)} names, max {RPC_PATH_STEPS_MAX}")
     return tuple(names)
 
 

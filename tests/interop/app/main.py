@@ -38,6 +38,9 @@ class Room(DurableObject):
         self.listener: Any = None
         self._noted = asyncio.Event()
 
+    def ready(self) -> str:
+        return "ready"
+
     def echo(self, value: Any) -> Any:
         return value
 
@@ -133,6 +136,12 @@ class Room(DurableObject):
 
 
 class Adder(RpcTarget):
+    def ready(self) -> str:
+        return "ready"
+
+    async def forever(self) -> None:
+        await asyncio.Event().wait()
+
     def add(self, first: int, second: int) -> int:
         return first + second
 

@@ -66,6 +66,25 @@ def test_a_successor_that_does_not_start_changes_nothing() -> None:
     assert old.acts == ["start", "stop", "start"]
 
 
+def test_a_websocket_keeps_no_successor_waiting() -> None:
+    release = asyncio.Event()
+
+    async def endless(scope: Scope, _receive: Receive, _send: Send) -> None:
+        assert scope["type"] == "websocket"
+        await release.wait()
+
+    async def main() -> None:
+        live = LiveApp(found(FakePlatform(), endless))
+        await live.start()
+        connection = asyncio.create_task(messages_of(live, {"type": "websocket"}))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(live.replace(found(FakePlatform())), 5)
+        release.set()
+        await connection
+
+    asyncio.run(main())
+
+
 def test_requests_under_way_are_waited_for() -> None:
     old = FakePlatform()
     release = asyncio.Event()
