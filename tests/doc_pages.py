@@ -92,7 +92,8 @@ def replay(page: Path, folder: Path) -> list[Step]:
                 program, *words = step.command.split()
                 if program == "perdure" and words[0] == "dev":
                     server.close()
-                    url = server.enter_context(served(COMMANDS / "perdure", folder / words[1]))
+                    app = folder.joinpath(*words[1:2])  # Without a path it is the folder itself.
+                    url = server.enter_context(served(COMMANDS / "perdure", app, data=folder / "data"))
                     port = url.rpartition(":")[2]
                 else:
                     assert program in {"curl", "pytest", "perdure"}, f"{snippet.name}: show `{program}` as `sh`"

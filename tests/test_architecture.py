@@ -40,6 +40,8 @@ EXAMPLES = frozenset({"_private", "timeout_s", "size_bytes_max", "test_a_facet_c
 FOREIGN = frozenset(
     {
         "NO_CKPT_ON_CLOSE",
+        "wrangler.json",
+        "wrangler.toml",
         "NewType",
         "TaskGroup",
         "TypedDict",

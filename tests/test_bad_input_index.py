@@ -62,6 +62,14 @@ PROVEN_BY: Final = {
         "unit/storage/test_transactions.py::test_a_transaction_of_one_turn_that_is_left_open_breaks_the_database",
     ],
     "100,000 facets": ["conformance/test_many_facets.py::test_a_hundred_thousand_facets_are_used_as_a_few_are"],
+    "a configuration that does not fit": [
+        "e2e/test_projects.py::test_what_is_wrong_at_the_start_ends_it_with_words",
+        "unit/config/test_worker.py::test_what_is_wrong_is_refused_where_it_stands",
+        "unit/config/test_classes.py::test_a_migration_that_does_not_fit_is_refused",
+        "unit/server/test_projects.py::test_a_class_that_is_not_in_the_code_is_refused_and_its_migration_is_not_applied",
+        "unit/server/test_projects.py::test_code_that_does_not_load_is_told_at_the_start",
+        "unit/server/test_projects.py::test_modules_in_a_cycle_load",
+    ],
     "names": [
         "conformance/test_names.py::test_a_facet_may_be_called_so",
         "conformance/test_names.py::test_a_facets_name_has_256_bytes_and_not_one_more",

@@ -179,6 +179,9 @@ ALARM_LOOK_S_MAX: Final = 30.0  # between two looks at the wall clock, which may
 ALARM_CLASS_MISSING_MS: Final = 300_000  # until the next look at an alarm whose class is not defined
 
 # ── the server ───────────────────────────────────────────────────────────────────────────────────────────────
+CONFIG_BYTES_MAX: Final = 1 * MIB  # characters of one configuration file; people write them
+CONFIG_DEPTH_MAX: Final = 64  # levels of values in it: reading one takes two frames of Python
+PROJECT_FILES_MAX: Final = 10_000  # looked at below the folder of a worker's `main`
 DRAIN_S: Final = 30.0  # how long a stop waits for requests under way
 ADMIN_REQUEST_BYTES_MAX: Final = 1 * MIB  # one line on the operator's socket
 ADMIN_ANSWER_BYTES_MAX: Final = 4 * MIB  # of rows or entries: they are collected while the object waits

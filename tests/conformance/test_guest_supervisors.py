@@ -48,6 +48,20 @@ class Runner(DurableObject):
     async def entry(self, method, *arguments):
         return await getattr(self.load().get_entrypoint(), method)(*arguments)
 
+    async def named(self, name, method, *arguments):
+        return await getattr(self.load().get_entrypoint(name), method)(*arguments)
+
+    async def smuggle(self, what):
+        worker = self.load()
+        things = {
+            "class": lambda: worker.get_durable_object_class("App"),
+            "entry point": worker.get_entrypoint,
+            "worker": lambda: worker,
+            "loader": lambda: self.env.LOADER,
+            "namespace": lambda: self.env.ROOM,
+        }
+        return await worker.get_entrypoint().add(things[what](), 1)
+
     async def page(self, url):
         return await (await self.load().get_entrypoint(props={"a": 1}).fetch(url)).text()
 
@@ -104,6 +118,18 @@ export class Runner extends DurableObject {
   startFacet(name) { return { class: this.#load().getDurableObjectClass("App", { props: { of: name } }) }; }
   async app(name, method, ...rest) { return await this.ctx.facets.get(name)[method](...rest); }
   async entry(method, ...rest) { return await this.#load().getEntrypoint()[method](...rest); }
+  async named(name, method, ...rest) { return await this.#load().getEntrypoint(name)[method](...rest); }
+  async smuggle(what) {
+    const worker = this.#load();
+    const things = {
+      class: () => worker.getDurableObjectClass("App"),
+      "entry point": () => worker.getEntrypoint(),
+      worker: () => worker,
+      loader: () => this.env.LOADER,
+      namespace: () => this.env.ROOM,
+    };
+    return await worker.getEntrypoint().add(things[what](), 1);
+  }
   async page(url) { return await (await this.#load().getEntrypoint(undefined, { props: { a: 1 } }).fetch(url)).text(); }
   timesAsked() { return this.#asked; }
   async once(code, method, ...rest) { return await this.env.LOADER.load(code).getEntrypoint()[method](...rest); }
@@ -225,7 +251,7 @@ async def test_a_facet_comes_back_after_its_supervisor_was_evicted(world: World,
     await stage.set_app()
     await stage.call("app", "x", "count")
 
-    await world.settle()  # The code was loaded beside the call.
+    await world.settle()
     await stage.world.evict("supervisor-Runner", "a")
 
     assert await stage.call("app", "x", "count") == [2, "x", "lent"]
@@ -259,6 +285,20 @@ async def test_a_callback_that_fails_is_heard_as_it_failed_and_is_asked_again(wo
     assert (await stage.call("app", "x", "count"))[0] == 1
 
 
+async def test_workers_that_are_used_once_are_given_back(
+    world: World, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perdure.workers._pins.GUEST_STUBS_MAX", 20)
+
+    for number in range(60):
+        assert await stage.call("once", code(stage.language), "add", number, 1) == number + 1
+        await stage.call("set_code", f"{number}", stage.language, APP[stage.language])
+        assert await stage.call("entry", "add", number, 2) == number + 2
+        if number % 10 == 0:
+            await stage.call("stop", "x")
+            await stage.call("app", "x", "count")
+
+
 async def test_code_given_at_once_is_checked_at_once(world: World, stage: Stage) -> None:
     error = await failure(stage.call("once", {"main_module": "a.py", "modules": {}}, "add"))
 
@@ -270,6 +310,58 @@ async def test_a_class_that_is_not_there(world: World, stage: Stage) -> None:
 
     assert await stage.call("checked", "App") == "fine"
     assert "no such Durable Object class: `Nope`" in str(await failure(stage.call("checked", "Nope")))
+
+
+BROKEN = {
+    "python": {"syntax": "def", "start": "raise ValueError('intentional startup error')", "nothing": "x = 1"},
+    "javascript": {
+        "syntax": "const",
+        "start": "throw new Error('intentional startup error')",
+        "nothing": "export const x = 1;",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("broken", "texts"),
+    [
+        ("syntax", ["Failed to start Worker", "SyntaxError"]),
+        ("start", ["Failed to start Worker", "intentional startup error"]),
+    ],
+)
+async def test_code_that_does_not_start_is_told_at_each_use(
+    world: World, stage: Stage, broken: str, texts: list[str]
+) -> None:
+    await stage.call("set_code", "1", stage.language, BROKEN[stage.language][broken])
+
+    for use in (("app", "x", "count"), ("entry", "add", 1, 2), ("checked", "App"), ("app", "x", "count")):
+        error = str(await failure(stage.call(*use)))
+        assert all(text in error for text in texts), error
+    await stage.set_app("2")
+    assert await stage.call("entry", "add", 1, 2) == 3
+
+
+async def test_entry_points_that_are_not_there(world: World, stage: Stage) -> None:
+    await stage.set_app()
+
+    assert "Worker has no such entrypoint: Nope" in str(await failure(stage.call("named", "Nope", "add", 1, 2)))
+    assert "refers to a Durable Object class" in str(await failure(stage.call("named", "App", "count")))
+    assert await stage.call("named", None, "add", 1, 2) == 3
+    await stage.call("set_code", "2", stage.language, BROKEN[stage.language]["nothing"])
+    assert "Worker has no default entrypoint" in str(await failure(stage.call("entry", "add", 1, 2)))
+    await stage.call("stop", "x")
+    assert "no such Durable Object class: `App`" in str(await failure(stage.call("app", "x", "count")))
+
+
+@pytest.mark.parametrize("what", ["class", "entry point", "worker", "loader", "namespace"])
+async def test_what_belongs_to_the_supervisor_does_not_cross(world: World, stage: Stage, what: str) -> None:
+    await stage.set_app()
+
+    error = await failure(stage.call("smuggle", what))
+
+    known = ("cannot be transferred", "does not support serialization", "cannot be")
+    assert any(text in str(error) for text in known), error
+    assert await stage.call("entry", "add", 1, 2) == 3
 
 
 async def test_a_loader_stays_with_its_worker(world: World, stage: Stage) -> None:

@@ -20,6 +20,7 @@ from perdure.api._context import WorkerContext as WorkerContext
 from perdure.api._entrypoints import DurableObject as DurableObject
 from perdure.api._entrypoints import WorkerEntrypoint as WorkerEntrypoint
 from perdure.api._env import Env as Env
+from perdure.api._env import fill_env as fill_env
 from perdure.api._facets import DurableObjectClass as DurableObjectClass
 from perdure.api._facets import FacetOptions as FacetOptions
 from perdure.api._facets import Facets as Facets

@@ -27,3 +27,9 @@ class Env(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._bindings)
+
+
+def fill_env(env: Env, bindings: Mapping[str, Any]) -> None:
+    """Put more bindings into an env, for whoever made it: no method, since any name may be a binding's."""
+    vars(env).update(bindings)
+    vars(env)["_bindings"].update(bindings)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -16,32 +17,33 @@ from perdure import __version__
 from perdure.cli._logging import log_to_stderr
 from perdure.errors import InternalError, PerdureError, RemoteError, SourceError
 from perdure.isolates import Isolates
-from perdure.server import Found, LiveApp, Platform, discover, listen, reload_on_save, run
+from perdure.server import Found, LiveApp, Platform, Wanted, discover, listen, reload_on_save, run
 from perdure.server import serve as serve_live
 
 _EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::", "127.0.0.1", "::1"})  # noqa: S104  # compared, not bound
 
 
-def dev(target: str, *, host: str, port: int, data: Path | None, adopt_changed_files: bool) -> None:
+def dev(wanted: Wanted, *, host: str, port: int, adopt_changed_files: bool) -> None:
     """Serve and reload on save, until interrupted."""
     log_to_stderr()
     with errors_for_people():
-        found, tree = discover(target, platform_type=Platform)
-        _prepare(found, data=data, is_development=True, adopt_changed_files=adopt_changed_files)
+        found, tree = discover(wanted, platform_type=Platform)
+        _prepare(found, is_development=True, adopt_changed_files=adopt_changed_files)
         sockets = listen(host, port)
         live = LiveApp(found)
-        reloading = partial(reload_on_save, live, tree, target, platform_type=Platform, data=found.platform.data)
+        keeping_data = replace(wanted, data=found.platform.data)
+        reloading = partial(reload_on_save, live, tree, keeping_data, platform_type=Platform)
         url = _url(host, sockets[0].getsockname()[1])
         run(serve_live(live, sockets, on_ready=partial(_greet, found, url), beside=reloading))
     click.echo("stopped", err=True)
 
 
-def serve(target: str, *, host: str, port: int, data: Path | None, drain_s: float, adopt_changed_files: bool) -> None:
+def serve(wanted: Wanted, *, host: str, port: int, drain_s: float, adopt_changed_files: bool) -> None:
     """Serve until SIGTERM."""
     log_to_stderr()
     with errors_for_people():
-        found, _ = discover(target, platform_type=Platform)
-        _prepare(found, data=data, is_development=False, adopt_changed_files=adopt_changed_files)
+        found, _ = discover(wanted, platform_type=Platform)
+        _prepare(found, is_development=False, adopt_changed_files=adopt_changed_files)
         sockets = listen(host, port)
         url = _url(host, sockets[0].getsockname()[1])
         live = LiveApp(found)
@@ -60,9 +62,12 @@ def warmup() -> None:
     click.echo("the sandboxes are compiled: the next start is quick")
 
 
-def _prepare(found: Found, *, data: Path | None, is_development: bool, adopt_changed_files: bool) -> None:
-    if data is not None:
-        found.platform.data = data.resolve()
+def wanted(targets: Sequence[str], environment: str | None, data: Path | None) -> Wanted:
+    """What is to be served, as the command line says it."""
+    return Wanted(list(targets) or ["."], environment, None if data is None else data.resolve())
+
+
+def _prepare(found: Found, *, is_development: bool, adopt_changed_files: bool) -> None:
     found.platform.is_development = is_development
     if adopt_changed_files:
         found.platform.adopt_changed_files = True

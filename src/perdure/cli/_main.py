@@ -12,7 +12,8 @@ from perdure import __version__
 from perdure.cli._operator import OPERATOR_COMMANDS
 from perdure.limits import DRAIN_S
 
-_target = click.argument("target", metavar="[PATH[:NAME]]", default=".")
+_targets = click.argument("targets", metavar="[PATH[:NAME]]...", nargs=-1)
+_environment = click.option("--env", "environment", metavar="NAME", help="Environment of the configuration file.")
 _host = click.option("--host", default="localhost", show_default=True, help="Address to listen on.")
 _port = click.option(
     "--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="Port; 0 takes a free one."
@@ -36,22 +37,36 @@ def main() -> None:
 
 
 @main.command()
-@_target
+@_targets
+@_environment
 @_host
 @_port
 @_data
 @_adopt
-def dev(target: str, host: str, port: int, data: Path | None, *, adopt_changed_files: bool) -> None:
+def dev(
+    targets: tuple[str, ...],
+    environment: str | None,
+    host: str,
+    port: int,
+    data: Path | None,
+    *,
+    adopt_changed_files: bool,
+) -> None:
     """Serve PATH and reload it when it is saved.
 
-    PATH is a Python file or a folder with a `main.py`. It holds a Platform, an ASGI app that mounts one, or
-    DurableObject classes with a `Default` entry point or a `fetch` function.
+    PATH is a folder with a wrangler.jsonc, .json or .toml, or a pyproject.toml with [tool.perdure]; several such
+    folders are served together, and the first answers. Or it is a Python file, or a folder with a `main.py`, that
+    holds a Platform, an ASGI app that mounts one, or DurableObject classes with a `Default` entry point or a `fetch`
+    function.
     """
-    _commands().dev(target, host=host, port=port, data=data, adopt_changed_files=adopt_changed_files)
+    commands = _commands()
+    wanted = commands.wanted(targets, environment, data)
+    commands.dev(wanted, host=host, port=port, adopt_changed_files=adopt_changed_files)
 
 
 @main.command()
-@_target
+@_targets
+@_environment
 @_host
 @_port
 @_data
@@ -64,9 +79,20 @@ def dev(target: str, host: str, port: int, data: Path | None, *, adopt_changed_f
     show_default=True,
     help="Seconds that a stop waits for requests under way.",
 )
-def serve(target: str, host: str, port: int, data: Path | None, drain_s: float, *, adopt_changed_files: bool) -> None:
+def serve(
+    targets: tuple[str, ...],
+    environment: str | None,
+    host: str,
+    port: int,
+    data: Path | None,
+    drain_s: float,
+    *,
+    adopt_changed_files: bool,
+) -> None:
     """Serve PATH in production: no reload, errors are shown as ids, SIGTERM stops in order."""
-    _commands().serve(target, host=host, port=port, data=data, drain_s=drain_s, adopt_changed_files=adopt_changed_files)
+    commands = _commands()
+    wanted = commands.wanted(targets, environment, data)
+    commands.serve(wanted, host=host, port=port, drain_s=drain_s, adopt_changed_files=adopt_changed_files)
 
 
 @main.command()

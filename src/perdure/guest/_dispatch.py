@@ -89,6 +89,7 @@ class Guest:
         self._importer = WorkerImporter(ask)
         self._operations = Operations(self._loop)
         self._callbacks = LoadCallbacks()
+        self._of_facets: dict[object, DurableObjectClass] = {}
         self._life = GuestLife(
             ask, self._loop, sections, self._importer, functools.partial(self._log_lost, "background work failed")
         )
@@ -270,9 +271,9 @@ class Guest:
             case "alarm":
                 return self._alarm(message), _nothing
             case "start_facet":
-                return self._facets.start_facet(message["f"]), self._facet
+                return self._facets.start_facet(message["f"]), functools.partial(self._facet, message["f"])
             case "facet":
-                return self._facets.start_callback(message["cb"])(), self._facet
+                return self._facets.start_callback(message["cb"])(), functools.partial(self._facet, message["cb"])
             case "load":
                 return self._callbacks.callback(message["cb"])(), _code
             case "eval":
@@ -345,7 +346,8 @@ class Guest:
             task.add_done_callback(scope.release)
         self._life.wait_until(task)
 
-    def _facet(self, answer: object) -> object:
+    def _facet(self, facet: object, answer: object) -> object:
+        """What the start callback of a facet returned. `facet`: its name, or its callback's number."""
         options = facet_options(answer)
         kind = options.cls
         chosen: dict[str, object] = {"id": options.id}
@@ -356,7 +358,8 @@ class Guest:
         if options.budget is not None:
             chosen["budget"] = dataclasses.asdict(options.budget)
         if isinstance(kind, DurableObjectClass) and isinstance(kind.definition, LoadedClass):
-            return {**kind.definition.fields, "props": to_expression(kind.props), **chosen}
+            self._of_facets[facet] = kind  # It is there until the facet is started anew: the host is about to ask.
+            return {**kind.definition.fields(), "props": to_expression(kind.props), **chosen}
         if isinstance(kind, DurableObjectClass):
             return {"export": str(kind.definition), "props": to_expression(kind.props), **chosen}
         return {"export": self._worker.name_of(kind), "props": {}, **chosen}

@@ -8,12 +8,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from perdure.api import DurableObjectClass, DynamicObjectClass, LoadWorker, Target, WorkerCode
+from perdure.api import DurableObjectClass, DynamicEntrypoint, DynamicObjectClass, LoadWorker, Target, WorkerCode
 from perdure.errors import WorkerCodeError
 from perdure.guest._host_calls import Ask, checked
+from perdure.guest._operations import Answer
 from perdure.guest._references import GuestReferences
 from perdure.guest._remotes import Remote
 from perdure.limits import GUEST_LOAD_CALLBACKS_MAX
@@ -73,9 +74,7 @@ class GuestLoader:
             raise WorkerCodeError(f"a worker's id is a string or None, not `{type(worker_id).__name__}`")
         callback = self._callbacks.number(self._binding, worker_id, load)
         own = self._callbacks if worker_id is None else None
-        worker = GuestWorker(self._references, {"b": self._binding, "id": worker_id, "cb": callback}, own)
-        worker.start("loader.get", {}).add_done_callback(_heard)
-        return worker
+        return GuestWorker(self._references, {"b": self._binding, "id": worker_id, "cb": callback}, own)
 
     def load(self, code: WorkerCode | Mapping[str, object]) -> GuestWorker:
         worker = GuestWorker(self._references, {"b": self._binding}, None)
@@ -96,10 +95,13 @@ class GuestWorker:
         self._callbacks = callbacks
 
     def start(self, kind: str, payload: dict[str, object]) -> Any:  # noqa: ANN401  # a future of JSON
-        """Note an operation on it; it is held until that is done."""
-        future = self._operations.start(kind, {"w": self.shape, **payload})
+        """Note an operation on it."""
+        return self.hold_until_done(self._operations.start(kind, {"w": self.shape, **payload}))
+
+    def hold_until_done(self, future: Any) -> Any:  # noqa: ANN401  # a future of JSON
+        """The host knows the worker from now on, and is not told that it is gone while this is under way."""
         self.is_known = True
-        future.add_done_callback(lambda _, held=self: None)  # type: ignore[misc]  # holds it, and does nothing
+        future.add_done_callback(lambda _, held=self: None)
         return future
 
     def entrypoint(self, name: str | None, props: object) -> Target:
@@ -127,9 +129,16 @@ class GuestWorker:
 class LoadedEntrypoint(Remote):
     """An entry point of a loaded worker."""
 
+    cannot_be_serialized = DynamicEntrypoint.cannot_be_serialized
+
     def __init__(self, worker: GuestWorker, fields: dict[str, object]) -> None:
         super().__init__(worker._references, "worker", {"w": worker.shape, **fields})  # noqa: SLF001  # of this file
         self._worker = worker
+
+    def _ask(self, act: str, payload: dict[str, object], read: Callable[[Any], object] | None) -> Answer:
+        answer = super()._ask(act, payload, read)
+        self._worker.hold_until_done(answer)
+        return answer
 
 
 class LoadedClass:
@@ -137,7 +146,12 @@ class LoadedClass:
 
     def __init__(self, worker: GuestWorker, name: str) -> None:
         self._worker = worker
-        self.fields = {"export": name, "w": worker.shape}
+        self._name = name
+
+    def fields(self) -> dict[str, object]:
+        """How the host is told of it, which knows the worker from now on."""
+        self._worker.is_known = True
+        return {"export": self._name, "w": self._worker.shape}
 
 
 def plain_code(code: object) -> object:
@@ -152,9 +166,3 @@ def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {name: item for name, item in dataclasses.asdict(value).items() if item is not None}
     return value
-
-
-def _heard(future: Any) -> None:  # noqa: ANN401  # a future
-    """Whoever uses the worker is told what is wrong with it."""
-    if not future.cancelled():
-        future.exception()

@@ -463,7 +463,7 @@ class ObjectHooks:
 
     async def _ask(self, event: Mapping[str, object]) -> object:
         assert self.session is not None
-        return await self.session.event(event, inside=True)
+        return await self.session.convert(from_expression, await self.session.event(event, inside=True))
 
     async def _ask_start(self, event: Mapping[str, object], *, inside: bool = False) -> FacetOptions:
         """What a guest's start callback returned: a class of its own worker, or of one that it has loaded."""

@@ -20,6 +20,7 @@ from perdure.server._admin_requests import ShowStatistics as ShowStatistics
 from perdure.server._admin_requests import ShowTree as ShowTree
 from perdure.server._discover import Found as Found
 from perdure.server._discover import RunnablePlatform as RunnablePlatform
+from perdure.server._discover import Wanted as Wanted
 from perdure.server._discover import discover as discover
 from perdure.server._doctor import Checkup as Checkup
 from perdure.server._doctor import examine as examine

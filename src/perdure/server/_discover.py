@@ -1,13 +1,14 @@
-"""What `perdure dev PATH[:name]` serves: imports a file or folder and finds a platform in it, or makes one.
+"""What `perdure dev PATH[:name]` serves: a project, or a file or folder that it imports and finds a platform in.
 
-Looked for, in this order: an ASGI app called `app`, `api` or `application` that mounts a Platform; a Platform;
-DurableObject classes with a `Default` entry point or a function `fetch(request, env, ctx)`. Effects: disk, imports.
+A folder with a configuration file is a project. In other code are looked for, in this order: an ASGI app called `app`,
+`api` or `application` that mounts a Platform; a Platform; DurableObject classes with a `Default` entry point or a
+function `fetch(request, env, ctx)`. Effects: disk, imports.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -16,6 +17,7 @@ from perdure.api import DurableObject, WorkerEntrypoint
 from perdure.errors import ConfigurationError
 from perdure.server._asgi import AsgiApp, Receive, Scope, Send
 from perdure.server._imports import SourceTree, find_source
+from perdure.server._projects import ProjectTree, described, find_project, project_platform
 
 _APP_NAMES: Final = ("app", "api", "application")
 _FETCH_NAMES: Final = ("fetch", "on_fetch")
@@ -49,8 +51,43 @@ class Found:
     description: str
 
 
-def discover(target: str, *, platform_type: type[RunnablePlatform]) -> tuple[Found, SourceTree]:
-    """What stands at `target`, imported anew. Raises ConfigurationError; SourceError when the code itself fails."""
+class Watched(Protocol):
+    """Sources whose change makes another program."""
+
+    def watched_folders(self) -> list[Path]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line was told: what to serve, in which environment of its configuration, with which data."""
+
+    targets: Sequence[str]
+    environment: str | None = None
+    data: Path | None = None
+
+
+def discover(wanted: Wanted, *, platform_type: type[RunnablePlatform]) -> tuple[Found, Watched]:
+    """What stands there, read and imported anew. Raises ConfigurationError; SourceError when the code itself fails."""
+    projects = [find_project(target, environment=wanted.environment) for target in wanted.targets]
+    there = [project for project in projects if project is not None]
+    if there:
+        if len(there) < len(projects):
+            without = wanted.targets[projects.index(None)]
+            raise ConfigurationError(
+                f"`{without}` has no configuration file: several folders are served when each has a wrangler.jsonc, or "
+                "a pyproject.toml with [tool.perdure]"
+            )
+        platform = project_platform(there, data=wanted.data)
+        return Found(app=platform, platform=platform, description=described(there)), ProjectTree(there)
+    if len(wanted.targets) != 1:
+        raise ConfigurationError(f"name one file or folder to serve, not {len(wanted.targets)}")
+    found, tree = _imported(wanted.targets[0], platform_type)
+    if wanted.data is not None:
+        found.platform.data = wanted.data
+    return found, tree
+
+
+def _imported(target: str, platform_type: type[RunnablePlatform]) -> tuple[Found, SourceTree]:
     tree, name = find_source(target)
     module = tree.load()
     found = _named(vars(module), name, platform_type) if name else find(vars(module), platform_type)

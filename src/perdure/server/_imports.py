@@ -87,7 +87,7 @@ def find_source(target: str) -> tuple[SourceTree, str | None]:
         raise ConfigurationError(f"there is nothing at `{text}`: give a Python file or a folder with one")
     if path.suffix != ".py":
         raise ConfigurationError(f"`{path.name}` is no Python file: give a .py file, or a folder with one")
-    return _tree_of(path), name or None
+    return source_tree(path), name or None
 
 
 def _main_file(folder: Path) -> Path:
@@ -102,7 +102,7 @@ def _main_file(folder: Path) -> Path:
     raise ConfigurationError(f"`{folder}` has {there}: name the file to serve, or call it `main.py`")
 
 
-def _tree_of(file: Path) -> SourceTree:
+def source_tree(file: Path) -> SourceTree:
     """The import name of a file: dotted when it belongs to a package, so that relative imports work."""
     parts = [] if file.stem == "__init__" else [file.stem]
     folder = file.parent
@@ -117,7 +117,9 @@ def _tree_of(file: Path) -> SourceTree:
 
 
 def _may_hold_sources(folder: Path) -> bool:
-    return not folder.name.startswith(".") and folder.name not in _UNWATCHED and not (folder / "pyvenv.cfg").exists()
+    if folder.name.startswith(".") or folder.name in _UNWATCHED:
+        return False
+    return not (folder / "pyvenv.cfg").exists() and not (folder / "journal" / "0.db").exists()
 
 
 def _traceback_text(error: Exception) -> str:

@@ -18,7 +18,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from perdure.api import Copies, DurableObject, Env, Loader, NamespaceCalls, Sent, Stub, WorkerContext, WorkerEntrypoint
+from perdure.api import (
+    Copies,
+    DurableObject,
+    Env,
+    Loader,
+    NamespaceCalls,
+    Sent,
+    Stub,
+    WorkerContext,
+    WorkerEntrypoint,
+    fill_env,
+)
 from perdure.clock import Clock, Entropy, SystemClock, SystemEntropy
 from perdure.errors import ConfigurationError, PerdureError, UsageError
 from perdure.history import HistoryOptions, SegmentArchive
@@ -42,7 +53,7 @@ from perdure.server._gateway import Gateway, Misdirected, ToApp, authority_of
 from perdure.server._history import ObjectHistory, import_object
 from perdure.server._origins import keep_cookies_at_home, refusal_of_foreign_page
 from perdure.server._websocket import Connections, serve_websocket
-from perdure.server._workers import Worker, bind, check_workers
+from perdure.server._workers import LoaderBinding, Worker, bind, bind_trusted, check_code, check_workers
 from perdure.storage import ObjectKey, StorageLimits, Store, StoreOptions
 from perdure.web import Request, Response
 from perdure.workers import Binding, DynamicClass, LoaderCache, LoaderEntry, LoaderScope, WorkerRuntime, shared_task
@@ -50,22 +61,24 @@ from perdure.workers import Binding, DynamicClass, LoaderCache, LoaderEntry, Loa
 _LOG: Final = logging.getLogger("perdure")
 _HISTORY: Final = HistoryOptions()
 Fetch = Callable[[Request, Env, WorkerContext], Awaitable[Response] | Response]
+BeforeObjects = Callable[[Store, Directory, Clock], Awaitable[None]]
 
 
 class Platform:
     """Durable Objects, dynamic workers and facets behind one ASGI app.
 
-    `classes`: the DurableObject classes that have namespaces. `fetch`: what answers requests, a function
-    `(request, env, ctx)`, a WorkerEntrypoint class, or one of `workers`. `workers`: sandboxed code whose classes have
-    namespaces, too. `exports`: what `ctx.exports` of trusted code has beside the namespaces, entry points and classes
-    that only run as facets. `namespaces`: options for some of the classes. `app_host`: a host pattern such as
-    `"{name}.localhost"`; a request for such a host goes to the object of that name, of the first class. `hosts`:
-    further host names of the platform itself, `"*"` for any. `env`: what all classes find in `self.env`, beside
-    `LOADER`. `data`: the directory that keeps everything; one process at a time. `is_development`: show errors to
-    whoever asks. `adopt_changed_files`: take databases as they are that another program changed, or a restore gave
-    another time. `history`: how much of each object's past is kept; None: nothing. `has_admin_socket`: answer commands
-    such as `perdure ls` at a socket in the data directory, to this user only. `sandbox_limits`: how large what SQL and
-    kv of sandboxed code handle may be.
+    `classes`: the DurableObject classes that have namespaces. `fetch`: what answers requests, a function `(request,
+    env, ctx)`, a WorkerEntrypoint class, or one of `workers`. `workers`: sandboxed code whose classes have namespaces,
+    too. `exports`: what `ctx.exports` of trusted code has beside the namespaces, entry points and classes that only run
+    as facets. `namespaces`: options for some of the classes. `app_host`: a host pattern such as `"{name}.localhost"`; a
+    request for such a host goes to the object of that name, of the first class. `hosts`: further host names of the
+    platform itself, `"*"` for any. `env`: what all classes find in `self.env`, beside `LOADER`; bindings as those of a
+    Worker may be among it. `data`: the directory that keeps everything; one process at a time. `is_development`: show
+    errors to whoever asks. `adopt_changed_files`: take databases as they are that another program changed, or a restore
+    gave another time. `history`: how much of each object's past is kept; None: nothing. `has_admin_socket`: answer
+    commands such as `perdure ls` at a socket in the data directory, to this user only. `sandbox_limits`: how large what
+    SQL and kv of sandboxed code handle may be. `checks_workers`: load the code of `workers` at the start, and refuse to
+    start when it fails or lacks a class.
     """
 
     def __init__(
@@ -90,7 +103,11 @@ class Platform:
         store_options: StoreOptions | None = None,
         has_admin_socket: bool = True,
         sandbox_limits: StorageLimits | None = None,
+        checks_workers: bool = False,
     ) -> None:
+        self.before_objects: list[BeforeObjects] = []
+        """What is done at each start before any object runs; for the rest of this room."""
+        self._checks_workers = checks_workers
         self.classes = list(classes)
         self.data = Path(data)
         self.is_development = is_development
@@ -178,7 +195,7 @@ class Platform:
         self._runner = self._make_runner()
         runtime = WorkerRuntime(isolates=isolates, runner=self._runner, clock=self._clock)
         self._loader = LoaderCache(runtime, scope=_scope)
-        self._env = Env({"LOADER": Loader(self._loader), **self._env_given})
+        self._env = Env({"LOADER": Loader(self._loader)})
         self._directory = Directory(
             store=store,
             runtime=runtime,
@@ -189,6 +206,12 @@ class Platform:
         for kind in self.classes:
             self._define(self._directory, kind)
         self._define_workers(self._directory, self._loader, self._workers)
+        fill_env(self._env, self._bound_env(self._loader))
+        if self._checks_workers:
+            for worker in self._workers:
+                await check_code(worker, self._entries)
+        for step in self.before_objects:
+            await step(store, self._directory, self._clock)
         delivery = AlarmDelivery(self._directory, clock=self._clock, entropy=self._entropy)
         self._alarms = Alarms(store, delivery.deliver, clock=self._clock, entropy=self._entropy)
         self._alarms.start()
@@ -240,6 +263,12 @@ class Platform:
                 quota=options.quota,
             )
             calls[name] = namespace.calls
+
+    def _bound_env(self, loader: LoaderCache) -> dict[str, object]:
+        """What trusted code finds in its env: bindings are what they are bound to, other values themselves."""
+        own = {kind.__name__: self._namespaces[self._key(kind)] for kind in self.classes}
+        bound = bind_trusted(self._env_given, self._workers, self._entries, {**self._namespaces, **own})
+        return {name: Loader(loader) if isinstance(value, LoaderBinding) else value for name, value in bound.items()}
 
     def add(self, kind: type[DurableObject], options: NamespaceOptions | None = None) -> None:
         """Give one more class a namespace, before or after the start. Raises ConfigurationError."""

@@ -12,29 +12,29 @@ from typing import Final
 import watchfiles
 
 from perdure.errors import PerdureError
-from perdure.server._discover import RunnablePlatform, discover
-from perdure.server._imports import SourceTree
+from perdure.server._discover import RunnablePlatform, Wanted, Watched, discover
 from perdure.server._live import LiveApp
 
 _LOG: Final = logging.getLogger("perdure.server")
 _SOURCE_SUFFIXES: Final = frozenset(
-    {".py", ".js", ".mjs", ".ts", ".mts", ".tsx", ".jsx", ".html", ".css", ".sql", ".toml"}
+    {".py", ".js", ".mjs", ".cjs", ".ts", ".mts", ".tsx", ".jsx", ".html", ".css", ".svg", ".sql", ".txt", ".md"}
+    | {".toml", ".json", ".jsonc"}
 )
 _QUIET_MS: Final = 100  # editors save in several steps
 
 
 async def reload_on_save(
-    live: LiveApp, tree: SourceTree, target: str, *, platform_type: type[RunnablePlatform], data: Path
+    live: LiveApp, tree: Watched, wanted: Wanted, *, platform_type: type[RunnablePlatform]
 ) -> None:
     """Replace what `live` serves whenever a source below `tree` changes, for ever."""
     try:
-        await _reload_on_changes(live, tree, target, platform_type=platform_type, data=data)
+        await _reload_on_changes(live, tree, wanted, platform_type=platform_type)
     except (OSError, RuntimeError) as error:
         _LOG.warning("reload on save is off, the folder cannot be watched: %s", error)
 
 
 async def _reload_on_changes(
-    live: LiveApp, tree: SourceTree, target: str, *, platform_type: type[RunnablePlatform], data: Path
+    live: LiveApp, tree: Watched, wanted: Wanted, *, platform_type: type[RunnablePlatform]
 ) -> None:
     changes = watchfiles.awatch(
         *tree.watched_folders(),
@@ -45,14 +45,13 @@ async def _reload_on_changes(
     )
     async for changed in changes:
         names = ", ".join(sorted({Path(path).name for _, path in changed}))
-        await reload(live, target, names=names, platform_type=platform_type, data=data)
+        await reload(live, wanted, names=names, platform_type=platform_type)
 
 
-async def reload(live: LiveApp, target: str, *, names: str, platform_type: type[RunnablePlatform], data: Path) -> None:
-    """Import `target` anew and serve it; when that fails, say so and go on with the old code."""
+async def reload(live: LiveApp, wanted: Wanted, *, names: str, platform_type: type[RunnablePlatform]) -> None:
+    """Read what is wanted anew and serve it; when that fails, say so and go on with the old code."""
     try:
-        found, _ = discover(target, platform_type=platform_type)
-        found.platform.data = data
+        found, _ = discover(wanted, platform_type=platform_type)
         found.platform.is_development = True
         found.platform.adopt_changed_files = live.found.platform.adopt_changed_files
         await live.replace(found)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from perdure.api import LoadWorker, WorkerCode
-from perdure.errors import ConfigurationError
+from perdure.api import LoadWorker, Stub, WorkerCode
+from perdure.errors import ConfigurationError, SourceError, WorkerCodeError, WorkerLoadError
 from perdure.objects import NamespaceOptions, ObjectNamespace
 from perdure.workers import Binding, BoundLoader, BoundNamespace, BoundService, LoaderCache, LoaderEntry
 
@@ -120,6 +120,61 @@ def bind(
         )
 
     return {name: resolved(name, binding) for name, binding in worker.bindings.items()}
+
+
+def bind_trusted(
+    env: Mapping[str, object],
+    workers: Iterable[Worker],
+    entries: Mapping[str, LoaderEntry],
+    namespaces: Mapping[str, ObjectNamespace],
+) -> dict[str, object]:
+    """An env of trusted code, with what its bindings mean; loaders stay. `namespaces`: by key, own classes by name."""
+    by_name = {known.name: known for known in workers}
+
+    def resolved(name: str, value: object) -> object:
+        match value:
+            case NamespaceBinding(class_name, None):
+                if class_name not in namespaces:
+                    raise ConfigurationError(
+                        f"`env.{name}` names the class `{class_name}`, which is not on this platform"
+                    )
+                return namespaces[class_name]
+            case NamespaceBinding(class_name, str(worker)):
+                owner = _worker_of(worker, f"env.{name}", by_name)
+                keys = owner.keys()
+                if class_name not in keys:
+                    raise ConfigurationError(_no_namespace(f"env.{name}", owner, class_name))
+                return namespaces[keys[class_name][0]]
+            case ServiceBinding():
+                owner = _worker_of(value.worker, f"env.{name}", by_name)
+                return Stub(entries[owner.name].entrypoint(value.entrypoint, value.props))
+            case _:
+                return value
+
+    return {name: resolved(name, value) for name, value in env.items()}
+
+
+async def check_code(worker: Worker, entries: Mapping[str, LoaderEntry]) -> None:
+    """Load a worker, and see that it has what is bound to. Raises SourceError, ConfigurationError."""
+    try:
+        await entries[worker.name].check(list(worker.keys()))
+        for name, binding in worker.bindings.items():
+            if isinstance(binding, ServiceBinding):
+                await _check_service(f"{worker.name}.env.{name}", binding, entries[binding.worker])
+    except WorkerLoadError as error:
+        raise SourceError(f"worker `{worker.name}`: {error}") from error
+    except WorkerCodeError as error:
+        raise ConfigurationError(f"worker `{worker.name}`: {error}") from error
+
+
+async def _check_service(where: str, binding: ServiceBinding, entry: LoaderEntry) -> None:
+    exports = await entry.exports()
+    if exports.get(binding.entrypoint or "default") not in {"entrypoint", "handler"}:
+        there = ", ".join(f"`{name}`" for name, kind in exports.items() if kind in {"entrypoint", "handler"}) or "none"
+        raise ConfigurationError(
+            f"`{where}` names the entry point `{binding.entrypoint or 'default'}` of worker `{binding.worker}`, which "
+            f"has none of that name; it has: {there}"
+        )
 
 
 def _worker_of(name: str, where: str, by_name: Mapping[str, Worker]) -> Worker:

@@ -7,6 +7,7 @@ from perdure.storage._archive import HeldFile as HeldFile
 from perdure.storage._capture import Captured as Captured
 from perdure.storage._checkup import check_directory as check_directory
 from perdure.storage._checkup import check_names as check_names
+from perdure.storage._class_register import ClassRegister as ClassRegister
 from perdure.storage._database import Database as Database
 from perdure.storage._database_quota import DatabaseQuota as DatabaseQuota
 from perdure.storage._directory_lock import DirectoryLock as DirectoryLock

@@ -26,7 +26,9 @@ from perdure.storage._lost_and_found import LOST_AND_FOUND
 from perdure.storage._recovery import FoldedFile, fold_history
 from perdure.storage._template import APPLICATION_ID, PAGE_SIZE
 
-_KNOWN: Final = frozenset({"lock", "admin.sock", "journal", "objects", "history", "temporary", LOST_AND_FOUND})
+_KNOWN: Final = frozenset(
+    {"classes", "lock", "admin.sock", "journal", "objects", "history", "temporary", LOST_AND_FOUND}
+)
 _JOURNAL_FILES: Final = frozenset({"0.db", "0.db-wal", "0.db-shm"})
 _DATABASE: Final = re.compile(r"[0-9a-f]{64}(?:\.[1-9][0-9]{0,9})*\.sqlite(?P<wal>-wal)?")
 _FORMAT_MIN: Final = 2  # of a journal whose tables are read here

@@ -6,6 +6,7 @@
     <data>/objects/<namespace>/<hexid>.sqlite          a root object's database
     <data>/objects/<namespace>/<hexid>.1.3.sqlite      facet 3, child of facet 1: names show the tree
     <data>/history/<namespace>/<hexid>/                older records of a root object, with its facets'
+    <data>/classes/<n>.json                            which classes there are; the latest version
     <data>/temporary/                                  work under way; emptied at start
 Effects: disk (`databases` lists names, `size_bytes` looks).
 """
@@ -71,6 +72,10 @@ class Layout:
     @property
     def histories(self) -> Path:
         return self.directory / "history"
+
+    def classes(self, version: int) -> Path:
+        """A version of what is known of classes and their migrations."""
+        return self.directory / "classes" / f"{version}.json"
 
     @property
     def temporary(self) -> Path:

@@ -213,6 +213,11 @@ class Store:
         return exists
 
     @property
+    def disk(self) -> Disk:
+        """What makes files durable."""
+        return self._context.disk
+
+    @property
     def layout(self) -> Layout:
         """Where the files are."""
         return self._context.layout

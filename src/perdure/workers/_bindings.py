@@ -23,16 +23,10 @@ class LoaderScope(NamedTuple):
     label: str
 
 
-class ScopedWorker(LoadedWorker, Protocol):
-    """A loaded worker whose code can be asked for ahead of its use."""
-
-    async def code(self) -> object: ...
-
-
 class ScopedLoader(Protocol):
     """A loader that is told who asks: ids of different scopes never meet."""
 
-    def get(self, worker_id: str | None, load: LoadWorker, *, scope: LoaderScope | None = None) -> ScopedWorker: ...
+    def get(self, worker_id: str | None, load: LoadWorker, *, scope: LoaderScope | None = None) -> LoadedWorker: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,13 @@ Everything here was written by a guest. Effects: none (loaders do the work).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import Final
 
-from perdure.api import DurableObjectClass, LoadWorker
-from perdure.errors import OverloadedError, PerdureError, UsageError, WorkerCodeError
+from perdure.api import DurableObjectClass, LoadedWorker, LoadWorker
+from perdure.errors import OverloadedError, UsageError, WorkerCodeError
 from perdure.limits import GUEST_LOADED_CODE_BYTES_MAX
 from perdure.wire import from_expression, read_json, to_expression
-from perdure.workers._bindings import BoundLoader, LoaderScope, ScopedLoader, ScopedWorker
+from perdure.workers._bindings import BoundLoader, LoaderScope, ScopedLoader
 from perdure.workers._code import check_code
 from perdure.workers._exports import Messages, WorkerExports, send
 from perdure.workers._pins import Pins
@@ -28,7 +27,7 @@ _WORKER_ID_CHARACTERS_MAX: Final = 1_024
 _CHECKED_NAMES_MAX: Final = 100
 
 AskCode = Callable[[Mapping[str, object]], Awaitable[object]]
-"""Delivers an event that the guest itself caused; the JSON tree of its result."""
+"""Delivers an event that the guest itself caused; the value that it gives."""
 
 
 class GuestLoaders:
@@ -38,7 +37,7 @@ class GuestLoaders:
         self._worker = worker
         self._scope = scope
         self._ask = ask
-        self._workers: Pins[ScopedWorker] = Pins()
+        self._workers: Pins[LoadedWorker] = Pins()
         self._given: dict[int, object] = {}
         self._held_bytes: dict[int, int] = {}
 
@@ -60,10 +59,6 @@ class GuestLoaders:
         payload = operation.payload
         worker = self._loaded(payload.get("w"), operation.operation_id)
         match operation.kind:
-            case "loader.get":
-                with suppress(PerdureError):  # Whoever uses the worker is told.
-                    await worker.code()
-                return None
             case "loader.check":
                 await worker.check(_names(payload.get("c")))
                 return None
@@ -101,14 +96,14 @@ class GuestLoaders:
         self._given.clear()
         self._held_bytes.clear()
 
-    def _loaded(self, shape: object, operation_id: int) -> ScopedWorker:
+    def _loaded(self, shape: object, operation_id: int) -> LoadedWorker:
         """The worker that a guest means by `{"n": number, "b": binding, "id": worker id, "cb": callback}`."""
         if not isinstance(shape, dict):
             raise UsageError("a loaded worker is named by an object")
         number = _number(shape, "n")
         return self._workers.target(number, lambda: self._load(number, shape, operation_id))
 
-    def _load(self, number: int, shape: Mapping[str, object], operation_id: int) -> ScopedWorker:
+    def _load(self, number: int, shape: Mapping[str, object], operation_id: int) -> LoadedWorker:
         loader = self._loader(_text(shape, "b"))
         scope = LoaderScope(f"{self._scope.key}/{_text(shape, 'b')}", self._scope.label)
         if number in self._given:
@@ -117,15 +112,18 @@ class GuestLoaders:
         worker_id = _text_or_none(shape, "id")
         if worker_id is not None and len(worker_id) > _WORKER_ID_CHARACTERS_MAX:
             raise UsageError(f"a worker's id has at most {_WORKER_ID_CHARACTERS_MAX} characters: use a hash of it")
-        return loader.get(worker_id, self._asking(number, _number(shape, "cb"), operation_id), scope=scope)
+        return loader.get(
+            worker_id,
+            self._asking(number, _number(shape, "cb"), operation_id, is_private=worker_id is None),
+            scope=scope,
+        )
 
-    def _asking(self, number: int, callback: int, operation_id: int) -> LoadWorker:
+    def _asking(self, number: int, callback: int, operation_id: int, *, is_private: bool) -> LoadWorker:
         """The callback in the guest as one of the host's."""
 
         async def load() -> Mapping[str, object]:
-            tree = await self._ask({"k": "load", "cb": callback, "o": operation_id})
-            code = from_expression(tree)
-            if number in self._workers:
+            code = await self._ask({"k": "load", "cb": callback, "o": operation_id})
+            if number in self._workers and is_private:  # Others belong to the loader, which forgets them.
                 self._hold(number, _size(code))
             return code  # type: ignore[return-value]  # whatever it is, the loader checks it
 

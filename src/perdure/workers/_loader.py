@@ -155,6 +155,11 @@ class LoaderEntry:
             for name in classes:
                 check_object_class(name, session.exports)
 
+    async def exports(self) -> Mapping[str, str]:
+        """Load the code; what it exports, and what each of it is."""
+        with self.in_use():
+            return (await self.session()).exports
+
     async def evaluate(self, source: str, names: Mapping[str, object]) -> object:
         """Run `source` once in a sandbox that is thrown away afterwards."""
         try:

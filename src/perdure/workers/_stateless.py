@@ -17,7 +17,7 @@ from perdure.clock import Clock
 from perdure.errors import GuestError, IsolateAbortedError, PerdureError, UsageError, WorkerCodeError
 from perdure.isolates import GuestHost, Isolate
 from perdure.web import Request, Response
-from perdure.wire import to_expression
+from perdure.wire import from_expression, to_expression
 from perdure.workers._bindings import LoaderScope
 from perdure.workers._code import CheckedCode
 from perdure.workers._exports import ExportCalls, WorkerExports
@@ -63,7 +63,7 @@ class StatelessHooks:
 
     async def _ask(self, event: Mapping[str, object]) -> object:
         assert self.session is not None
-        return await self.session.event(event, inside=True)
+        return await self.session.convert(from_expression, await self.session.event(event, inside=True))
 
     def try_enter(self, *, inside: bool) -> bool:
         return False

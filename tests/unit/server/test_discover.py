@@ -11,7 +11,7 @@ from tests.unit.server.fakes import FakePlatform
 
 from perdure.api import DurableObject, WorkerEntrypoint
 from perdure.errors import ConfigurationError
-from perdure.server._discover import Found, discover, find
+from perdure.server._discover import Found, Wanted, discover, find
 
 
 class Counter(DurableObject):
@@ -135,8 +135,8 @@ limit = 3
 def test_a_name_behind_the_path_chooses(tmp_path: Path) -> None:
     path = write(tmp_path, "choosing_app.py", SOURCE)
 
-    assert platform_of(discover(f"{path}:second", platform_type=FakePlatform)[0]).text == "2"
-    chosen: Any = discover(f"{path}:Room", platform_type=FakePlatform)[0].platform
+    assert platform_of(discover(Wanted([f"{path}:second"]), platform_type=FakePlatform)[0]).text == "2"
+    chosen: Any = discover(Wanted([f"{path}:Room"]), platform_type=FakePlatform)[0].platform
     assert [kind.__name__ for kind in chosen.classes] == ["Room"]
 
 
@@ -145,12 +145,12 @@ def test_a_name_that_cannot_be_served_is_told_so(tmp_path: Path, name: str, comp
     path = write(tmp_path, "naming_app.py", SOURCE)
 
     with pytest.raises(ConfigurationError, match=complaint):
-        discover(f"{path}:{name}", platform_type=FakePlatform)
+        discover(Wanted([f"{path}:{name}"]), platform_type=FakePlatform)
 
 
 def test_the_data_lies_beside_the_app(tmp_path: Path) -> None:
     path = write(tmp_path, "data_app.py", SOURCE)
 
-    found, _ = discover(f"{path}:first", platform_type=FakePlatform)
+    found, _ = discover(Wanted([f"{path}:first"]), platform_type=FakePlatform)
 
     assert found.platform.data == tmp_path / ".perdure"

@@ -12,7 +12,7 @@ from tests.unit.server.asgi_client import http_scope, messages_of
 from tests.unit.server.fakes import FakePlatform
 
 from perdure.server._asgi import AsgiApp, Receive, Scope, Send
-from perdure.server._discover import Found
+from perdure.server._discover import Found, Wanted
 from perdure.server._live import InnerLifespan, LiveApp
 from perdure.server._reload import is_source, reload
 
@@ -193,7 +193,8 @@ SOURCE = "from tests.unit.server.fakes import FakePlatform\nplatform = FakePlatf
 
 async def reload_file(live: LiveApp, path: Path, source: str) -> None:
     path.write_text(source)  # noqa: ASYNC240  # nothing else runs on this loop
-    await reload(live, str(path), names=path.name, platform_type=FakePlatform, data=path.parent / "data")
+    wanted = Wanted([str(path)], data=path.parent / "data")
+    await reload(live, wanted, names=path.name, platform_type=FakePlatform)
 
 
 def test_saved_code_is_served_with_the_same_data(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -236,9 +236,9 @@ function begin(message, brought, scope) {
     case "alarm":
       return { outcome: runAlarm(message.n, message.at), convert: () => null };
     case "start_facet":
-      return { outcome: instance.startFacet(message.f), convert: facetStart };
+      return { outcome: instance.startFacet(message.f), convert: (answer) => facetStart(answer, message.f) };
     case "facet":
-      return { outcome: startCallback(message.cb)(), convert: facetStart };
+      return { outcome: startCallback(message.cb)(), convert: (answer) => facetStart(answer, message.cb) };
     case "load":
       return { outcome: loadCallback(message.cb)(), convert: toExpression };
     case "eval":

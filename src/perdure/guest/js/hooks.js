@@ -188,7 +188,8 @@ export class ServiceHook {
   }
 
   #with(payload) {
-    if (this.#fields.n !== undefined) held(this.#fields);
+    const pin = this.#fields.w ?? this.#fields; // Of an entry point of a dynamic worker, the worker has a number.
+    if (pin.n !== undefined) held(pin);
     return { ...this.#fields, ...payload };
   }
 }

@@ -20,9 +20,16 @@ let lastCallback = 0;
 const collected = new FinalizationRegistry((number) => callbacks.delete(number));
 
 const loadedClasses = new WeakMap();
+const ofFacets = new Map();
 
 /** The class handle's name, props and worker, if it is one of a dynamic worker. */
 export const loadedClassOf = (value) => loadedClasses.get(value);
+
+/** The host is about to start a facet with a class of this worker: it is there until the facet is started anew. */
+export function keepForFacet(facet, worker) {
+  held(worker);
+  ofFacets.set(facet, worker);
+}
 
 /** The callback that the host asks to be run. */
 export function loadCallback(number) {
@@ -46,7 +53,6 @@ export class Loader {
     if (typeof getCode !== "function") throw new TypeError("LOADER.get(id, getCode): getCode is a function that returns the worker's code");
     const worker = pinned({ b: this.#binding, id: id ?? null, cb: callbackNumber(this.#binding, id, getCode) });
     if (id == null) collected.register(worker, worker.cb);
-    start("loader.get", worker, {}).catch(() => {}); // Whoever uses the worker is told.
     return new WorkerStub(worker);
   }
 

@@ -4,7 +4,7 @@ import { ObjectId } from "./context.js";
 import { Sender } from "./crossing.js";
 import { exportOf, handleOf } from "./exports.js";
 import { Response } from "./http.js";
-import { loadedClassOf } from "./loaders.js";
+import { keepForFacet, loadedClassOf } from "./loaders.js";
 import { toExpression } from "./values.js";
 
 let exported = Object.create(null);
@@ -49,8 +49,8 @@ export function exportNamed(name) {
   throw new TypeError(`the worker exports no \`${name}\`; it exports ${there}`);
 }
 
-/** What a facet's start callback returned, as the host takes it. */
-export function facetStart(answer) {
+/** What the start callback of a facet returned, as the host takes it. `facet`: its name, or its callback's number. */
+export function facetStart(answer, facet) {
   const isOptions = typeof answer === "object" && answer !== null;
   const kind = isOptions ? answer.class : answer;
   const id = isOptions ? answer.id : undefined;
@@ -58,7 +58,10 @@ export function facetStart(answer) {
   if (inheritsId && id != null) throw new TypeError(`a facet has the id \`${String(id)}\`, or its parent's (inheritId), not both`);
   const { name, props, worker } = loadedClassOf(kind) ?? handleOf(kind) ?? { name: nameOf(kind), props: {} };
   const chosen = { export: name, id: id == null ? null : String(id), props: toExpression(props, Sender.ofProps()) };
-  if (worker !== undefined) chosen.w = worker;
+  if (worker !== undefined) {
+    keepForFacet(facet, worker);
+    chosen.w = worker;
+  }
   if (inheritsId) chosen.inherit = true;
   if (isOptions && answer.limits != null) chosen.limits = answer.limits;
   if (isOptions && answer.budget != null) chosen.budget = answer.budget;
