@@ -149,7 +149,7 @@ async def send(target: Target, operation: Operation, session: Messages) -> objec
     payload = operation.payload
     if operation.kind.endswith(".fetch"):
         request = await session.streams.request(payload.get("r"), operation.operation_id)
-        return await session.streams.response(await target.fetch(request))
+        return session.streams.response(await target.fetch(request))
     path = path_of(payload)
     if operation.kind.endswith(".get"):
         return await session.write(await target.get(path))

@@ -224,11 +224,6 @@ class GuestSession:
         return not (under_way or self.streams.is_open or self.messages.is_held)
 
     @property
-    def reads_streams(self) -> bool:
-        """Whether its guest can be given a body that streams."""
-        return self.code.language == "python"
-
-    @property
     def memory_bytes(self) -> int:
         """What the isolate holds now."""
         return self._isolate.memory_bytes if self._isolate is not None else 0

@@ -26,8 +26,6 @@ _READING_NOTHING: Final = "this worker has no such stream of the host's: it has 
 class Session(Protocol):
     """The session that the streams belong to."""
 
-    @property
-    def reads_streams(self) -> bool: ...
     async def event(self, fields: Mapping[str, object], *, payer: object = None, inside: bool = False) -> object: ...
     async def convert(self, convert: Callable[[Any], T], value: Any) -> T: ...  # noqa: ANN401  # any pair that fits
     def start(self, work: Coroutine[object, object, object]) -> None:
@@ -181,8 +179,6 @@ class SessionStreams:
         self, request: Request, fields: Mapping[str, object], *, payer: object = None, inside: bool = False
     ) -> Response:
         """Let the guest answer `request`. What it has not read of it is cancelled with the end of its answer."""
-        if not self._session.reads_streams:
-            await request.bytes()
         wire = request_to_wire(request, self.lend)
         number = wire.get("S")
         answer: object = None
@@ -205,10 +201,8 @@ class SessionStreams:
         read = partial(request_from_wire, take=partial(self.take, operation_id=operation_id))
         return await self._session.convert(read, tree)
 
-    async def response(self, response: Response) -> object:
+    def response(self, response: Response) -> object:
         """A response for the guest, as JSON tree."""
-        if not self._session.reads_streams:
-            await response.bytes()
         return to_wire(response, self.lend)
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -143,15 +143,28 @@ def test_a_format_that_is_not_there_is_named(javascript: JavaScript) -> None:
 # ── on their way out ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _answer(guest: Driver) -> dict[str, Any]:
-    report = guest.event("fetch", r={"m": "GET", "u": "http://h/", "h": []}, x="default")
+def _settled(guest: Driver, report: dict[str, Any]) -> dict[str, Any]:
     while "d" not in report:
         guest.host.now_ms += report["t"]
         report = guest.resume()
     return report
 
 
-def test_a_stream_leaves_when_it_has_ended(javascript: JavaScript) -> None:
+def _answer(guest: Driver, **body: object) -> dict[str, Any]:
+    method = "POST" if body else "GET"
+    return _settled(guest, guest.event("fetch", r={"m": method, "u": "http://h/", "h": [], **body}, x="default"))
+
+
+def _read(guest: Driver, number: int) -> dict[str, Any]:
+    return _settled(guest, guest.event("stream", n=number, act="read"))
+
+
+def _chunk(guest: Driver, number: int) -> bytes | None:
+    tree = only(_read(guest, number))
+    return None if tree is None else base64.b64decode(tree[1])
+
+
+def test_a_stream_leaves_as_it_is_read(javascript: JavaScript) -> None:
     guest = javascript(
         "const wait = (ms) => new Promise((done) => setTimeout(done, ms));"
         "export default { fetch() { const { readable, writable } = new TransformStream();"
@@ -163,30 +176,86 @@ def test_a_stream_leaves_when_it_has_ended(javascript: JavaScript) -> None:
 
     answer = only(_answer(guest))
 
-    assert base64.b64decode(answer["B"]) == b"one two three"
-    assert answer["h"] == [["content-type", "text/event-stream"]]
+    assert answer == {"s": 200, "h": [["content-type", "text/event-stream"]], "S": 1}
+    assert [_chunk(guest, 1) for _ in range(4)] == [b"one ", b"two ", b"three", None]
+    assert "has ended" in error_of(_read(guest, 1))["message"]
 
 
-def test_a_stream_that_fails_is_an_error_and_no_answer(javascript: JavaScript) -> None:
+def test_a_stream_that_fails_is_an_error_where_it_is_read(javascript: JavaScript) -> None:
     guest = javascript(
-        "export default { fetch() { return new Response(new ReadableStream({ start(c) {"
-        " c.enqueue(new Uint8Array(9)); c.error(new RangeError('half way')) } })) } }"
+        "export default { fetch() { return new Response(new ReadableStream({ pull(c) {"
+        " c.error(new RangeError('half way')) } })) } }"
     )
+    only(_answer(guest))
 
-    assert error_of(_answer(guest))["message"] == "half way"
+    assert error_of(_read(guest, 1))["message"] == "half way"
 
 
-def test_an_endless_stream_ends_at_the_limit_of_a_message(javascript: JavaScript) -> None:
+def test_a_chunk_of_something_else_is_an_error(javascript: JavaScript) -> None:
+    guest = javascript("export default { fetch() { return new Response(ReadableStream.from(['text', 'more'])) } }")
+    only(_answer(guest))
+
+    assert "TextEncoderStream" in error_of(_read(guest, 1))["message"]
+
+
+def test_large_chunks_are_cut_and_an_endless_stream_is_pulled_no_further_than_it_is_read(
+    javascript: JavaScript,
+) -> None:
     guest = javascript(
-        "globalThis.cancelled = 0; export default { fetch() { return new Response(new ReadableStream({"
-        " pull(c) { c.enqueue(new Uint8Array(1 << 20)) }, cancel() { cancelled++ } })) } }"
+        "globalThis.pulled = globalThis.cancelled = 0; export default { fetch() { return new Response("
+        "new ReadableStream({ pull(c) { pulled++; c.enqueue(new Uint8Array(100_000)) }, cancel() { cancelled++ } },"
+        " { highWaterMark: 0 })) } }"
     )
+    only(_answer(guest))
 
-    error = error_of(_answer(guest))
-
-    assert error["type"] == "RangeError"
-    assert error["message"] == "a body of more than 33554432 bytes cannot be sent: send it in parts"
+    assert [len(_chunk(guest, 1) or b"") for _ in range(3)] == [65_536, 34_464, 65_536]
+    assert guest.evaluate("pulled") == 2
+    assert only(guest.event("stream", n=[1, 7], act="cancel")) is None
     assert guest.evaluate("cancelled") == 1
+
+
+def test_a_stream_of_the_hosts_is_asked_for_as_it_is_read(javascript: JavaScript) -> None:
+    guest = javascript(
+        "export default { async fetch(request) { let text = ''; const decoder = new TextDecoder();"
+        " for await (const chunk of request.body) text += decoder.decode(chunk, { stream: true });"
+        " return new Response(text) } }"
+    )
+
+    report = guest.event("fetch", r={"m": "POST", "u": "http://h/", "h": [], "S": 5}, x="default")
+    for number, chunk in enumerate(["a", ["bytes", "w6k="], None], start=1):
+        assert report["o"] == [[number, "stream", {"n": 5, "act": "read"}]]
+        report = guest.resume([number, 1, chunk])
+
+    assert only(report)["b"] == "aé"
+    assert "o" not in report
+
+
+def test_an_error_of_the_hosts_stream_is_an_error_where_it_is_read(javascript: JavaScript) -> None:
+    guest = javascript(
+        "export default { fetch: (request) => request.text().then(String, (e) => e.message)"
+        ".then((text) => new Response(text)) }"
+    )
+
+    guest.event("fetch", r={"m": "POST", "u": "http://h/", "h": [], "S": 5}, x="default")
+
+    assert only(guest.resume([1, 0, {"type": "StreamLostError", "message": "gone"}]))["b"] == "gone"
+
+
+def test_a_stream_of_the_hosts_is_handed_back_unread(javascript: JavaScript) -> None:
+    guest = javascript("export default { fetch: (request) => new Response(request.body) }")
+
+    report = _answer(guest, S=5)
+
+    assert only(report) == {"s": 200, "h": [], "R": 5}
+    assert "o" not in report
+
+
+def test_a_stream_of_the_hosts_that_is_cancelled_is_told(javascript: JavaScript) -> None:
+    guest = javascript(
+        "export default { async fetch(request) { await request.body.cancel(); return new Response('') } }"
+    )
+
+    assert _answer(guest, S=5)["o"] == [[1, "stream", {"n": 5, "act": "cancel"}]]
 
 
 def test_a_response_that_was_read_is_no_answer(javascript: JavaScript) -> None:

@@ -214,8 +214,6 @@ class FakeHooks:
 class OneSession:
     """A session for what is asked in messages that take no streams along."""
 
-    reads_streams = True
-
     def __init__(self) -> None:
         self.streams = SessionStreams(self)
 

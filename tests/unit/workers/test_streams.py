@@ -420,10 +420,10 @@ async def test_a_guest_holds_so_many_streams_of_the_hosts_and_no_more() -> None:
     streams = stage.session.streams
     sources = [Source(b"a") for _ in range(STREAMS_OPEN_MAX + 1)]
     for source in sources[:-1]:
-        await streams.response(Response(source))
+        streams.response(Response(source))
 
     with pytest.raises(OverloadedError, match=str(STREAMS_OPEN_MAX)):
-        await streams.response(Response(sources[-1]))
+        streams.response(Response(sources[-1]))
     stage.session.end(ObjectResetError("because"))
     await steps()
     assert not streams.is_open

@@ -2,13 +2,14 @@
 import { Blob, contentOfBlob } from "./blob.js";
 import { FormData, formDataOf } from "./form.js";
 import { isMultipart, parseMultipart, serializeMultipart } from "./multipart.js";
+import { isOfHost, lend, streamOfHost } from "./passing.js";
 import { bytesOf, collect, isDisturbed, streamClasses, streamOf, takeContent, useUp } from "./streams.js";
 
 const { ReadableStream } = streamClasses;
 const { parse } = JSON;
 const FORM_TYPE = "application/x-www-form-urlencoded";
 const TEXT_TYPE = "text/plain;charset=UTF-8";
-const BYTES_MAX = 33_554_432; // RPC_MESSAGE_BYTES_MAX in perdure.limits
+const BYTES_MAX = 8_388_608; // BODY_BYTES_MAX in perdure.limits
 const USED = "Body has already been used. It can only be used once: clone() it before reading";
 
 /** Content and its type, from whatever a message may be made with: null, text, bytes or a stream of bytes. */
@@ -74,7 +75,9 @@ export class Body {
     this.#check();
     const content = this.#content;
     if (content === null) return "";
-    if (content instanceof ReadableStream) return takeContent(content) ?? collect(content);
+    if (content instanceof ReadableStream) {
+      return takeContent(content) ?? collect(content, isOfHost(content) ? BYTES_MAX : undefined);
+    }
     this.#isUsed = true;
     return content;
   }
@@ -104,7 +107,7 @@ export class Body {
   #leave() {
     this.#check();
     const content = this.#content;
-    return content instanceof ReadableStream ? (takeContent(content) ?? collect(content, BYTES_MAX)) : content;
+    return content instanceof ReadableStream ? (takeContent(content) ?? content) : content;
   }
 
   async text() {
@@ -143,16 +146,12 @@ export const clonedContent = (message) => cloneContent(message);
 /** The content for a message that takes the place of this one. */
 export const movedContent = (message) => moveContent(message);
 
-/**
- * The content of a message that leaves the guest: null, text or bytes, or a promise of bytes. A stream is read to its end
- * before anything of it leaves.
- */
-export const leavingContent = (message) => leaving(message);
-
-/** The fields by which the host knows a body: text or base64, nothing when there is none. */
-export function addBody(wire, content) {
+/** Adds the fields by which the host knows the body of a message: text, base64 or a stream, nothing when there is none. */
+export function addBody(wire, message) {
+  const content = leaving(message);
   if (content === null) return wire;
   if (typeof content === "string") wire.b = content;
+  else if (content instanceof ReadableStream) Object.assign(wire, lend(content));
   else wire.B = content.toBase64();
   return wire;
 }
@@ -160,5 +159,6 @@ export function addBody(wire, content) {
 /** The content of a message of the host's. */
 export function contentFromWire(wire) {
   if (wire.b !== undefined) return wire.b;
+  if (wire.S !== undefined) return streamOfHost(wire.S);
   return wire.B === undefined ? null : Uint8Array.fromBase64(wire.B);
 }

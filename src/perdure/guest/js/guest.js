@@ -21,6 +21,7 @@ import { backgroundCount, waitUntil } from "./life.js";
 import { loadCallback } from "./loaders.js";
 import { noteArrival, sectionOf, settleOperation, takeReleased, takeStarted } from "./operations.js";
 import { perform, performOnHandler } from "./paths.js";
+import { streamEvent } from "./passing.js";
 import { closeScope, openScope } from "./scopes.js";
 import { addStep, failWithoutSection, openNextSection, resetSection, runStep, takeSections, wantsTurn } from "./sections.js";
 import { beginTurn, nextDelayMs, runDueTimer } from "./timers.js";
@@ -241,6 +242,8 @@ function begin(message, brought, scope) {
       return { outcome: startCallback(message.cb)(), convert: (answer) => facetStart(answer, message.cb) };
     case "load":
       return { outcome: loadCallback(message.cb)(), convert: toExpression };
+    case "stream":
+      return { outcome: streamEvent(message), convert: asItIs };
     case "eval":
       return { outcome: evaluate(message.s, message.a ?? {}, brought), convert: toExpression };
     default:

@@ -1,6 +1,6 @@
 // Request and Response of the Fetch standard, and their shape on the way to and from the host.
 import { AbortSignal, newSignal } from "./abort.js";
-import { addBody, Body, clonedContent, contentFromWire, contentOf, leavingContent, movedContent } from "./body.js";
+import { addBody, Body, clonedContent, contentFromWire, contentOf, movedContent } from "./body.js";
 import { Headers, headersOf } from "./headers.js";
 
 const { stringify } = JSON;
@@ -198,19 +198,11 @@ const FROM_HOST = { [fromHost]: true };
 
 export const requestFromWire = (wire) => new Request(wire, FROM_HOST);
 export const responseFromWire = (wire) => new Response(wire, FROM_HOST);
-/** For the host, or a promise of it when the body is a stream. */
-export function requestToWire(request) {
-  const wire = { m: request.method, u: request.url, h: [...request.headers] };
-  return withBody(wire, leavingContent(request));
-}
+export const requestToWire = (request) => addBody({ m: request.method, u: request.url, h: [...request.headers] }, request);
 
-/** For the host, or a promise of it when the body is a stream. */
 export function responseToWire(response) {
   if (response.type === "error") throw new TypeError("Response.error() cannot be sent: return a response with a status");
   const wire = { s: response.status, h: response[headerLines] };
   if (response.statusText !== "") wire.st = response.statusText;
-  return withBody(wire, leavingContent(response));
+  return addBody(wire, response);
 }
-
-const withBody = (wire, content) =>
-  content instanceof Promise ? content.then((bytes) => addBody(wire, bytes)) : addBody(wire, content);

@@ -63,7 +63,7 @@ export async function collect(stream, bytesMax = Infinity) {
     for (let step = await reader.read(); !step.done; step = await reader.read()) {
       const chunk = checkedChunk(step.value);
       size += chunk.length;
-      if (size > bytesMax) throw new RangeError(`a body of more than ${bytesMax} bytes cannot be sent: send it in parts`);
+      if (size > bytesMax) throw tooLarge(bytesMax);
       chunks.push(chunk);
     }
   } catch (error) {
@@ -73,7 +73,14 @@ export async function collect(stream, bytesMax = Infinity) {
   return joined(chunks, size);
 }
 
-function checkedChunk(value) {
+function tooLarge(bytesMax) {
+  const advice = "read it bit by bit, `for await (const chunk of message.body)`";
+  const error = new RangeError(`the body has more than ${bytesMax} bytes, the most that is read at once: ${advice}`);
+  return Object.defineProperty(error, "name", { value: "BodyTooLargeError", configurable: true, writable: true });
+}
+
+/** The bytes of a chunk, which must be some. */
+export function checkedChunk(value) {
   const bytes = bytesOf(value);
   if (bytes !== undefined) return bytes;
   const kind = value === null ? "null" : typeof value;

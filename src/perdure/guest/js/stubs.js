@@ -175,7 +175,7 @@ class ServiceAim {
     this.hook = hook;
     this.fetch = async (input, init) => {
       const wire = requestToWire(new Request(input, init));
-      return responseFromWire(await hook.fetch(wire instanceof Promise ? await wire : wire));
+      return responseFromWire(await hook.fetch(wire));
     };
   }
 
