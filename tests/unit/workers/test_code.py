@@ -84,12 +84,6 @@ def test_the_main_module_is_one_of_them(main: object) -> None:
         checked({"app.py": ""}, main)
 
 
-@pytest.mark.parametrize("name", ["app.ts", "app.tsx", "app.jsx"])
-def test_83_typescript_is_told_to_bundle_first(name: str) -> None:
-    with pytest.raises(WorkerCodeError, match=rf"must end with '\.js' or '\.py'.*Got: {name}\. .*[Bb]undle"):
-        checked({name: ""}, name)
-
-
 @pytest.mark.parametrize("name", ["app.txt", "app", "py", "app.wasm"])
 def test_83_another_suffix_is_refused(name: str) -> None:
     with pytest.raises(WorkerCodeError, match=rf"must end with '\.js' or '\.py'.*Got: {name}"):

@@ -330,7 +330,7 @@ def test_bad_arguments_are_refused_at_once() -> None:
         for act in (
             lambda: cache.get("a", not_callable),
             lambda: cache.get(number, load),
-            lambda: cache.load({"main_module": "a.ts", "modules": {"a.ts": ""}}),
+            lambda: cache.load({"main_module": "a.rb", "modules": {"a.rb": ""}}),
             lambda: cache.get("a", load).durable_object_class("", None),
         ):
             with pytest.raises(WorkerCodeError):
