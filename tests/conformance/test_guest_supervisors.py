@@ -62,6 +62,10 @@ class Runner(DurableObject):
         }
         return await worker.get_entrypoint().add(things[what](), 1)
 
+    async def lend(self, what):
+        lent = self.env.MATHS if what == "service" else self.env.ROOM.get_by_name("lent")
+        return await self.load().get_entrypoint().use(lent, "add" if what == "service" else "hello")
+
     async def page(self, url):
         return await (await self.load().get_entrypoint(props={"a": 1}).fetch(url)).text()
 
@@ -130,6 +134,10 @@ export class Runner extends DurableObject {
     };
     return await worker.getEntrypoint().add(things[what](), 1);
   }
+  async lend(what) {
+    const lent = what === "service" ? this.env.MATHS : this.env.ROOM.getByName("lent");
+    return await this.#load().getEntrypoint().use(lent, what === "service" ? "add" : "hello");
+  }
   async page(url) { return await (await this.#load().getEntrypoint(undefined, { props: { a: 1 } }).fetch(url)).text(); }
   timesAsked() { return this.#asked; }
   async once(code, method, ...rest) { return await this.env.LOADER.load(code).getEntrypoint()[method](...rest); }
@@ -160,6 +168,7 @@ class App(DurableObject):
         return self.env.get("LOADER") is None
 class Default(WorkerEntrypoint):
     def add(self, a, b): return a + b
+    async def use(self, lent, method): return await getattr(lent, method)(*([1, 2] if method == "add" else []))
     def fetch(self, request): return Response(f"{request.url} {self.ctx.props['a']}")
 """,
     "javascript": """
@@ -174,6 +183,7 @@ export class App extends DurableObject {
 }
 export default class extends WorkerEntrypoint {
   add(a, b) { return a + b; }
+  async use(lent, method) { return await lent[method](...(method === "add" ? [1, 2] : [])); }
   fetch(request) { return new Response(`${request.url} ${this.ctx.props.a}`); }
 }
 """,
@@ -351,6 +361,16 @@ async def test_entry_points_that_are_not_there(world: World, stage: Stage) -> No
     assert "Worker has no default entrypoint" in str(await failure(stage.call("entry", "add", 1, 2)))
     await stage.call("stop", "x")
     assert "no such Durable Object class: `App`" in str(await failure(stage.call("app", "x", "count")))
+
+
+@pytest.mark.parametrize("app_language", GUESTS)
+async def test_what_a_supervisor_is_bound_to_can_be_lent_to_what_it_loads(
+    world: World, stage: Stage, app_language: str
+) -> None:
+    await stage.set_app(language=app_language)
+
+    assert await stage.call("lend", "service") == 103
+    assert await stage.call("lend", "stub") == "lent of another worker"
 
 
 @pytest.mark.parametrize("what", ["class", "entry point", "worker", "loader", "namespace"])

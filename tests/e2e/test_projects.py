@@ -174,6 +174,10 @@ def test_the_founding_example_counts_survives_a_restart_and_leaves_its_databases
     with running(command, str(folder), "--port", "0", cwd=tmp_path) as server:
         assert fetch(server.address()) == "You've made 4 requests.\n"
 
+    looked = subprocess.run(
+        [sys.executable, "-m", "perdure", "doctor"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert "all is well" in looked.stdout
     files = sorted((folder / ".perdure" / "objects" / namespace).glob("*.sqlite"))
     assert [path.name.count(".") for path in files] == [2, 1]  # the facet's, and the parent's
     with closing(sqlite3.connect(files[0])) as facet:

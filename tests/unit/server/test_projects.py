@@ -23,6 +23,7 @@ MAIN = """
 import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
 import { greeting } from "./lib/words.js";
 import page from "./page.html";
+import { env as imported } from "cloudflare:workers";
 export class Counter extends DurableObject {
   count() {
     const { kv } = this.ctx.storage;
@@ -38,6 +39,7 @@ export default {
     const { pathname } = new URL(request.url);
     if (pathname === "/count") return Response.json(await env.COUNTER.getByName("a").count());
     if (pathname === "/exports") return Response.json(await ctx.exports.Counter.getByName("a").count());
+    if (pathname === "/imported") return Response.json([imported.WORD, await imported.SELF.who("me")]);
     if (pathname === "/self") return Response.json(await env.SELF.who("me"));
     return Response.json([greeting, page, env.WORD, env.LIST]);
   },
@@ -116,9 +118,9 @@ def get(platform: Platform, *paths: str) -> list[Any]:
 def test_a_folder_runs_as_a_program_with_all_that_it_binds(tmp_path: Path, make: Callable[..., Platform]) -> None:
     platform = make([write(tmp_path, CONFIG)])
 
-    answers = get(platform, "/", "/count", "/exports", "/self")
+    answers = get(platform, "/", "/count", "/exports", "/self", "/imported")
 
-    assert answers == [["good day", "<p>", "hello", [1, {"a": None}]], 1, 2, "me 2"]
+    assert answers == [["good day", "<p>", "hello", [1, {"a": None}]], 1, 2, "me 2", ["hello", "me 2"]]
     assert list((tmp_path / ".perdure" / "objects").iterdir()) == [tmp_path / ".perdure" / "objects" / "shop-Counter"]
 
 
