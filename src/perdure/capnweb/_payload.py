@@ -42,14 +42,21 @@ class Payload:
         return self.root[0]
 
     async def filled(self) -> Payload:
-        """Itself, once every promise is replaced by what it resolved to. Raises what one of them was rejected with."""
-        while self.vacancies:
-            vacancy = self.vacancies[0]
-            inner = await vacancy.fill()
-            vacancy.container[vacancy.key] = inner.value
-            self.owned += inner.owned
-            self.streams += inner.streams
-            self.vacancies = self.vacancies[1:]
+        """Itself, once every promise is replaced by what it resolved to.
+
+        Raises what one of them was rejected with; then it is of no use, and gives back what it owns.
+        """
+        try:
+            while self.vacancies:
+                vacancy = self.vacancies[0]
+                inner = await vacancy.fill()
+                vacancy.container[vacancy.key] = inner.value
+                self.owned += inner.owned
+                self.streams += inner.streams
+                self.vacancies = self.vacancies[1:]
+        except BaseException:
+            self.dispose()
+            raise
         return self
 
     def dispose(self) -> None:

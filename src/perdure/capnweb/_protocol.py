@@ -101,6 +101,7 @@ class _Export:
 
 @dataclass(slots=True)
 class _Import:
+    is_promise: bool
     references: int = 1
     is_settled: bool = False
     is_released_by_peer: bool = False
@@ -111,7 +112,7 @@ class Protocol:
 
     def __init__(self, main: object) -> None:
         self._exports: dict[int, _Export] = {0: _Export(main)}
-        self._imports: dict[int, _Import] = {0: _Import()}
+        self._imports: dict[int, _Import] = {0: _Import(is_promise=False)}
         self._numbers: dict[object, int] = {}  # of exports that have an identity
         self._identities: dict[int, object] = {}
         self._pushed_by_peer = 0
@@ -181,7 +182,7 @@ class Protocol:
         """Make a pipe at the far side; the number of its writable end."""
         self._check_room(self._imports, "imports")
         self._send(["pipe"])
-        return self._add_import()
+        return self._add_import(is_promise=False)
 
     def pull(self, number: int) -> None:
         """Ask for the resolution of an import."""
@@ -243,11 +244,11 @@ class Protocol:
     def _push(self, kind: str, expression: list[object]) -> int:
         self._check_room(self._imports, "imports")
         self._send([kind, expression])
-        return self._add_import()
+        return self._add_import(is_promise=True)
 
-    def _add_import(self) -> int:
+    def _add_import(self, *, is_promise: bool) -> int:
         self._pushed += 1
-        self._imports[self._pushed] = _Import()
+        self._imports[self._pushed] = _Import(is_promise=is_promise)
         return self._pushed
 
     def _add_export(self, holder: object) -> int:
@@ -338,6 +339,8 @@ class Protocol:
     def _settle(self, number: int, expression: object, *, is_error: bool) -> Act:
         known = self._imports.get(number)
         parsed = read_expression(expression, self)
+        if known is not None and not known.is_promise:
+            raise MalformedError(f"the peer resolves export {number}, which is a capability and no promise")
         if known is None or known.is_settled:
             return Discard(parsed)
         known.is_settled = True
@@ -372,7 +375,7 @@ class Protocol:
         if known is None:
             if len(self._imports) >= CAPNWEB_TABLE_MAX:
                 raise MalformedError(f"the peer has introduced {CAPNWEB_TABLE_MAX} capabilities, which is the limit")
-            self._imports[number] = _Import()
+            self._imports[number] = _Import(is_promise=is_promise)
         elif is_promise:
             raise MalformedError(f"the peer introduces export {number} as a new promise, and has introduced it before")
         else:

@@ -191,6 +191,7 @@ def test_a_pipe_gives_its_readable_end_once() -> None:
         ('["push", ["export", 1]]', "what it introduces has negative numbers"),
         ('["push", ["export", 0]]', "what it introduces has negative numbers"),
         ('["push", [[["export", -1], ["promise", -1]]]]', "as a new promise, and has introduced it before"),
+        ('["resolve", 0, 1]', "the peer resolves export 0, which is a capability and no promise"),
         ('["push", ["readable", 0]]', "is no pipe"),
         ('["push", ["map", []]]', "`'map'` is no kind of value that Cap'n Web has"),
         ('["push", ["set", []]]', "is no kind of value that Cap'n Web has"),
