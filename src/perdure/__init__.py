@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from perdure.api import FacetLimits as FacetLimits
     from perdure.api import FacetOptions as FacetOptions
     from perdure.api import FacetUsage as FacetUsage
+    from perdure.api import Internet as Internet
     from perdure.api import Limits as Limits
     from perdure.api import RpcPromise as RpcPromise
     from perdure.api import RpcStub as RpcStub
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from perdure.errors import AlarmError as AlarmError
     from perdure.errors import BookmarkError as BookmarkError
     from perdure.errors import BudgetExceededError as BudgetExceededError
+    from perdure.errors import FetchError as FetchError
     from perdure.errors import GuestError as GuestError
     from perdure.errors import LimitExceededError as LimitExceededError
     from perdure.errors import ObjectResetError as ObjectResetError
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from perdure.wire import RegExp as RegExp
     from perdure.wire import SetItems as SetItems
     from perdure.wire import TypedBytes as TypedBytes
+    from perdure.workers import fetch as fetch
 
 _HOMES = {
     "AlarmInfo": "perdure.api",
@@ -70,6 +73,7 @@ _HOMES = {
     "FacetLimits": "perdure.api",
     "FacetOptions": "perdure.api",
     "FacetUsage": "perdure.api",
+    "Internet": "perdure.api",
     "Limits": "perdure.api",
     "RpcPromise": "perdure.api",
     "RpcStub": "perdure.api",
@@ -85,6 +89,7 @@ _HOMES = {
     "Headers": "perdure.web",
     "PerdureError": "perdure.errors",
     "AlarmError": "perdure.errors",
+    "FetchError": "perdure.errors",
     "GuestError": "perdure.errors",
     "BookmarkError": "perdure.errors",
     "WorkerLoadError": "perdure.errors",
@@ -110,7 +115,10 @@ _HOMES = {
     "SetItems": "perdure.wire",
     "TypedBytes": "perdure.wire",
     "HistoryOptions": "perdure.history",
+    "fetch": "perdure.workers",
 }
+_HOMES_IN_A_SANDBOX = {"fetch": "workers"}
+"""Where the sandbox has its own of a name whose home belongs to the host."""
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  # the names are strings
 
@@ -122,6 +130,8 @@ def __getattr__(name: str) -> object:
     try:
         return getattr(import_module(home), name)
     except ModuleNotFoundError as error:
+        if error.name == home and name in _HOMES_IN_A_SANDBOX:
+            return getattr(import_module(_HOMES_IN_A_SANDBOX[name]), name)
         if error.name == home:
             raise ImportError(f"`{name}` belongs to the host: it does not exist inside a sandbox") from None
         raise

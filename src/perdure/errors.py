@@ -101,6 +101,12 @@ class SqlError(UsageError):
         self.sqlite_code = sqlite_code
 
 
+class NetworkDeniedError(UsageError, PermissionError):
+    """A worker without a way out called `fetch()`."""
+
+    code = "network_denied"
+
+
 class HttpMessageError(UsageError, TypeError):
     """A URL, method, header, status or body breaks a rule of HTTP or of the Fetch standard."""
 
@@ -276,6 +282,16 @@ class StreamLostError(UnavailableError):
     """A stream ended before its end: whoever wrote it is gone, or reading it was interrupted."""
 
     code = "stream_lost"
+
+
+class FetchError(UnavailableError):
+    """A `fetch()` got no answer: the host is out of bounds, does not answer, or sends what is no response."""
+
+    code = "fetch"
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 class OverloadedError(UnavailableError):

@@ -66,6 +66,7 @@ class Host(DurableObject):
     code: Any = None
     script: Callable[[Host], Awaitable[object]] | None = None
     asked = 0
+    asked_for: tuple[str, tuple[object, ...]] = ("", ())
 
     def load(self) -> Any:
         type(self).asked += 1

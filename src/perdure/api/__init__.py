@@ -56,6 +56,12 @@ from perdure.api._namespaces import JURISDICTIONS as JURISDICTIONS
 from perdure.api._namespaces import Namespace as Namespace
 from perdure.api._namespaces import ObjectStub as ObjectStub
 from perdure.api._object_id import ObjectId as ObjectId
+from perdure.api._outbound import INHERIT as INHERIT
+from perdure.api._outbound import Fetcher as Fetcher
+from perdure.api._outbound import Internet as Internet
+from perdure.api._outbound import Outbound as Outbound
+from perdure.api._outbound import checked_fetcher as checked_fetcher
+from perdure.api._outbound import checked_outbound as checked_outbound
 from perdure.api._parcels import Parcel as Parcel
 from perdure.api._parcels import Sent as Sent
 from perdure.api._parcels import copied as copied

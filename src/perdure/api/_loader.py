@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from perdure.api._facets import DurableObjectClass
+from perdure.api._outbound import Outbound
 from perdure.api._stubs import Stub
 from perdure.errors import WorkerCodeError
 
@@ -30,30 +31,53 @@ class WorkerCode:
     """The source of a dynamic worker.
 
     `modules`: name → source text (`.py` or `.js` says the language), or `{"text": …}`, `{"data": bytes}`,
-    `{"json": …}`, `{"py": …}`, `{"js": …}`. `env`: plain values the worker gets as its `env`. The worker has no
-    network: `global_outbound` must stay None.
+    `{"json": …}`, `{"py": …}`, `{"js": …}`. `env`: plain values the worker gets as its `env`. `global_outbound`: what
+    its `fetch()` reaches: None, nothing; a stub, whose `fetch` sees every request; `"inherit"`, what the code that
+    loads it reaches; `Internet()`, every public address.
     """
 
     main_module: str
     modules: Mapping[str, object]
     env: Mapping[str, object] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
-    global_outbound: None = None
+    global_outbound: Outbound = None
     compatibility_date: str | None = None
 
     @classmethod
     def python(
-        cls, source: str, *, env: Mapping[str, object] | None = None, limits: Limits | None = None
+        cls,
+        source: str,
+        *,
+        env: Mapping[str, object] | None = None,
+        limits: Limits | None = None,
+        global_outbound: Outbound = None,
     ) -> WorkerCode:
         """One Python module, `worker.py`."""
-        return cls("worker.py", {"worker.py": source}, env=env or {}, limits=limits or Limits())
+        return cls(
+            "worker.py",
+            {"worker.py": source},
+            env=env or {},
+            limits=limits or Limits(),
+            global_outbound=global_outbound,
+        )
 
     @classmethod
     def javascript(
-        cls, source: str, *, env: Mapping[str, object] | None = None, limits: Limits | None = None
+        cls,
+        source: str,
+        *,
+        env: Mapping[str, object] | None = None,
+        limits: Limits | None = None,
+        global_outbound: Outbound = None,
     ) -> WorkerCode:
         """One JavaScript module, `worker.js`."""
-        return cls("worker.js", {"worker.js": source}, env=env or {}, limits=limits or Limits())
+        return cls(
+            "worker.js",
+            {"worker.js": source},
+            env=env or {},
+            limits=limits or Limits(),
+            global_outbound=global_outbound,
+        )
 
 
 LoadWorker = Callable[[], WorkerCode | Mapping[str, object] | Awaitable[WorkerCode | Mapping[str, object]]]

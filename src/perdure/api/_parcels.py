@@ -39,9 +39,10 @@ class Parcel(Introducer):
         target = self._lent_by(value)
         if target is None:
             return None
-        reason = getattr(target, "cannot_be_serialized", None)
-        if isinstance(reason, str):
-            raise ValueNotCloneableError(reason)
+        for owner in (type(value), target):  # What stays with its owner, whether the handle or what it points at does.
+            reason = getattr(owner, "cannot_be_serialized", None)
+            if isinstance(reason, str):
+                raise ValueNotCloneableError(reason)
         tag = self.tag(target)
         self.lent.append(target)
         return tag

@@ -109,7 +109,7 @@ class Guest:
         """Take over the standard streams and the import system of this interpreter."""
         sys.stdout, sys.stderr = self._output["log"], self._output["error"]
         sys.meta_path.insert(0, self._importer)
-        OUTSIDE.connect(self._ask)
+        OUTSIDE.connect(self._ask, self._operations)
         use_lender(self._references.own)
 
     def call(self, op: int, payload: str) -> str:

@@ -59,6 +59,7 @@ from perdure.wire import (
     to_expression,
 )
 from perdure.workers import (
+    FETCH,
     LOADER_KINDS,
     CheckedCode,
     DynamicClass,
@@ -74,6 +75,7 @@ from perdure.workers import (
     WorkerExports,
     WorkerRuntime,
     check_arguments,
+    fetch_outside,
     send,
 )
 
@@ -230,7 +232,7 @@ class ObjectHooks:
         self._worker = worker
         self._pins: Pins[Target] = Pins()
         self._exports = ExportCalls(worker, self._pins)
-        scope = LoaderScope(str(actor.top.identity), actor.label)
+        scope = LoaderScope(str(actor.top.identity), actor.label, code.fetcher)
         self._loaders = GuestLoaders(worker, scope=scope, ask=self._ask)
         self._host: ObjectHost | None = None
         self._sections: dict[int, asyncio.TimerHandle | None] = {}
@@ -407,6 +409,8 @@ class ObjectHooks:
                 self._performed(operation)
         if operation.kind.startswith(LOADER_KINDS):
             return await self._loaders.perform(operation, self.session.messages)
+        if operation.kind == FETCH:
+            return await fetch_outside(self._code.fetcher, operation, self.session.messages)
         return await self._exports.perform(operation, self.session.messages)
 
     async def serve(self, event: str, deliver: Callable[[object], Awaitable[Result]]) -> Result:

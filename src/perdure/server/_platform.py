@@ -22,6 +22,7 @@ from perdure.api import (
     Copies,
     DurableObject,
     Env,
+    Internet,
     Loader,
     NamespaceCalls,
     Sent,
@@ -56,9 +57,22 @@ from perdure.server._websocket import Connections, serve_websocket
 from perdure.server._workers import LoaderBinding, Worker, bind, bind_trusted, check_code, check_workers
 from perdure.storage import ObjectKey, StorageLimits, Store, StoreOptions
 from perdure.web import Request, Response
-from perdure.workers import Binding, DynamicClass, LoaderCache, LoaderEntry, LoaderScope, WorkerRuntime, shared_task
+from perdure.workers import (
+    Binding,
+    DynamicClass,
+    InternetFetcher,
+    LoaderCache,
+    LoaderEntry,
+    LoaderScope,
+    WorkerRuntime,
+    close_internet_clients,
+    shared_task,
+)
 
 _LOG: Final = logging.getLogger("perdure")
+_INTERNET: Final = InternetFetcher(Internet())
+"""What trusted code hands on when it says "inherit"; it reaches more itself."""
+
 _HISTORY: Final = HistoryOptions()
 Fetch = Callable[[Request, Env, WorkerContext], Awaitable[Response] | Response]
 BeforeObjects = Callable[[Store, Directory, Clock], Awaitable[None]]
@@ -337,6 +351,7 @@ class Platform:
             await alarms.wait_ended()
         if loader is not None:
             loader.close()
+        await close_internet_clients()
         if runner is not None:
             await asyncio.get_running_loop().run_in_executor(None, runner.close)
         try:
@@ -531,10 +546,10 @@ def _scope() -> LoaderScope:
     """Who asks a loader: the root object whose code is running, or the platform itself."""
     actor = CURRENT.get()
     if actor is None:
-        return LoaderScope("", "platform")
+        return LoaderScope("", "platform", _INTERNET)
     while actor.parent is not None:
         actor = actor.parent
-    return LoaderScope(str(actor.identity), actor.label)
+    return LoaderScope(str(actor.identity), actor.label, _INTERNET)
 
 
 def _check_classes(classes: list[type[DurableObject]]) -> None:

@@ -9,7 +9,9 @@ from perdure.web._request import Request as Request
 from perdure.web._response import Response as Response
 from perdure.web._stream import ReadableStream as ReadableStream
 from perdure.web._text import to_utf8 as to_utf8
+from perdure.web._url import Url as Url
 from perdure.web._url import normalise_path as normalise_path
+from perdure.web._url import parse_url as parse_url
 from perdure.web._url import quote_target as quote_target
 from perdure.web._websocket import ABNORMAL_CLOSURE as ABNORMAL_CLOSURE
 from perdure.web._websocket import NO_STATUS as NO_STATUS

@@ -41,7 +41,12 @@ class Response(Body):
     HttpMessageError for what Fetch refuses.
     """
 
-    __slots__ = ("status", "status_text", "web_socket")
+    __slots__ = ("redirected", "status", "status_text", "url", "web_socket")
+
+    url: str
+    """Where it came from, if `fetch()` got it; else empty."""
+    redirected: bool
+    """True when `fetch()` followed redirects to get it."""
 
     json = _JsonMember()
 
@@ -58,6 +63,7 @@ class Response(Body):
     ) -> None:
         self.status = _checked_status(status) if web_socket is None else _checked_switch(status, body)
         self.web_socket = web_socket
+        self.url, self.redirected = "", False
         self.status_text = _checked_status_text(status_text)
         self.headers = Headers(headers)
         self._set_body(body)
@@ -70,6 +76,7 @@ class Response(Body):
     ) -> Response:
         """A response of parts that are known to be valid."""
         response = cls.__new__(cls)
+        response.url, response.redirected = "", False
         response.status = status
         response.status_text = status_text
         response.headers = headers
@@ -99,9 +106,11 @@ class Response(Body):
         if self.web_socket is not None:
             raise HttpMessageError("a response with a WebSocket cannot be cloned: there is one connection")
         body = self._body_for_clone()
-        return Response.unchecked(
+        copy = Response.unchecked(
             status=self.status, headers=Headers(self.headers), body=body, status_text=self.status_text
         )
+        copy.url, copy.redirected = self.url, self.redirected
+        return copy
 
     def __repr__(self) -> str:
         size = "streamed" if isinstance(self.body, ReadableStream) else f"{len(self.body or b'')} bytes"

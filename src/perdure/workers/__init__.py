@@ -1,4 +1,7 @@
-"""Dynamic workers: code by id, checked, loaded into isolates and driven turn by turn. Effects: tasks, timers."""
+"""Dynamic workers: code by id, checked, loaded into isolates and driven turn by turn.
+
+Effects: tasks, timers, network.
+"""
 
 from perdure.workers._bindings import Binding as Binding
 from perdure.workers._bindings import BoundLoader as BoundLoader
@@ -13,12 +16,17 @@ from perdure.workers._exports import send as send
 from perdure.workers._guest_host import WorkerHost as WorkerHost
 from perdure.workers._guest_loaders import LOADER_KINDS as LOADER_KINDS
 from perdure.workers._guest_loaders import GuestLoaders as GuestLoaders
+from perdure.workers._internet import InternetFetcher as InternetFetcher
+from perdure.workers._internet import close_internet_clients as close_internet_clients
 from perdure.workers._loader import DynamicClass as DynamicClass
 from perdure.workers._loader import KnownClass as KnownClass
 from perdure.workers._loader import LoaderCache as LoaderCache
 from perdure.workers._loader import LoaderEntry as LoaderEntry
 from perdure.workers._loader import WorkerRuntime as WorkerRuntime
 from perdure.workers._messages import check_arguments as check_arguments
+from perdure.workers._outbound import FETCH as FETCH
+from perdure.workers._outbound import fetch as fetch
+from perdure.workers._outbound import fetch_outside as fetch_outside
 from perdure.workers._pins import Pins as Pins
 from perdure.workers._reports import Operation as Operation
 from perdure.workers._reports import SectionChange as SectionChange

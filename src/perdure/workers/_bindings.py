@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple, Protocol, TypeAlias
 
-from perdure.api import DurableObjectClass, LoadedWorker, LoadWorker, NamespaceCalls, Target
+from perdure.api import DurableObjectClass, Fetcher, LoadedWorker, LoadWorker, NamespaceCalls, Target
 
 ENV_PREFIX: Final = "env."
 """What stands before the name of a binding where exports are named."""
@@ -21,6 +21,8 @@ class LoaderScope(NamedTuple):
 
     key: str
     label: str
+    outbound: Fetcher | None = None
+    """What they reach themselves, for workers whose `global_outbound` is "inherit"."""
 
 
 class ScopedLoader(Protocol):

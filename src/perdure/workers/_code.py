@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final, Literal
 
-from perdure.api import Limits, WorkerCode
+from perdure.api import Fetcher, Limits, Outbound, WorkerCode, checked_outbound
 from perdure.errors import ValueNotCloneableError, WorkerCodeError
 from perdure.limits import (
     CODE_BYTES_MAX,
@@ -60,6 +60,10 @@ class CheckedCode:
     cpu_ms: int
     memory_bytes: int
     digest: str
+    outbound: Outbound = None
+    """Where its `fetch()` is to go, as it was given."""
+    fetcher: Fetcher | None = None
+    """Where it goes, which the loader knows."""
 
 
 def check_code(given: object) -> CheckedCode:
@@ -77,6 +81,7 @@ def check_code(given: object) -> CheckedCode:
         cpu_ms=cpu_ms,
         memory_bytes=memory_bytes,
         digest=_digest(code.main_module, modules),
+        outbound=checked_outbound(code.global_outbound),
     )
 
 
@@ -103,8 +108,6 @@ def _as_worker_code(given: object) -> WorkerCode:
 def _modules(code: WorkerCode) -> dict[str, Module]:
     if not isinstance(code.modules, Mapping) or not code.modules:
         raise WorkerCodeError("modules must contain at least one module")
-    if code.global_outbound is not None:
-        raise WorkerCodeError("global_outbound must be None for now: dynamic workers have no network")
     modules = {_module_name(name): _module(str(name), source) for name, source in code.modules.items()}
     size = sum(_size(name, module) for name, module in modules.items())
     if size > CODE_BYTES_MAX:

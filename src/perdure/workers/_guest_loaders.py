@@ -105,7 +105,7 @@ class GuestLoaders:
 
     def _load(self, number: int, shape: Mapping[str, object], operation_id: int) -> LoadedWorker:
         loader = self._loader(_text(shape, "b"))
-        scope = LoaderScope(f"{self._scope.key}/{_text(shape, 'b')}", self._scope.label)
+        scope = self._scope._replace(key=f"{self._scope.key}/{_text(shape, 'b')}")
         if number in self._given:
             code = self._given[number]
             return loader.get(None, lambda: code, scope=scope)  # type: ignore[arg-type, return-value]  # it was checked

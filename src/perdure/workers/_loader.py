@@ -12,13 +12,17 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final, Protocol
 
 from perdure.api import (
     DurableObjectClass,
     DynamicObjectClass,
+    Fetcher,
+    Internet,
     LoadWorker,
     NamespaceCalls,
+    Outbound,
     Target,
     WorkerCode,
 )
@@ -29,6 +33,7 @@ from perdure.limits import ISOLATE_IDLE_S, LOADER_CALLBACK_S, LOADER_MEMORY_BYTE
 from perdure.workers._bindings import NO_BINDINGS, Binding, LoaderScope
 from perdure.workers._code import CheckedCode, check_code
 from perdure.workers._exports import WorkerExports
+from perdure.workers._internet import InternetFetcher
 from perdure.workers._session import GuestSession, check_object_class
 from perdure.workers._stateless import EntrypointTarget, StatelessHooks, evaluate
 from perdure.workers._tasks import shared_task
@@ -120,8 +125,10 @@ class LoaderEntry:
         owner: EntryOwner,
         namespaces: Mapping[str, NamespaceCalls] | None = None,
         bindings: Mapping[str, Binding] = NO_BINDINGS,
+        inherited: Fetcher | None = None,
     ) -> None:
         self.label = label
+        self._inherited = inherited
         self.namespaces = {} if namespaces is None else namespaces
         self.bindings = bindings
         self._runtime = runtime
@@ -193,13 +200,19 @@ class LoaderEntry:
             answer: object = self._load()
             if inspect.isawaitable(answer):
                 answer = await _in_time(answer)
-            self._code = answer if isinstance(answer, CheckedCode) else check_code(answer)
+            code = answer if isinstance(answer, CheckedCode) else check_code(answer)
+            self._code = replace(code, fetcher=self._way_out(code.outbound))
         except BaseException:
             self._owner.failed(self)
             raise
         finally:
             self._loading = None
         return self._code
+
+    def _way_out(self, given: Outbound) -> Fetcher | None:
+        if isinstance(given, str):  # "inherit"
+            return self._inherited
+        return InternetFetcher(given) if isinstance(given, Internet) else given
 
     async def session(self) -> GuestSession:
         """The isolate of the entry points, started if it is not there; for use within `in_use`."""
@@ -218,6 +231,7 @@ class LoaderEntry:
                 worker=self,
                 forget_code=self.forget_code,
                 in_use=self.in_use,
+                outbound=code.fetcher,
             )
             session = hooks.session = self.new_session(code, hooks)
             await session.boot()
@@ -314,13 +328,13 @@ class LoaderCache:
             raise WorkerCodeError("LOADER.get(id, load): load is a function that returns the WorkerCode")
         scope = scope or self._scope()
         if worker_id is None:
-            return LoaderEntry(self._runtime, label=scope.label, load=load, owner=self)
+            return self._entry(scope, load)
         if not isinstance(worker_id, str):
             raise WorkerCodeError(f"a worker's id is a string or None, not `{type(worker_id).__name__}`")
         key = (scope.key, worker_id)
         entry = self._entries.get(key)
         if entry is None:
-            entry = self._entries[key] = LoaderEntry(self._runtime, label=scope.label, load=load, owner=self)
+            entry = self._entries[key] = self._entry(scope, load)
             self._keys[entry] = key
             if len(self._entries) > _ENTRIES_MAX:
                 self.failed(next(iter(self._entries.values())))
@@ -334,7 +348,10 @@ class LoaderCache:
     def load(self, code: WorkerCode | Mapping[str, object]) -> LoaderEntry:
         """An entry for code given directly, checked at once."""
         checked = check_code(code)  # Now, with a copy of every byte: what it was made of may change afterwards.
-        return LoaderEntry(self._runtime, label=self._scope().label, load=lambda: checked, owner=self)
+        return self._entry(self._scope(), lambda: checked)
+
+    def _entry(self, scope: LoaderScope, load: LoadWorker | Callable[[], CheckedCode]) -> LoaderEntry:
+        return LoaderEntry(self._runtime, label=scope.label, load=load, owner=self, inherited=scope.outbound)
 
     def keep(
         self,
@@ -344,7 +361,15 @@ class LoaderCache:
         bindings: Mapping[str, Binding] = NO_BINDINGS,
     ) -> LoaderEntry:
         """An entry that belongs to the platform itself: nobody's id finds it, and its code is never forgotten."""
-        return LoaderEntry(self._runtime, label=label, load=load, owner=self, namespaces=namespaces, bindings=bindings)
+        return LoaderEntry(
+            self._runtime,
+            label=label,
+            load=load,
+            owner=self,
+            namespaces=namespaces,
+            bindings=bindings,
+            inherited=InternetFetcher(Internet()),
+        )
 
     def booted(self, entry: LoaderEntry) -> None:
         """An entry holds an isolate now: sweep it away when it has been idle, or others to make room for it."""

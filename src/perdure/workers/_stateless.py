@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeVar
 
-from perdure.api import Copies, Sent, Target
+from perdure.api import Copies, Fetcher, Sent, Target
 from perdure.clock import Clock
 from perdure.errors import GuestError, IsolateAbortedError, PerdureError, UsageError, WorkerCodeError
 from perdure.isolates import GuestHost, Isolate
@@ -24,6 +24,7 @@ from perdure.workers._exports import ExportCalls, WorkerExports
 from perdure.workers._guest_host import WorkerHost
 from perdure.workers._guest_loaders import LOADER_KINDS, GuestLoaders
 from perdure.workers._messages import check_arguments
+from perdure.workers._outbound import FETCH, fetch_outside
 from perdure.workers._pins import Pins
 from perdure.workers._reports import Operation, SectionChange
 from perdure.workers._session import GuestSession
@@ -42,6 +43,7 @@ class StatelessHooks:
         worker: WorkerExports,
         forget_code: Callable[[], None],
         in_use: Callable[[], AbstractContextManager[None]],
+        outbound: Fetcher | None,
     ) -> None:
         self.session: GuestSession | None = None
         self._forget_code = forget_code
@@ -49,8 +51,8 @@ class StatelessHooks:
         self._clock = clock
         self._pins: Pins[Target] = Pins()
         self._exports = ExportCalls(worker, self._pins)
-        self._loaders = GuestLoaders(worker, scope=LoaderScope(f"worker {label}", label), ask=self._ask)
         self._in_use = in_use
+        self._loaders = GuestLoaders(worker, scope=LoaderScope(f"worker {label}", label, outbound), ask=self._ask)
         self._lock = asyncio.Lock()
         self._host: WorkerHost | None = None
         self.error: PerdureError | None = None
@@ -120,6 +122,8 @@ class StatelessHooks:
         assert self.session is not None
         if operation.kind.startswith(LOADER_KINDS):
             return await self._loaders.perform(operation, self.session.messages)
+        if operation.kind == FETCH:
+            return await fetch_outside(self.session.code.fetcher, operation, self.session.messages)
         return await self._exports.perform(operation, self.session.messages)
 
     async def serve(self, event: str, deliver: Callable[[object], Awaitable[T]]) -> T:

@@ -334,11 +334,17 @@ def test_abort_ends_the_isolate(javascript: JavaScript) -> None:
         guest.call("end")
 
 
-def test_network_is_denied_with_advice(javascript: JavaScript) -> None:
-    with pytest.raises(RuntimeError, match="not permitted to access the internet") as caught:
-        javascript().evaluate("await fetch('https://example.com/')")
+def test_network_is_asked_for_and_a_denial_is_a_type_error(javascript: JavaScript) -> None:
+    guest = javascript()
+    source = "let name; try { await fetch('https://example.com/') } catch (error) { name = `${error}` } name"
+    report = guest.event("eval", s=source, a={})
+    ((operation, kind, payload),) = report["o"]
+    assert (kind, payload["r"]["u"]) == ("fetch", "https://example.com/")
 
-    assert NETWORK_DENIED in str(caught.value)
+    denied = {"type": "NetworkDeniedError", "message": NETWORK_DENIED}
+    report = guest.resume([operation, 0, denied])
+
+    assert only(report) == f"TypeError: {NETWORK_DENIED}"
 
 
 # ── snippets ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -165,8 +165,8 @@ def test_env_is_plain_values() -> None:
             checked({"app.py": ""}, env=env)
 
 
-def test_there_is_no_network_to_give() -> None:
-    with pytest.raises(WorkerCodeError, match="global_outbound must be None"):
+def test_what_is_no_way_out_is_refused() -> None:
+    with pytest.raises(WorkerCodeError, match="global_outbound is a stub"):
         checked({"app.py": ""}, global_outbound=object())
 
 

@@ -92,7 +92,7 @@ def stage() -> Stage:
 def test_code_is_asked_for_in_the_guest_by_the_operation_that_wants_it(stage: Stage) -> None:
     stage.perform("loader.check", w=GET, c=["App"])
 
-    assert stage.loader.asked == [("app", ("it/LOADER", "log"))]
+    assert stage.loader.asked == [("app", LoaderScope("it/LOADER", "log"))]
     assert stage.events == [{"k": "load", "cb": 7, "o": 3}]
 
 

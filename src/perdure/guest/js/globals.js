@@ -8,6 +8,7 @@ import { console, reportLost } from "./console.js";
 import { Crypto, crypto, random } from "./crypto.js";
 import { TextDecoder } from "./decoder.js";
 import { CloseEvent, CustomEvent, ErrorEvent, Event, EventTarget, MessageEvent } from "./events.js";
+import { fetch } from "./fetch.js";
 import { FormData } from "./form.js";
 import { Headers } from "./headers.js";
 import { Request, Response } from "./http.js";
@@ -16,11 +17,6 @@ import { streamClasses } from "./streams.js";
 import { SubtleCrypto } from "./subtle.js";
 import { clearTimeout, setInterval, setTimeout } from "./timers.js";
 import { URL, URLSearchParams } from "./url.js";
-
-// The same text as NETWORK_DENIED in perdure.wire.
-const NETWORK_DENIED =
-  "This worker is not permitted to access the internet via global functions like fetch(). " +
-  "It must use capabilities (such as bindings in 'env') to talk to the outside world";
 
 const wallClock = Date.now;
 let originMs = 0;
@@ -39,10 +35,6 @@ const performance = {
   measure() {},
   toJSON: () => ({ timeOrigin: originMs }),
 };
-
-async function fetch() {
-  throw new TypeError(NETWORK_DENIED);
-}
 
 const settled = Promise.resolve();
 

@@ -99,6 +99,8 @@ export class Response extends Body {
   #statusText;
   #headers;
   #type; // of the content, while nobody has asked for Headers
+  #url = "";
+  #redirected = false;
 
   constructor(body, init = {}) {
     if (init?.[fromHost]) {
@@ -106,6 +108,8 @@ export class Response extends Body {
       this.#status = body.s;
       this.#statusText = body.st ?? "";
       this.#headers = headersOf(body.h);
+      this.#url = body.u ?? "";
+      this.#redirected = body.rd === 1;
       return;
     }
     if (init?.[given] !== undefined) {
@@ -113,6 +117,8 @@ export class Response extends Body {
       this.#status = body.status;
       this.#statusText = body.statusText;
       this.#headers = new Headers(body.headers);
+      this.#url = body.url;
+      this.#redirected = body.redirected;
       return;
     }
     const { content, type } = contentOf(body);
@@ -163,7 +169,7 @@ export class Response extends Body {
   }
 
   get redirected() {
-    return false;
+    return this.#redirected;
   }
 
   get type() {
@@ -171,7 +177,7 @@ export class Response extends Body {
   }
 
   get url() {
-    return "";
+    return this.#url;
   }
 
   clone() {

@@ -5,8 +5,10 @@ const STANDARD = { Error, EvalError, RangeError, ReferenceError, SyntaxError, Ty
 // What the host calls a mistake of the caller's is a TypeError for JavaScript.
 const TYPE_ERRORS = new Set([
   "FacetError",
+  "FetchError",
   "HttpMessageError",
   "KvError",
+  "NetworkDeniedError",
   "ObjectIdError",
   "RpcMethodError",
   "WorkerCodeError",
