@@ -143,6 +143,23 @@ OPERATIONS = {
     "sections that begin twice": """json.dumps({"s": [["begin", 1], ["begin", 1]]})""",
     "sections that were never begun": """json.dumps({"d": [[2, 1, None]], "s": [["end", 7], ["end", 8]]})""",
     "events of others": """json.dumps({"d": [[n, 1, None] for n in range(1000)]})""",
+    "capabilities without end": """json.dumps({"d": [[2, 1, [[["export", n + 1, "function"]
+        for n in range(60_000)]]]]})""",
+    "capabilities that are none": """json.dumps({"d": [[2, 1, [[["export", -1, "function"], ["export", [], {}],
+        ["import", {}], ["import", 2**70], ["channel", [], []], ["channel", "stub", {"x": {}, "i": []}]]]]]})""",
+    "references that were not lent": """json.dumps({"d": [[2, 1, None]], "c": [[1, 1], [2, 10**9]]})""",
+    "references that are none": """json.dumps({"d": [[2, 1, None]], "c": [[[], {}], -1, "x"]})""",
+    "a capability that comes with its return": """json.dumps({"d": [[2, 1, [[["export", 1, "target"],
+        ["import", 1]]]]]})""",
+    "results of results that never come": """json.dumps({"o": [[n, "rpc.call", {"on": n, "path": ["x"], "a": []}]
+        for n in range(1, 500)]})""",
+    "results of results of others": """json.dumps({"o": [[n, "rpc.call", {"on": n + 1, "path": [], "a": []}]
+        for n in range(1, 500)]})""",
+    "a path of megabytes": """json.dumps({"o": [[1, "rpc.get", {"n": 1, "path": ["x" * 100_000] * 100}]]})""",
+    "a path that is a tree": """'{"o":[[1,"rpc.call",{"n":1,"a":[],"path":[' + '[],' * 70_000 + '0]}]]}'""",
+    "arguments of capabilities without end": """json.dumps({"o": [[1, "facet.call", {"f": "a", "cb": 1, "n": 1,
+        "m": "a", "a": [["export", n + 1, "function"] for n in range(200)]}], [2, "rpc.call", {"n": 1, "path": [],
+        "a": [[[["export", n + 1, "target"] for n in range(60_000)]]]}]]})""",
 }  # fmt: skip
 
 

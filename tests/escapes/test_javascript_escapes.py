@@ -161,6 +161,11 @@ SPOILERS = {
     "everything deleted": "for (const k of Reflect.ownKeys(globalThis)) try { delete globalThis[k] } catch {}",
     "typed arrays": "Uint8Array.prototype.toBase64 = () => ({}); Uint8Array.fromBase64 = () => ({ buffer: null })",
     "endless getter": "Object.defineProperty(Object.prototype, 'x', { get() { for (;;); } })",
+    "weak maps": "WeakMap.prototype.get = () => ({ isPromise: true }); WeakMap.prototype.set = null",
+    "proxies": "globalThis.Proxy = function () { return {} }; FinalizationRegistry.prototype.register = null",
+    "capabilities of our own": (
+        "Object.prototype.c = [[1, 5]]; Object.prototype.path = ['x']; Object.prototype.rel = [[1, 1]]"
+    ),
     "symbols": "Symbol.iterator.constructor.prototype[Symbol.toPrimitive] = () => { throw 1 }",
 }
 
