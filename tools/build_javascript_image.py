@@ -44,6 +44,7 @@ _COUNTERS_BYTES: Final = 26 * 8  # what qjs_compute_memory_usage fills
 _WRITE_BYTECODE_WITHOUT_SOURCE: Final = 16  # JS_WRITE_OBJ_STRIP_SOURCE
 _EVALUATE_MODULE: Final = 1
 _FULFILLED: Final = 1
+_TEXT_BYTES_MAX: Final = 64 * 1024  # of one that the build reads
 
 _FEATURES: Final = [
     f"--enable-{name}"
@@ -66,7 +67,7 @@ _BUILD_EXPORTS: Final = re.compile(r"memory$|__stack_pointer$|_initialize$|mallo
 def sources() -> list[Path]:
     """Every file of ours that the image is made from."""
     here = Path(__file__).resolve()
-    return [*RUNTIME.glob("*.js"), RUNTIME / "bridge.wat", LOCK, here, here.with_name("wasm_binary.py")]
+    return [*RUNTIME.rglob("*.js"), RUNTIME / "bridge.wat", LOCK, here, here.with_name("wasm_binary.py")]
 
 
 def build(output: Path) -> None:
@@ -295,9 +296,8 @@ def booted(linked: bytes, runtime: bytes) -> bytes:
     visible = wasm.set_exports(
         linked, [*wasm.exports(linked), *(wasm.Export(name, "global", index) for index, name in names.items())]
     )
-    bytecode = _Boot(visible).compile(runtime)
-    boot = _Boot(visible)
-    boot.run(bytecode)
+    compiler, boot = _Boot(visible), _Boot(visible)  # two: what is compiled stays known to its compiler
+    boot.run(runtime, compiler)
     memory = boot.memory.read(boot.store)
     values = {index: boot.read_global(name) for index, name in names.items()}
     image = wasm.bake(linked, bytes(memory), values)
@@ -349,9 +349,9 @@ class _Boot:
         assert isinstance(value, int)
         return value
 
-    def compile(self, source: bytes) -> bytes:
+    def compile(self, source: bytes, module: str = RUNTIME_MODULE) -> bytes:
         """The bytecode of a module, which keeps line numbers but no source text."""
-        text, name, size = self._copy(source + b"\0"), self._copy(RUNTIME_MODULE.encode() + b"\0"), self._copy(bytes(4))
+        text, name, size = self._copy(source + b"\0"), self._copy(module.encode() + b"\0"), self._copy(bytes(4))
         code = self._call(
             "qjs_compile", text, len(source), name, _EVALUATE_MODULE, _WRITE_BYTECODE_WITHOUT_SOURCE, size
         )
@@ -359,16 +359,31 @@ class _Boot:
             raise ValueError(f"the runtime does not compile: {self._text(self._call('qjs_get_exception'))}")
         return bytes(self.memory.read(self.store, code, code + self._u32(size)))
 
-    def run(self, bytecode: bytes) -> None:
+    def run(self, runtime: bytes, compiler: _Boot) -> None:
         """Bring the instance to where every guest starts."""
         self._call("qjs_set_module_loader", 1)
         self._call("perdure_start_libraries")
         self._call("perdure_install")
-        self._run_module(bytecode)
+        self._run_module(compiler.compile(runtime))
+        for name, source in self._builtin_modules().items():
+            self._run_module(compiler.compile(source.encode(), name))
         self._call("perdure_bind")
-        self._evaluate("delete globalThis.__perdure_enter; delete globalThis.__perdure_rejected;")
+        self._evaluate(
+            "delete globalThis.__perdure_enter; delete globalThis.__perdure_rejected;"
+            "delete globalThis.__perdure_builtins;"
+        )
         self._call("qjs_run_gc")
         self._call("qjs_set_gc_threshold", self._heap_bytes() + _COLLECTION_HEADROOM_BYTES)
+
+    def _builtin_modules(self) -> dict[str, str]:
+        """A module for each of Node's that the runtime has, which exports what is there."""
+        names = "Object.entries(__perdure_builtins).map(([name, module]) => [name, Object.keys(module)])"
+        modules = json.loads(self._evaluate(f"JSON.stringify({names})"))
+        return {
+            f"node:{name}": f"const module = __perdure_builtins[{json.dumps(name)}]; export default module.default;"
+            f"export const {{ {', '.join(export for export in exports if export != 'default')} }} = module;"
+            for name, exports in modules
+        }
 
     def _run_module(self, bytecode: bytes) -> None:
         code = self._copy(bytecode)
@@ -382,14 +397,17 @@ class _Boot:
         self._call("qjs_free_value", result)
         self._call("free", code)
 
-    def _evaluate(self, source: str) -> None:
+    def _evaluate(self, source: str) -> str:
+        """The text of a script's value."""
         text, name = self._copy(source.encode() + b"\0"), self._copy(b"boot\0")
         result = self._call("qjs_eval", text, len(source), name, 0)
         if self._call("qjs_is_exception", result):
             raise ValueError(self._text(self._call("qjs_get_exception")))
+        value = self._string(result)
         self._call("qjs_free_value", result)
         for copy in (text, name):
             self._call("free", copy)
+        return value
 
     def _heap_bytes(self) -> int:
         """How much JavaScript's heap holds.
@@ -409,7 +427,7 @@ class _Boot:
 
     def _string(self, value: int) -> str:
         address = self._call("qjs_get_string", value)
-        return bytes(self.memory.read(self.store, address, address + 4096)).split(b"\0", 1)[0].decode()
+        return bytes(self.memory.read(self.store, address, address + _TEXT_BYTES_MAX)).split(b"\0", 1)[0].decode()
 
     def _copy(self, content: bytes) -> int:
         address = self._call("malloc", len(content))

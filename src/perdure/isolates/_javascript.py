@@ -21,6 +21,7 @@ from perdure.isolates._core_module import CoreInstance, CoreModule, HostFunction
 from perdure.isolates._engine import Engine, GuestStore
 from perdure.isolates._images import load_image
 from perdure.isolates._javascript_modules import (
+    NODE_MODULES,
     RUNTIME_MODULE,
     TYPED_SUFFIXES,
     as_typescript_means,
@@ -146,7 +147,10 @@ class JavaScriptIsolate(WasmIsolate):
     def resolve(self, importer: int, specifier: int) -> int:
         """The address of a module's full name, which the guest frees."""
         self._importer = self._name(importer)
-        name = resolve(self._importer, self._name(specifier))
+        wanted = self._name(specifier)
+        name = resolve(self._importer, wanted)
+        if wanted in NODE_MODULES and wanted not in self._known_names():
+            name = f"node:{wanted}"
         if self._importer.endswith(TYPED_SUFFIXES):
             name = as_typescript_means(name, self._known_names())
         return self._allocate(name.encode("utf-8", "surrogatepass") + b"\0")

@@ -13,6 +13,15 @@ from typing import Final
 RUNTIME_MODULE: Final = "cloudflare:workers"
 """The module that the image itself is: always there, never asked from the host."""
 
+NODE_MODULES: Final = frozenset(
+    {
+        "assert", "assert/strict", "buffer", "crypto", "events", "module", "path", "path/posix", "perf_hooks",
+        "process", "querystring", "stream/web", "string_decoder", "timers", "timers/promises", "url", "util",
+        "util/types",
+    }
+)  # fmt: skip
+"""Modules of the image that go by these names too, unless the worker has one of the same name."""
+
 TYPED_SUFFIXES: Final = (".ts", ".tsx", ".jsx", ".mts")
 """Names of modules that are translated to JavaScript."""
 

@@ -62,7 +62,7 @@ OTHERS = {
     "new Date().toISOString()": "2023-11-14T22:13:20.000Z",
     "performance.now()": 0,
     "new Date().getTimezoneOffset()": 0,
-    "typeof self + typeof WebAssembly + typeof require + typeof process": "objectundefinedundefinedundefined",
+    "typeof self + typeof WebAssembly + typeof require + typeof module": "objectundefinedundefinedundefined",
 }
 REFUSED = {
     "new Headers({ 'a b': '1' })": "TypeError",

@@ -66,6 +66,13 @@ function flagsOf(error) {
 let offered = [];
 const explained = new WeakSet();
 
+let builtins = [];
+
+/** Which modules of Node there are, to be named to whoever asks for another. */
+export function setBuiltins(names) {
+  builtins = names;
+}
+
 /** What `cloudflare:workers` exports, to be named to whoever asks for something else. */
 export function setOffered(names) {
   offered = names;
@@ -84,7 +91,7 @@ function adviceFor(message, error) {
   if (message.startsWith("No such module ")) {
     const names = host.moduleNames();
     const modules = names === undefined ? "" : `the worker's modules are ${quoted(names)}; `;
-    return `: ${modules}"${OWN_MODULE}" offers ${offered.join(", ")}; there are no Node modules and no packages here`;
+    return `: ${modules}"${OWN_MODULE}" offers ${offered.join(", ")}; of Node there are ${builtins.join(", ")}; packages are to be bundled`;
   }
   if (message.includes("export") && message.includes(`'${OWN_MODULE}'`)) return `: it offers ${offered.join(", ")}`;
   return error instanceof TypeError ? calleeAdvice(message, stackOf(error)) : "";
