@@ -44,6 +44,8 @@ _COUNTERS_BYTES: Final = 26 * 8  # what qjs_compute_memory_usage fills
 _WRITE_BYTECODE_WITHOUT_SOURCE: Final = 16  # JS_WRITE_OBJ_STRIP_SOURCE
 _EVALUATE_MODULE: Final = 1
 _FULFILLED: Final = 1
+_RUNTIME_BYTES: Final = 1_024  # within which QuickJS's runtime has the heads of its lists
+_OBJECTS_MIN: Final = 1_000
 _TEXT_BYTES_MAX: Final = 64 * 1024  # of one that the build reads
 
 _FEATURES: Final = [
@@ -374,6 +376,7 @@ class _Boot:
         )
         self._call("qjs_run_gc")
         self._call("qjs_set_gc_threshold", self._heap_bytes() + _COLLECTION_HEADROOM_BYTES)
+        print(f"javascript: {self._make_immortal()} objects are immortal")
 
     def _builtin_modules(self) -> dict[str, str]:
         """A module for each of Node's that the runtime has, which exports what is there."""
@@ -408,6 +411,48 @@ class _Boot:
         for copy in (text, name):
             self._call("free", copy)
         return value
+
+    def _make_immortal(self) -> int:
+        """Hide the objects that there are from collections; how many.
+
+        A collection walks the runtime's list of objects, counts the references between those, and writes to each: in an
+        instance that would copy the whole snapshot into private pages. What is not on the list is held by somebody for
+        all that a collection can tell, and so is what it refers to. The objects stay linked with each other: one that
+        is freed in spite of that, because its count of references says so, takes itself out of the ring.
+        """
+        head, length = self._object_list()
+        last, first = self._u32(head), self._u32(head + 4)
+        for address, value in ((first, last), (last + 4, first), (head, head), (head + 4, head)):
+            self.memory.write(self.store, value.to_bytes(4, "little"), address)
+        return length
+
+    def _object_list(self) -> tuple[int, int]:
+        """Where in QuickJS's runtime the head of the list of all objects is, and its length.
+
+        It stands between the list of contexts, which has one, and two that are empty while nothing is freed.
+        """
+        runtime = self._call("qjs_get_runtime_ptr")
+        found = []
+        for head in range(runtime + 8, runtime + _RUNTIME_BYTES, 4):
+            length = self._length_of_list(head)
+            around = [self._length_of_list(head + distance) for distance in (-8, 8, 16)]
+            if length is not None and length >= _OBJECTS_MIN and around == [1, 0, 0]:
+                found.append((head, length))
+        if len(found) != 1:
+            raise ValueError(f"QuickJS's list of all objects was not found where it was: {found}")
+        return found[0]
+
+    def _length_of_list(self, head: int) -> int | None:
+        """How many links a ring has in which each knows the one before and the one after; None when it is none."""
+        size = self.memory.data_len(self.store)
+        length, place = 0, head
+        while True:
+            following = self._u32(place + 4)
+            if not 0 < following < size - 8 or self._u32(following) != place:
+                return None
+            if following == head:
+                return length
+            length, place = length + 1, following
 
     def _heap_bytes(self) -> int:
         """How much JavaScript's heap holds.

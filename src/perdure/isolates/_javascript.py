@@ -39,7 +39,7 @@ from perdure.limits import (
 )
 from perdure.wire import ERROR_MARK, GuestOp, HostOp
 
-_LIVE_BYTES: Final = 350 * KIB  # measured: private memory of an instance that has loaded a small worker
+_LIVE_BYTES: Final = 500 * KIB  # measured: private memory of an instance that has loaded a small worker
 _ENGINE_RESERVE_BYTES: Final = 4 * MIB  # between QuickJS's limit and the store's: what it allocates outside of its heap
 _OWN_CPU_MS: Final = 10_000  # for our own code, before any worker's
 _NAME_BYTES_MAX: Final = 4 * KIB

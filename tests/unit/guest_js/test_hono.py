@@ -22,14 +22,14 @@ NODE_MODULES: Final = HERE.parents[2] / "tools" / "javascript" / "node_modules"
 @pytest.fixture(scope="module")
 def bundle() -> str:
     command = [
-        NODE_MODULES / ".bin" / "esbuild",
-        HERE / "hono_app.tsx",
+        str(NODE_MODULES / ".bin" / "esbuild"),
+        str(HERE / "hono_app.tsx"),
         "--bundle",
         "--format=esm",
         "--minify",
         "--jsx=automatic",
     ]
-    done = subprocess.run(
+    done: subprocess.CompletedProcess[str] = subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, "NODE_PATH": str(NODE_MODULES)}
     )
     assert done.returncode == 0, done.stderr

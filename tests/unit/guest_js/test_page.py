@@ -32,4 +32,4 @@ def test_every_global_is_named(javascript: JavaScript) -> None:
 def test_every_module_of_node_is_named() -> None:
     section = PAGE.partition("## Modules of Node")[2].partition("\n- ")[0].partition(": ")[2]
 
-    assert set(re.findall(r"`([^`]+)`", section)) == modules.NODE_MODULES
+    assert set(re.findall(r"`node:([^`]+)`", section)) == modules.NODE_MODULES

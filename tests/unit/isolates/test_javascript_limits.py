@@ -35,6 +35,14 @@ LOOPS = {
         " const way = { name: 'PBKDF2', hash: 'SHA-256', salt: new Uint8Array(8), iterations: 1e9 };"
         " await crypto.subtle.deriveBits(way, k, 256)"
     ),
+    "stream": "for await (const each of new ReadableStream({ pull(out) { out.enqueue(1) } }));",
+    "pipe": "await new ReadableStream({ pull(out) { out.enqueue(1) } }).pipeTo(new WritableStream())",
+    "pattern of addresses": "new URLPattern({ pathname: '/:a((?:x+x+)+y)' }).test('https://a.b/' + 'x'.repeat(60))",
+    "keys of RSA": (
+        "const publicExponent = new Uint8Array([1, 0, 1]);"
+        " const way = { name: 'RSA-PSS', modulusLength: 4096, publicExponent, hash: 'SHA-256' };"
+        " for (;;) await crypto.subtle.generateKey(way, true, ['sign'])"
+    ),
     "random bytes": "for (;;) crypto.getRandomValues(new Uint8Array(65536))",
     "time": "while (Date.now() < 9e15);",
 }
@@ -44,10 +52,17 @@ BOMBS = {
     "strings": "const kept = []; for (let n = 0; ; n++) kept.push(String(n).repeat(1e5))",
     "buffers": "const kept = []; for (;;) kept.push(new Uint8Array(1e6))",
     "map": "const kept = new Map(); for (let n = 0; ; n++) kept.set(n, String(n))",
+    "blobs": "const kept = []; for (;;) kept.push(new Blob([new Uint8Array(1e6)]))",
+    "stream that nobody reads": "new ReadableStream({ start(out) { for (;;) out.enqueue(new Uint8Array(1e6)) } })",
     "closures": "let kept = () => 1; for (;;) { const last = kept; kept = () => last }",
 }
 RECURSIONS = {
     "function": "(function deeper() { deeper() })()",
+    "comparison of Node": (
+        "const { isDeepStrictEqual } = await import('node:util');"
+        " const deep = () => { let all = {}; for (let n = 0; n < 1e5; n++) all = { all }; return all };"
+        " isDeepStrictEqual(deep(), deep())"
+    ),
     "arguments": "(function deeper(...all) { return deeper(...all, 1) })()",
     "method": "({ deeper() { return this.deeper() } }).deeper()",
     "constructor": "new (class Deeper { constructor() { new Deeper() } })()",
@@ -255,3 +270,27 @@ def test_unused_imports_are_refused(isolates: Isolates) -> None:
     with pytest.raises(GuestCrashedError, match="random bytes"):
         isolate.answer(HostOp.RANDOM, "99999999999", "")
     isolate.close()
+
+
+def test_what_refers_to_itself_is_collected(javascript: JavaScript) -> None:
+    source = "for (let n = 0; n < 1_000; n++) { const all = { data: new Uint8Array(1e6) }; all.me = all } 'done'"
+
+    assert javascript().evaluate(source) == "done"
+
+
+def test_a_collection_leaves_the_snapshot_alone(isolates: Isolates) -> None:
+    """It would copy all of it into private memory of the instance."""
+    isolate = isolates.create("javascript", memory_bytes=MEMORY_BYTES)
+    assert isinstance(isolate, JavaScriptIsolate)
+    memory = isolate._memory
+    before = bytes(memory.read(0, memory.size_bytes))
+    guest = drive(isolate, {"worker.js": ""})
+    guest.load("worker.js")
+
+    guest.evaluate("for (let n = 0; n < 50_000; n++) { const all = {}; all.me = all }")
+
+    after = bytes(memory.read(0, len(before)))
+    pages = [range(start, start + 4096) for start in range(0, len(before), 4096) if any(before[start : start + 4096])]
+    written = sum(before[page.start : page.stop] != after[page.start : page.stop] for page in pages)
+    isolate.close()
+    assert written < len(pages) / 2

@@ -1,4 +1,5 @@
 // The module `cloudflare:workers`, and with it the whole runtime: it is run once, when the image is built.
+import "./libraries.js"; // before everything else
 import { setHanded } from "./callees.js";
 import { DurableObject, RpcTarget, WorkerEntrypoint } from "./classes.js";
 import { ObjectContext } from "./context.js";
