@@ -70,6 +70,25 @@ PROVEN_BY: Final = {
         "unit/server/test_projects.py::test_code_that_does_not_load_is_told_at_the_start",
         "unit/server/test_projects.py::test_modules_in_a_cycle_load",
     ],
+    "a peer that sends malformed Cap'n Web": [
+        "unit/capnweb/test_protocol.py::test_a_message_that_breaks_the_protocol_is_refused_with_the_reason",
+        "unit/capnweb/test_protocol.py::test_whatever_a_peer_sends_is_an_act_or_a_refusal",
+        "unit/capnweb/test_session.py::test_a_peer_that_breaks_the_protocol_is_told_why",
+        "unit/capnweb/test_hostile_peers.py::test_whatever_a_peer_says_the_session_ends_cleanly",
+        "interop/test_npm_client.py::test_npm_client",
+        "interop/test_npm_server.py::test_broken_connections",
+    ],
+    "a peer that leaks stubs, or takes nothing": [
+        "unit/capnweb/test_protocol.py::test_a_peer_that_releases_nothing_is_cut_off",
+        "unit/capnweb/test_protocol.py::test_values_that_a_peer_pushes_and_does_not_release_are_bounded_in_bytes",
+        "unit/capnweb/test_session.py::test_too_many_calls_at_once_end_the_session",
+        "unit/capnweb/test_hostile_peers.py::test_a_peer_that_takes_nothing_is_cut_off",
+    ],
+    "a message over the limit": [
+        "unit/capnweb/test_protocol.py::test_a_message_over_the_limit_is_not_sent",
+        "unit/capnweb/test_protocol.py::test_a_message_is_measured_before_it_is_read",
+        "unit/server/test_websocket.py::test_a_message_over_the_limit_ends_the_connection",
+    ],
     "names": [
         "conformance/test_names.py::test_a_facet_may_be_called_so",
         "conformance/test_names.py::test_a_facets_name_has_256_bytes_and_not_one_more",

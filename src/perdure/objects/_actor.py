@@ -169,10 +169,6 @@ class Actor:
         """Deliver a call, or a question for a property; starts the object when it is cold."""
         return await self.serve(".".join(path), lambda body, served: body.call(path, sent, served))
 
-    async def deliver(self, name: str, event: Callable[[Served | None], Awaitable[Result]]) -> Result:
-        """Deliver an event that its own code has asked for, such as a call of a peer that it has a session with."""
-        return await self.serve(name, lambda _, served: event(served))
-
     @property
     def body_or_none(self) -> Body | None:
         """What runs here now, if anything does."""

@@ -45,7 +45,9 @@ class EventHost:
         body = self._body
         if self._actor.body_or_none is not body:
             raise self._actor.error or ObjectResetError("the object was reset or evicted: connect again")
-        return cast("T", await self._actor.deliver("rpc", lambda served: body.run_turns(work, served, section=section)))
+        return cast(
+            "T", await self._actor.serve("rpc", lambda _, served: body.run_turns(work, served, section=section))
+        )
 
     def mark(self) -> Callable[[], Awaitable[None]] | None:
         """What a message that is made now waits for: the writes of the object before it, also in this turn."""
