@@ -57,6 +57,7 @@ EFFECTS_OF_IMPORT = {
     "urllib.request": {"network"},
     "uvicorn": {"network"},
     "watchfiles": {"disk"},
+    "websockets": {"network"},
 }
 
 
