@@ -10,6 +10,7 @@ import urllib.request
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from contextvars import Context
 from typing import Any, Final
 from urllib.error import HTTPError, URLError
 
@@ -48,7 +49,8 @@ async def connect(url: str, main: object = None, *, headers: Mapping[str, str] |
     else:
         raise UsageError(f"`{url:.100}` is no address of a Cap'n Web server: it begins with ws, wss, http or https")
     session = Session(transport, main, host=current_host())
-    running = asyncio.ensure_future(session.run())
+    # Not in the context of the object whose turn it may be now: the session has none.
+    running = asyncio.get_running_loop().create_task(session.run(), context=Context())
     try:
         yield session.main
     finally:

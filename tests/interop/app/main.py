@@ -14,6 +14,7 @@ from perdure import (
     Response,
     RpcTarget,
     WritableStream,
+    connect,
     new_workers_rpc_response,
 )
 
@@ -40,6 +41,12 @@ class Room(DurableObject):
 
     def ready(self) -> str:
         return "ready"
+
+    async def ask(self, url: str) -> list[Any]:
+        """Be a client of another server, which calls back."""
+        async with connect(url) as api:
+            self.ctx.storage.kv.put("total", 41)
+            return [await api.add(1, 2), await api.call(self.increment)]
 
     def echo(self, value: Any) -> Any:
         return value
