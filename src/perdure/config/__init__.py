@@ -16,4 +16,5 @@ from perdure.config._model import Rule as Rule
 from perdure.config._toml import read_toml as read_toml
 from perdure.config._tree import Node as Node
 from perdure.config._tree import Place as Place
+from perdure.config._variables import read_variables as read_variables
 from perdure.config._worker import read_config as read_config

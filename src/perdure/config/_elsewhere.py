@@ -55,7 +55,7 @@ KNOWN: Final = {
     "mtls_certificates": "there are no mTLS bindings: lend a worker a service that has the certificate",
     "dispatch_namespaces": "there are no dispatch namespaces: load dynamic workers with `worker_loaders`",
     "pipelines": "there are no pipelines: write rows into a Durable Object",
-    "secrets_store_secrets": "there is no secrets store: give secrets with `vars`, from a file that is not shared",
+    "secrets_store_secrets": "there is no secrets store: put secrets into `.dev.vars`",
     "unsafe": "there are no unsafe bindings",
     "containers": "there are no containers: dynamic workers run in sandboxes",
     "cloudchamber": "there are no containers: dynamic workers run in sandboxes",

@@ -8,12 +8,12 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from perdure.api import DurableObject, WorkerEntrypoint
-from perdure.config import Config, Place, read_config
+from perdure.config import Config, Place, read_config, read_variables
 from perdure.errors import ConfigurationError
 from perdure.objects import NamespaceOptions
 from perdure.server._imports import SourceTree, source_tree
@@ -25,6 +25,7 @@ from perdure.server._workers import LoaderBinding, NamespaceBinding, ServiceBind
 _LOG: Final = logging.getLogger("perdure.server")
 _FILES: Final = ("wrangler.jsonc", "wrangler.json", "wrangler.toml", "pyproject.toml")
 _SUFFIXES: Final = frozenset({".json", ".jsonc", ".toml"})
+_SECRETS: Final = ".dev.vars"
 _DATA: Final = ".perdure"
 _FETCH_NAMES: Final = ("fetch", "on_fetch")
 
@@ -69,11 +70,30 @@ def find_project(target: str, *, environment: str | None = None) -> Project | No
 
 
 def _read(path: Path, environment: str | None) -> Config | None:
+    config = read_config(_text(path), _shown(path), environment=environment)
+    return None if config is None else _with_secrets(config, path.parent, environment)
+
+
+def _with_secrets(config: Config, folder: Path, environment: str | None) -> Config:
+    """A configuration with the variables of the file that is not shared, of this environment if it has one."""
+    path = folder / f"{_SECRETS}.{environment}"
+    if environment is None or not path.is_file():
+        path = folder / _SECRETS
+    if not path.is_file():
+        return config
+    secrets = read_variables(_text(path), _shown(path))
+    bound = Project(folder, config).bindings()
+    for name in secrets:
+        if name in bound:
+            Place(_shown(path)).refuse(f"`env.{name}` is bound in {config.file}: rename one")
+    return replace(config, variables={**config.variables, **secrets})
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{_shown(path)}: it is not UTF-8 ({error.reason} at byte {error.start})") from None
-    return read_config(text, _shown(path), environment=environment)
 
 
 def _shown(path: Path) -> str:

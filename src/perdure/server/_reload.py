@@ -20,6 +20,7 @@ _SOURCE_SUFFIXES: Final = frozenset(
     {".py", ".js", ".mjs", ".cjs", ".ts", ".mts", ".tsx", ".jsx", ".html", ".css", ".svg", ".sql", ".txt", ".md"}
     | {".toml", ".json", ".jsonc"}
 )
+_SECRETS: Final = ".dev.vars"
 _QUIET_MS: Final = 100  # editors save in several steps
 
 
@@ -64,4 +65,6 @@ async def reload(live: LiveApp, wanted: Wanted, *, names: str, platform_type: ty
 def is_source(_change: object, path: str) -> bool:
     """True for a file whose change may change the program."""
     file = Path(path)
+    if file.name.startswith(_SECRETS):
+        return True
     return file.suffix in _SOURCE_SUFFIXES and not file.name.startswith((".", "#"))

@@ -409,6 +409,18 @@ def test_what_is_not_known_is_logged(
     assert "`mian` is not known here and is ignored; did you mean `main`?" in caplog.text
 
 
+def test_secrets_are_variables_from_a_file_of_their_own(tmp_path: Path, make: Callable[..., Platform]) -> None:
+    write(tmp_path, {**CONFIG, "env": {"staging": {}}})
+    (tmp_path / ".dev.vars").write_text("WORD=secret\n")
+    (tmp_path / ".dev.vars.staging").write_text("WORD='of staging'\n")
+
+    assert get(make([project(tmp_path)]), "/")[0][2] == "secret"
+    assert project(tmp_path, "staging").config.variables == {"WORD": "of staging"}
+    (tmp_path / ".dev.vars").write_text("COUNTER=1\n")
+    with pytest.raises(ConfigurationError, match=r"\.dev\.vars: `env\.COUNTER` is bound in"):
+        project(tmp_path)
+
+
 def test_an_environment_has_a_worker_of_its_own(tmp_path: Path, make: Callable[..., Platform]) -> None:
     write(tmp_path, {**CONFIG, "env": {"staging": {"vars": {"WORD": "hi"}}}})
 
