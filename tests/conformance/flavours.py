@@ -10,7 +10,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from perdure import DurableObject, FacetOptions, NamespaceOptions, PerdureError, Response, Worker, WorkerCode
+from perdure import (
+    DurableObject,
+    FacetOptions,
+    NamespaceOptions,
+    PerdureError,
+    Response,
+    Worker,
+    WorkerCode,
+    WorkerEntrypoint,
+)
 from perdure.api import Namespace, Stub
 from perdure.clock import Clock, SystemClock
 from perdure.errors import GuestError
@@ -74,7 +83,8 @@ def topic(name: str | None) -> Topic:
     sources = {"python": (HERE / f"{stem}.py").read_text(), "javascript": (HERE / f"{stem}.js").read_text()}
     without = getattr(module, "WITHOUT_NAMESPACE", ())
     classes = [kind for kind in own if issubclass(kind, DurableObject) and kind.__name__ not in without]
-    return Topic(name or "subject", sources, classes, [kind for kind in own if kind not in classes])
+    exports = [kind for kind in own if kind not in classes and issubclass(kind, DurableObject | WorkerEntrypoint)]
+    return Topic(name or "subject", sources, classes, exports)
 
 
 def code_of(language: str, source: str, **options: Any) -> WorkerCode:

@@ -14,6 +14,7 @@ from perdure.api._capabilities import lent_by as lent_by
 from perdure.api._capabilities import release as release
 from perdure.api._capabilities import retain as retain
 from perdure.api._capabilities import target_of as target_of
+from perdure.api._capabilities import use_holder as use_holder
 from perdure.api._capabilities import use_lender as use_lender
 from perdure.api._context import Context as Context
 from perdure.api._context import WorkerContext as WorkerContext
@@ -63,8 +64,10 @@ from perdure.api._outbound import Outbound as Outbound
 from perdure.api._outbound import checked_fetcher as checked_fetcher
 from perdure.api._outbound import checked_outbound as checked_outbound
 from perdure.api._parcels import Parcel as Parcel
+from perdure.api._parcels import Returned as Returned
 from perdure.api._parcels import Sent as Sent
 from perdure.api._parcels import copied as copied
+from perdure.api._parcels import is_atom as is_atom
 from perdure.api._promises import RpcPromise as RpcPromise
 from perdure.api._promises import RpcProperty as RpcProperty
 from perdure.api._promises import close_stubs as close_stubs

@@ -6,7 +6,7 @@ Effects: none (whoever extends Capability says what a call does).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from perdure.wire import SERVICE
 
@@ -97,6 +97,26 @@ def release(target: Target) -> None:
     """One holds it no more, if it is counted."""
     if isinstance(target, Capability):
         target.release()
+
+
+class Holder(Protocol):
+    """Whose code it is that gets stubs: they are closed when it has gone."""
+
+    def holds(self, stub: Disposable) -> None: ...
+    def holds_no_more(self, stub: Disposable) -> None: ...
+
+
+_HOLDERS: Final[list[Callable[[], Holder | None]]] = []
+
+
+def use_holder(find: Callable[[], Holder | None]) -> None:
+    """From now on `find` tells whose code runs."""
+    _HOLDERS[:] = [find]
+
+
+def current_holder() -> Holder | None:
+    """Whose code runs, if somebody's does whose end closes stubs."""
+    return _HOLDERS[0]() if _HOLDERS else None
 
 
 Lender = Callable[[object], Capability]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from perdure.api._object_id import ObjectId
     from perdure.api._supervision import Budget, FacetEvent, FacetUsage
     from perdure.api._targets import Target
-    from perdure.wire import KvRange, SqlPage, SqlValue
+    from perdure.wire import Channels, KvRange, SqlPage, SqlValue
 
 T = TypeVar("T")
 
@@ -34,6 +34,11 @@ class TransactionSection(Protocol):
 
 class StorageCalls(Protocol):
     """One object's database. Values of kv are expressions (`perdure.wire.encode`)."""
+
+    @property
+    def channels(self) -> Channels | None:
+        """Writes and reads the stubs that may be stored, if any may."""
+        ...
 
     def kv_get(self, key: str) -> str | None: ...
     def kv_put(self, key: str, value: str) -> None: ...

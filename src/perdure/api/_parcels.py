@@ -192,15 +192,32 @@ class Sent(Copies):
 
 def copied(value: object) -> object:
     """What a call returns, as its caller gets it: a copy, with stubs that belong to the caller."""
-    if type(value) in _ATOMS:
-        return value
-    parcel = Parcel()
-    tree = to_expression(value, parcel)
-    if not parcel.lent:
-        return from_expression(tree)
-    parcel.seal()
-    parcel.close_handles()
-    try:
-        return from_expression(tree, parcel)
-    finally:
-        parcel.let_go()
+    return value if type(value) in _ATOMS else Returned(value).take()
+
+
+def is_atom(value: object) -> bool:
+    """Whether a value is its own copy."""
+    return type(value) in _ATOMS
+
+
+class Returned:
+    """What a call returned, on its way: written by who was called, read by who called."""
+
+    __slots__ = ("_parcel", "_tree")
+
+    def __init__(self, value: object) -> None:
+        parcel = Parcel()
+        self._tree = to_expression(value, parcel)
+        self._parcel = parcel if parcel.lent else None
+        parcel.seal()
+        parcel.close_handles()
+
+    def take(self) -> object:
+        """The value; its stubs belong to who called."""
+        parcel, self._parcel = self._parcel, None
+        if parcel is None:
+            return from_expression(self._tree)
+        try:
+            return from_expression(self._tree, parcel)
+        finally:
+            parcel.let_go()

@@ -54,9 +54,10 @@ class RpcProperty:
     def __getattr__(self, name: str) -> RpcProperty:
         if name.startswith("_"):
             raise AttributeError(f"`{name}` is private and cannot be reached over RPC")
-        return RpcProperty(self._line, self._target, checked_path((*self._path, name)))
+        return self[name]
 
-    __getitem__ = __getattr__
+    def __getitem__(self, name: str | int) -> RpcProperty:
+        return RpcProperty(self._line, self._target, checked_path((*self._path, str(name))))
 
     def __repr__(self) -> str:
         return f"<RPC method {'.'.join(self._path)}>"
@@ -204,11 +205,12 @@ class RpcPromise(_Awaited):
     def __getattr__(self, name: str) -> Any:  # an RpcProperty; as such, type checkers take it for no coroutine
         if name.startswith("_"):
             raise AttributeError(f"`{name}` is private and cannot be reached over RPC")
+        return self[name]
+
+    def __getitem__(self, name: str | int) -> Any:
         if self._is_closed:
             raise RpcDisposedError("RPC promise used after being disposed")
-        return RpcProperty(self, self._pipeline(), (name,))
-
-    __getitem__ = __getattr__
+        return RpcProperty(self, self._pipeline(), (str(name),))
 
     def _pipeline(self) -> Target:
         """What its properties are asked of."""

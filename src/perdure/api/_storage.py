@@ -53,7 +53,7 @@ class Storage:
         del allow_concurrency, no_cache
         if isinstance(key, str):
             return Ready(self.kv.get(key, default))
-        return Ready({found: decode(text) for found, text in self._many(_keys(key))})
+        return Ready({found: decode(text, self._calls.channels) for found, text in self._many(_keys(key))})
 
     def _many(self, keys: Sequence[str]) -> Iterator[tuple[str, str]]:
         while keys:
@@ -77,11 +77,11 @@ class Storage:
         if isinstance(key, Mapping):
             if value is not _MISSING:
                 raise KvError("put() may only be called with a single key-value pair, or with one dict of them")
-            entries = [(_key(each), encode(content)) for each, content in key.items()]
+            entries = [(_key(each), encode(content, self._calls.channels)) for each, content in key.items()]
         elif value is _MISSING:
             raise KvError("put() called with undefined value: give one, or use delete() to forget a key")
         else:
-            entries = [(_key(key), encode(value))]
+            entries = [(_key(key), encode(value, self._calls.channels))]
         _check_batch(len(entries))
         self._calls.kv_write(entries, [], is_confirmed=not allow_unconfirmed)
         return Ready(None)
@@ -118,7 +118,9 @@ class Storage:
             start=start, start_after=start_after, end=end, prefix=prefix, reverse=bool(reverse), limit=limit
         )
         _check_range(wanted)
-        return Ready({key: decode(text) for page in _pages(self._calls, wanted) for key, text in page})
+        return Ready(
+            {key: decode(text, self._calls.channels) for page in _pages(self._calls, wanted) for key, text in page}
+        )
 
     def delete_all(self, *, delete_alarm: bool = True) -> Ready[None]:
         """Forget everything: entries, tables, facets, and the alarm unless `delete_alarm` is False.
@@ -222,11 +224,11 @@ class Kv:
     def get(self, key: str, default: Any = None) -> Any:  # Any: the caller knows what he stored
         """The value of `key`, or `default`."""
         text = self._calls.kv_get(_key(key))
-        return default if text is None else decode(text)
+        return default if text is None else decode(text, self._calls.channels)
 
     def put(self, key: str, value: object) -> None:
         """Store a copy of `value`. Raises ValueNotCloneableError, or KvError when key and value exceed 2 MiB."""
-        self._calls.kv_put(_key(key), encode(value))
+        self._calls.kv_put(_key(key), encode(value, self._calls.channels))
 
     def delete(self, key: str) -> bool:
         """Forget `key`; True if there was one."""
@@ -259,7 +261,7 @@ class Kv:
         for page in _pages(self._calls, wanted):
             for key, text in page:
                 self._check_live(listing)
-                yield key, decode(text)
+                yield key, decode(text, self._calls.channels)
             self._check_live(listing)
 
     def _check_live(self, listing: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from perdure.api._capabilities import Capability, Disposable, Handle, local_capability
+from perdure.api._capabilities import Capability, Disposable, Handle, current_holder, local_capability
 from perdure.api._promises import RpcPromise, RpcProperty
 from perdure.errors import RpcDisposedError
 from perdure.web import Request, Response
@@ -41,8 +41,8 @@ class Stub(Handle):
             raise AttributeError(f"`{name}` is private and cannot be called over RPC")
         return RpcProperty(self, self._target, (name,))
 
-    def __getitem__(self, name: str) -> RpcProperty:
-        return RpcProperty(self, self._target, (name,))
+    def __getitem__(self, name: str | int) -> RpcProperty:
+        return RpcProperty(self, self._target, (str(name),))
 
 
 class RpcStub(Stub, Disposable):
@@ -52,13 +52,16 @@ class RpcStub(Stub, Disposable):
     one for a function or target of one's own.
     """
 
-    __slots__ = ("_is_closed",)
+    __slots__ = ("_holder", "_is_closed")
 
     def __init__(self, target: object) -> None:
         capability = target if isinstance(target, Capability) else local_capability(target)
         super().__init__(capability)
         capability.retain()
         self._is_closed = False
+        self._holder = current_holder()
+        if self._holder is not None:
+            self._holder.holds(self)
 
     def __call__(self, *arguments: object) -> RpcPromise:
         """Call the function."""
@@ -80,7 +83,7 @@ class RpcStub(Stub, Disposable):
         self._open()
         return super().__getattr__(name)
 
-    def __getitem__(self, name: str) -> RpcProperty:
+    def __getitem__(self, name: str | int) -> RpcProperty:
         self._open()
         return super().__getitem__(name)
 
@@ -92,6 +95,9 @@ class RpcStub(Stub, Disposable):
         """Dispose of it. When all who hold the target have, its own `on_dispose` runs."""
         if not self._is_closed:
             self._is_closed = True
+            holder, self._holder = self._holder, None
+            if holder is not None:
+                holder.holds_no_more(self)
             target = self._target
             assert isinstance(target, Capability), "a stub that is closed points at what is counted"
             target.release()

@@ -50,7 +50,7 @@ from perdure.guest._loop import GuestLoop
 from perdure.guest._operations import Operations
 from perdure.guest._outside import OUTSIDE
 from perdure.guest._references import SCOPE, GuestParcel, GuestReferences, Scope
-from perdure.guest._remotes import ResultToCome
+from perdure.guest._remotes import ResultToCome, channel_target
 from perdure.guest._streams import GuestStreams
 from perdure.guest._worker import (
     Worker,
@@ -96,6 +96,7 @@ class Guest:
         self._streams = self._operations.streams = GuestStreams(self._operations.start, self._life.wait_until)
         self._references = GuestReferences(self._operations, in_background=self._life.wait_until)
         self._operations.make_pipeline = functools.partial(ResultToCome, self._references)
+        self._references.channel = functools.partial(channel_target, self._references)
         self._facets = GuestFacets(ask, self._references, lambda: self._instance)
         self._bindings = Bindings(ask, self._references, self._callbacks)
         self._worker = Worker(types.ModuleType("worker"), set())
@@ -194,7 +195,7 @@ class Guest:
             id=ObjectId(identity.get("id") or "", name=identity.get("name"), jurisdiction=identity.get("j")),
             props=from_expression(message.get("props", {})),
             exports=Exports(self._worker, self._ask, self._references),
-            storage=GuestStorage(self._ask, self._operations, self._life, lambda: self._instance),
+            storage=GuestStorage(self._ask, self._references, self._life, lambda: self._instance),
             facets=self._facets,
             calls=self._life,
         )

@@ -32,8 +32,7 @@ from perdure.errors import FacetError
 from perdure.guest._errors import error_shape, raise_reply
 from perdure.guest._importer import WorkerImporter
 from perdure.guest._loop import GuestLoop
-from perdure.guest._operations import Operations
-from perdure.guest._references import GuestReferences
+from perdure.guest._references import GuestReferences, StoredChannels
 from perdure.guest._remotes import Pinned
 from perdure.wire import (
     ERROR_MARK,
@@ -61,11 +60,16 @@ def checked(reply: str) -> str:
 class GuestStorage:
     """`StorageCalls` over the import."""
 
-    def __init__(self, ask: Ask, operations: Operations, life: GuestLife, instance: Callable[[], object]) -> None:
+    def __init__(self, ask: Ask, references: GuestReferences, life: GuestLife, instance: Callable[[], object]) -> None:
         self._ask = ask
-        self._operations = operations
+        self._operations = references.operations
+        self._channels = StoredChannels(references)
         self._life = life
         self._instance = instance
+
+    @property
+    def channels(self) -> StoredChannels:
+        return self._channels
 
     def kv_get(self, key: str) -> str | None:
         return checked(self._ask(HostOp.KV_GET, key, "")) or None

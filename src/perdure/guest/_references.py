@@ -13,6 +13,7 @@ from typing import Any, Final
 from perdure.api import (
     Capability,
     Copies,
+    Handle,
     LocalCapability,
     Parcel,
     Sent,
@@ -20,6 +21,7 @@ from perdure.api import (
     Target,
     dispose_of,
     kind_of,
+    lent_by,
     release,
     retain,
 )
@@ -314,3 +316,28 @@ class GuestParcel(Parcel):
                 return references.channel(what, fields)
             case _:
                 raise ValueError("it has another shape")
+
+
+class StoredChannels:
+    """Writes and reads the stubs that may be stored: those of this worker's own objects and entry points."""
+
+    def __init__(self, references: GuestReferences) -> None:
+        self._references = references
+
+    def introduce(self, value: object) -> list[object] | None:
+        target = lent_by(value) if isinstance(value, Handle) else None
+        channel = getattr(target, "channel", None)
+        return None if channel is None else ["channel", *channel]
+
+    def mark(self) -> int:
+        return 0
+
+    def rewind(self, mark: int) -> None:
+        """There is nothing to take back."""
+
+    def resolve(self, expression: list[object]) -> object:
+        match expression:
+            case ["channel", what, dict() as fields] if self._references.channel is not None:
+                return Stub(self._references.channel(what, fields))
+            case _:
+                raise ValueError("it is no stub that was stored")

@@ -89,3 +89,12 @@ class ResultToCome:
     def _ask(self, kind: str, payload: dict[str, object]) -> Answer:
         fields = {"on": self._answer.operation_id, **payload}
         return self._references.operations.start(kind, fields, self._references.read)
+
+
+def channel_target(references: GuestReferences, what: object, fields: dict[str, object]) -> Remote:
+    """What a stub that was stored points at. Raises ValueError."""
+    if what == "stub":
+        return Pinned(references, "stub", fields)
+    if what == "export":
+        return Remote(references, "export", fields)
+    raise ValueError("it is of an unknown kind")

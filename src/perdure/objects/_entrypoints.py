@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from perdure.api import Copies, Sent, WorkerContext, WorkerEntrypoint, callable_at, copied, finished, value_at
+from perdure.api import Copies, Returned, Sent, WorkerContext, WorkerEntrypoint, callable_at, finished, value_at
 from perdure.errors import UsageError
 from perdure.objects._actor import leave_caller
 from perdure.objects._body_source import Apart
@@ -52,13 +52,13 @@ class TrustedEntrypoint:
 
     async def get(self, path: Sequence[str]) -> object:
         await leave_caller()
-        return await apart(self._get(path))
+        return (await apart(self._get(path))).take()
 
     async def _send(self, path: Sequence[str], sent: Sent) -> object:
         """Call a public method of a fresh instance with copies; the result is a copy."""
         with sent:
             await leave_caller()
-            return await apart(self._call(path, sent))
+            return (await apart(self._call(path, sent))).take()
 
     async def _fetch(self, request: Request) -> object:
         handler = getattr(self._instance(), "fetch", None)
@@ -68,11 +68,11 @@ class TrustedEntrypoint:
             )
         return await finished(handler(request))
 
-    async def _call(self, path: Sequence[str], sent: Sent) -> object:
-        return copied(await finished(callable_at(self._instance(), path, base=WorkerEntrypoint)(*sent.values())))
+    async def _call(self, path: Sequence[str], sent: Sent) -> Returned:
+        return Returned(await finished(callable_at(self._instance(), path, base=WorkerEntrypoint)(*sent.values())))
 
-    async def _get(self, path: Sequence[str]) -> object:
-        return copied(await finished(value_at(self._instance(), path, base=WorkerEntrypoint)))
+    async def _get(self, path: Sequence[str]) -> Returned:
+        return Returned(await finished(value_at(self._instance(), path, base=WorkerEntrypoint)))
 
     def _instance(self) -> Any:  # noqa: ANN401  # the owner's own class
         return self._kind(self._make_context(self._props), self._env())

@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from contextvars import Context
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from perdure.api import (
     CURRENT_SECTION,
     Capability,
+    Disposable,
     LocalCapability,
     Section,
     Sent,
@@ -22,6 +23,7 @@ from perdure.api import (
     callable_at,
     dispose_of,
     fetch_at,
+    use_holder,
     use_lender,
     value_at,
 )
@@ -29,6 +31,8 @@ from perdure.errors import PerdureError
 from perdure.objects._account import Served
 from perdure.objects._actor import CURRENT, Actor, leave_caller
 from perdure.web import Request, Response
+
+T = TypeVar("T")
 
 
 class Lender(Protocol):
@@ -43,6 +47,26 @@ class Lender(Protocol):
     async def deliver_lent(
         self, handler: Callable[[], object], served: Served | None, *, section: Section | None
     ) -> object: ...
+
+
+class TrustedHolder:
+    """The stubs that code of one instance has got and has not closed: they are closed when the instance goes."""
+
+    def __init__(self) -> None:
+        self._held: set[Disposable] = set()
+
+    def holds(self, stub: Disposable) -> None:
+        """It has got one more."""
+        self._held.add(stub)
+
+    def holds_no_more(self, stub: Disposable) -> None:
+        """One was closed."""
+        self._held.discard(stub)
+
+    def close_all(self) -> None:
+        """The instance is gone."""
+        for stub in list(self._held):
+            stub.close()
 
 
 class Lent(LocalCapability):
@@ -106,10 +130,10 @@ class LentApart(LocalCapability):
         return await apart(super()._get(path))
 
 
-async def apart(work: Awaitable[object]) -> object:
+async def apart(work: Awaitable[T]) -> T:
     """`work` in a task that nobody's object is current in; it ends when its caller gives up."""
 
-    async def run() -> object:
+    async def run() -> T:
         return await work
 
     return await asyncio.get_running_loop().create_task(run(), context=Context())
@@ -121,4 +145,11 @@ def lend(value: object) -> Capability:
     return LentApart(value) if actor is None else actor.lend(value)
 
 
+def _holder() -> TrustedHolder | None:
+    actor = CURRENT.get()
+    body = None if actor is None else actor.body_or_none
+    return body if isinstance(body, TrustedHolder) else None
+
+
 use_lender(lend)
+use_holder(_holder)

@@ -26,6 +26,7 @@ from perdure.api import (
     Capability,
     Context,
     DurableObject,
+    Returned,
     Section,
     Sent,
     TransactionSection,
@@ -34,7 +35,7 @@ from perdure.api import (
     call_alarm,
     callable_at,
     check_alarm_handler,
-    copied,
+    is_atom,
     is_plain_method,
     rpc_method,
     value_at,
@@ -48,7 +49,7 @@ from perdure.objects._alarm_rules import set_alarm
 from perdure.objects._alarm_run import AlarmRun
 from perdure.objects._body_source import BodyRun, BodySource
 from perdure.objects._gate_drivers import OutputDriver
-from perdure.objects._lending import Lent
+from perdure.objects._lending import Lent, TrustedHolder
 from perdure.objects._resets import as_perdure_error, section_overdue
 from perdure.objects._section_driver import SectionDriver
 from perdure.storage import Database
@@ -66,12 +67,13 @@ class _AbortSignal(BaseException):
     """Ends trusted code after `ctx.abort()`; not an Exception, so that `except Exception` lets it pass."""
 
 
-class TrustedBody:
+class TrustedBody(TrustedHolder):
     """One instance of a class that the platform's owner wrote."""
 
     def __init__(
         self, actor: Actor, kind: type, *, env: object, exports: object, props: object, facets: FacetCalls
     ) -> None:
+        super().__init__()
         self._actor = actor
         self._kind = kind
         self._env = env
@@ -176,12 +178,25 @@ class TrustedBody:
         """Call a public method with copies, or read a property; the result is a copy."""
         instance = self._instance
         if sent is None:
-            return await self._deliver(partial(value_at, instance, path, base=DurableObject), (), served, finish=copied)
+            return await self._deliver(
+                partial(value_at, instance, path, base=DurableObject), (), served, finish=self._copied
+            )
         if is_plain_method(instance, path):
             function = rpc_method(instance, path[0], base=DurableObject)
         else:  # A getter on the way is code of the object's, and runs in its turn.
             function = partial(_reach_and_call, instance, path)
-        return await self._deliver(function, sent.values(), served, finish=copied)
+        return await self._deliver(function, sent.values(), served, finish=self._copied)
+
+    def _copied(self, value: object) -> object:
+        """A result as its caller gets it. What it lends is this object's."""
+        if is_atom(value):
+            return value
+        token = CURRENT.set(self._actor)
+        try:
+            returned = Returned(value)
+        finally:
+            CURRENT.reset(token)
+        return returned.take()
 
     def lend(self, value: object) -> Capability:
         """The capability of a function or target of this object's."""
@@ -192,11 +207,13 @@ class TrustedBody:
     ) -> object:
         """Call what this object has lent; in the critical section that it was lent in, while that is open."""
         if section is None:
-            return await self._deliver(handler, (), served, finish=copied)
+            return await self._deliver(handler, (), served, finish=self._copied)
         before = CURRENT_SECTION.get()
         CURRENT_SECTION.set(section)
         try:
-            return await self._deliver(handler, (), served, finish=copied, is_inside=self.sections.is_open(section))
+            return await self._deliver(
+                handler, (), served, finish=self._copied, is_inside=self.sections.is_open(section)
+            )
         finally:
             CURRENT_SECTION.set(before)
 
@@ -277,6 +294,7 @@ class TrustedBody:
         """Interrupt what waits; what runs right now ends at its next await. What was lent is lent no more."""
         self.error = error
         self.sections.break_(error)
+        self.close_all()
         for steps in list(self._suspended):
             steps.interrupt()
         for end in list(self._dependents):
@@ -499,6 +517,10 @@ class TrustedStorage:
         self._actor = actor
         self._sections = sections
         self._check_alarm_handler = check_alarm_handler
+
+    @property
+    def channels(self) -> None:
+        """Trusted code stores names and ids, and gets its stubs anew."""
 
     def kv_get(self, key: str) -> str | None:
         return self._actor.database.kv_get(key)

@@ -5,6 +5,7 @@ from perdure.wire._capabilities import SERVICE as SERVICE
 from perdure.wire._capabilities import TARGET as TARGET
 from perdure.wire._capabilities import Borrowed as Borrowed
 from perdure.wire._capabilities import BorrowedTable as BorrowedTable
+from perdure.wire._capabilities import Channels as Channels
 from perdure.wire._capabilities import Introducer as Introducer
 from perdure.wire._capabilities import LentTable as LentTable
 from perdure.wire._capabilities import Resolver as Resolver

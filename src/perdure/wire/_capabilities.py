@@ -42,6 +42,10 @@ class Resolver(Protocol):
         ...
 
 
+class Channels(Introducer, Resolver, Protocol):
+    """Both, for what may be stored: stubs that can be established again."""
+
+
 class _Lent(Generic[C]):
     __slots__ = ("capability", "count")
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from perdure.errors import ValueNotCloneableError
 from perdure.limits import INLINE_VALUES_MAX
+from perdure.wire._capabilities import Introducer, Resolver
 from perdure.wire._sharing import TEXT_LIKE_A_VALUE
 from perdure.wire._value_reader import from_expression
 from perdure.wire._value_writer import to_expression
@@ -23,23 +24,23 @@ _json_chunks: Final = c_make_encoder(None, None, encode_basestring_ascii, None, 
 _parse_json: Final = json.JSONDecoder().decode
 
 
-def encode(value: object) -> str:
-    """The expression for `value`, as JSON text in ASCII.
+def encode(value: object, capabilities: Introducer | None = None) -> str:
+    """The expression for `value`, as JSON text in ASCII. `capabilities` writes what is passed by reference.
 
     Raises ValueNotCloneableError for what cannot be copied: functions, class instances, naive datetimes, values that
     are nested deeper than `VALUE_DEPTH_MAX`.
     """
-    expression = to_expression(value)
+    expression = to_expression(value, capabilities)
     return encode_basestring_ascii(expression) if type(expression) is str else "".join(_json_chunks(expression, 0))
 
 
-def decode(text: str) -> object:
+def decode(text: str, capabilities: Resolver | None = None) -> object:
     """The value that `encode` wrote, here or in a guest. Raises ValueNotCloneableError if it is none."""
     try:
         expression = _parse_json(text)
     except (ValueError, RecursionError) as error:
         raise ValueNotCloneableError(f"a value crossed a boundary as malformed JSON: {error}") from None
-    return from_expression(expression)
+    return from_expression(expression, capabilities)
 
 
 def is_large(value: object) -> bool:

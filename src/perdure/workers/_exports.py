@@ -40,8 +40,8 @@ class Messages(Protocol):
         """`convert(value)`, beside the event loop when that takes long."""
         ...
 
-    def write(self, value: object) -> Awaitable[object]:
-        """A result for the guest, as JSON tree."""
+    def write(self, operation: Operation, value: object) -> Awaitable[object]:
+        """The result of an operation for the guest, as JSON tree."""
         ...
 
 
@@ -152,10 +152,10 @@ async def send(target: Target, operation: Operation, session: Messages) -> objec
         return session.streams.response(await target.fetch(request))
     path = path_of(payload)
     if operation.kind.endswith(".get"):
-        return await session.write(await target.get(path))
+        return await session.write(operation, await target.get(path))
     if operation.sent is None:
         raise UsageError("a method is called with a list of arguments")
-    return await session.write(await target.call(path, operation.sent))
+    return await session.write(operation, await target.call(path, operation.sent))
 
 
 def path_of(payload: Mapping[str, object]) -> Sequence[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
@@ -29,6 +30,14 @@ from perdure.workers._streams import SessionStreams
 T = TypeVar("T")
 V = TypeVar("V")
 _CALLED: Final = "rpc"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A result that was read as soon as it came."""
+
+    value: object
+    error: PerdureError | None
 
 
 class Channels(Protocol):
@@ -56,6 +65,7 @@ class Events(Protocol):
         payer: object = None,
         inside: bool = False,
         parcel: GuestParcel | None = None,
+        is_call: bool = False,
     ) -> object: ...
     def is_performing(self, operation_id: int) -> bool: ...
     def resume_soon(self) -> None: ...
@@ -87,8 +97,9 @@ class Messages:
         payer: object = None,
         inside: bool = False,
     ) -> Any:  # noqa: ANN401  # what the guest answers
-        """Call what stands at `path`, or read it when `sent` is None: an event with these fields. Stubs in the result
-        belong to whoever asked.
+        """Call what stands at `path`, or read it when `sent` is None: an event with these fields.
+
+        Stubs in the result belong to whoever asked.
         """
         parcel: GuestParcel | None = None
         if sent is None:
@@ -103,7 +114,9 @@ class Messages:
                 fields["a"] = self._written(sent, parcel)
             else:
                 fields["a"] = sent.trees() if sent.is_written else await self.convert(_write_all, sent.values())
-        return await self.read(await self._session.event(fields, payer=payer, inside=inside, parcel=parcel))
+        return await self.read(
+            await self._session.event(fields, payer=payer, inside=inside, parcel=parcel, is_call=True)
+        )
 
     def _written(self, sent: Sent, parcel: GuestParcel) -> Sequence[object]:
         try:
@@ -141,11 +154,12 @@ class Messages:
     ) -> object:
         return await self.call(fields, path, sent, payer=payer, inside=inside)
 
-    async def write(self, value: object) -> object:
-        """A result that the guest is told, as JSON tree; its stubs pass to the guest."""
+    async def write(self, operation: Operation, value: object) -> object:
+        """The result that the guest is told, as JSON tree; its stubs pass to the guest when it has been."""
         try:
             return await self.convert(to_expression, value)
         except ValueNotCloneableError:
+            operation.written = value
             parcel = self.references.parcel()
             try:
                 tree = to_expression(value, parcel)
@@ -154,13 +168,27 @@ class Messages:
                 raise
             parcel.seal()
             return tree
-        finally:
-            close_stubs(value)
 
     # ── from the guest ──────────────────────────────────────────────────────────────────────────────────────
 
+    def read_now(self, tree: object) -> Received:
+        """The value of an expression, read before what comes next is."""
+        try:
+            return Received(from_expression(tree), None)
+        except ReferenceMetError:
+            try:
+                return Received(self.references.parcel().read([tree])[0], None)
+            except PerdureError as error:
+                return Received(None, error)
+        except PerdureError as error:
+            return Received(None, error)
+
     async def read(self, tree: object) -> object:
         """The value of an expression that the guest sent. Its stubs belong to whoever asked."""
+        if isinstance(tree, Received):
+            if tree.error is not None:
+                raise tree.error
+            return tree.value
         try:
             return await self.convert(from_expression, tree)
         except ReferenceMetError:
@@ -168,6 +196,8 @@ class Messages:
 
     def discard(self, tree: object) -> None:
         """Nobody wants what the guest sent: give back what it took along."""
+        if isinstance(tree, Received):
+            close_stubs(tree.value)
         if not isinstance(tree, dict | list):
             return
         parcel = self.references.parcel()
@@ -176,6 +206,11 @@ class Messages:
         except (PerdureError, RecursionError):
             return
         parcel.close_received()
+
+    def discard_arguments(self, trees: object) -> None:
+        """An operation will not be carried out: give back what its arguments took along."""
+        for tree in trees if isinstance(trees, list) else ():
+            self.discard(tree)
 
     def prepare(self, operation: Operation) -> asyncio.Future[None] | None:
         """Find what an operation asks and read its arguments, before the guest gives references back.
@@ -191,6 +226,7 @@ class Messages:
             return None
         if not isinstance(trees, list) or len(trees) > CALL_ARGUMENTS_MAX:
             raise UsageError(f"a method is called with a list of at most {CALL_ARGUMENTS_MAX} arguments")
+        operation.is_read = True
         if is_large(trees):
             return asyncio.ensure_future(self._prepare_large(operation, trees))
         try:
@@ -209,6 +245,11 @@ class Messages:
         parcel = self.references.parcel(cause=operation.operation_id)
         return Sent(values=parcel.read(trees), parcel=parcel)
 
+    def told(self, operation: Operation) -> None:
+        """The guest has the result, or never will."""
+        written, operation.written = operation.written, None
+        close_stubs(written)
+
     def close(self, operation: Operation) -> None:
         """An operation is over."""
         if operation.sent is not None:
@@ -223,10 +264,10 @@ class Messages:
             value = from_expression(base, parcel)
             found, rest = follow(value, path, None)
             if operation.kind == "rpc.get":
-                return await self.write(await get_value(found, rest))
+                return await self.write(operation, await get_value(found, rest))
             if operation.sent is None:
                 raise UsageError("a method is called with a list of arguments")
-            return await self.write(await call_value(found, rest, operation.sent, path))
+            return await self.write(operation, await call_value(found, rest, operation.sent, path))
         finally:
             parcel.close_received()
 

@@ -63,7 +63,8 @@ class Performing:
         self._crashed = crashed
         self._life = 0
         self._under_way: dict[int, _UnderWay] = {}
-        self._settled: deque[tuple[int, str]] = deque()
+        self._settled: deque[tuple[Operation, str]] = deque()
+        self._telling: list[Operation] = []  # in the turn that runs now
         self._last_large: asyncio.Future[None] | None = None
 
     def begin(self, operations: Sequence[Operation], mark: int, *, room: int) -> int:
@@ -75,6 +76,8 @@ class Performing:
                 prepared: _Prepared | PerdureError = self._prepare(operation)
             except PerdureError as refusal:
                 prepared = refusal
+                if not operation.is_read:
+                    self._messages.discard_arguments(operation.payload.get("a"))
             self._under_way[operation.operation_id] = self._spawn(self._perform(operation, mark, prepared))
             mark = after
         if refused := operations[room:]:
@@ -82,8 +85,8 @@ class Performing:
                 f"this worker has {GUEST_PENDING_OPERATIONS_MAX} operations under way: await some before starting more"
             )
             for operation in refused:
-                self._messages.discard(operation.payload.get("a"))
-                self._settled.append((operation.operation_id, _failed(operation, error)))
+                self._messages.discard_arguments(operation.payload.get("a"))
+                self._settled.append((operation, _failed(operation, error)))
             self._resume_soon()
         return mark
 
@@ -91,30 +94,33 @@ class Performing:
         """Whether an operation has not been told."""
         return operation_id in self._under_way
 
-    def take_settled(self) -> tuple[str, list[int]]:
-        """Outcomes for the next turn, and whose they are."""
+    def take_settled(self) -> str:
+        """Outcomes for the next turn."""
         taken: list[str] = []
-        told: list[int] = []
         size = 0
         while self._settled and (not taken or size + len(self._settled[0][1]) <= _RESUME_BYTES):
-            operation_id, text = self._settled.popleft()
+            operation, text = self._settled.popleft()
             taken.append(text)
-            told.append(operation_id)
+            self._telling.append(operation)
             size += len(text)
         if self._settled:
             self._resume_soon()
-        return ",".join(taken), told
+        return ",".join(taken)
 
-    def forget(self, told: Sequence[int]) -> None:
-        """The turn that was told of these has ended: the guest has their results."""
-        for operation_id in told:
-            self._under_way.pop(operation_id, None)
+    def forget_told(self) -> None:
+        """The turn that was told of outcomes has ended: the guest has them."""
+        for operation in self._telling:
+            self._under_way.pop(operation.operation_id, None)
+            self._messages.told(operation)
+        self._telling.clear()
 
     def clear(self) -> None:
         """The guest's memory is gone; the tasks are cancelled by whoever spawns them."""
         self._life += 1
-        self._under_way.clear()
+        self._telling += [operation for operation, _ in self._settled]
         self._settled.clear()
+        self.forget_told()
+        self._under_way.clear()
         self._last_large = None
 
     # ── one operation ───────────────────────────────────────────────────────────────────────────────────────
@@ -125,7 +131,6 @@ class Performing:
         if operation.kind.startswith("rpc.") and "on" in operation.payload:
             base = self._under_way.get(operation.payload["on"])  # type: ignore[call-overload]  # anything hashable may be asked
             if base is None:
-                self._messages.discard(operation.payload.get("a"))
                 raise UsageError("a call goes on from the result of an operation that is not under way")
         large = self._messages.prepare(operation)
         if large is not None:
@@ -152,8 +157,10 @@ class Performing:
         if self._life == life:
             done = settled.error is None
             text = _COMPACT([operation.operation_id, 1, settled.result]) if done else _failed(operation, settled.error)
-            self._settled.append((operation.operation_id, text))
+            self._settled.append((operation, text))
             self._resume_soon()
+        else:
+            self._messages.told(operation)
         return settled
 
     async def _result(self, operation: Operation, mark: int, prepared: _Prepared | PerdureError) -> object:

@@ -47,6 +47,10 @@ class Operation:
     """The arguments, if it is a call."""
     target: Target | None = None
     """What it asks, if that has a number of the session's."""
+    is_read: bool = False
+    """Whether its arguments were read: then what they took along is accounted for."""
+    written: object = None
+    """The result, whose stubs are the guest's once it is told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeVar
 
 from perdure.api import Target
@@ -195,6 +195,7 @@ class GuestSession:
         self._last_event = 0
         self._waiting: dict[int, asyncio.Future[_Outcome]] = {}
         self._settling: dict[int, EventTurns] = {}
+        self._calls: set[int] = set()  # events whose result is a value
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_resuming = False
         self._events = 0
@@ -240,11 +241,12 @@ class GuestSession:
         payer: object = None,
         inside: bool = False,
         parcel: GuestParcel | None = None,
+        is_call: bool = False,
     ) -> object:
         """Deliver one event; its result as JSON tree, once what it wrote is durable. Raises GuestError and its kin.
 
         `payer`: whose account its first turn goes to, for the hooks. `inside`: the guest itself caused it, so it comes
-        also while a critical section is open. `parcel`: what it takes along by reference.
+        also while a critical section is open. `parcel`: what it takes along by reference. `is_call`: it gives a value.
         """
         body = _COMPACT(fields)[1:]
         self._events += 1
@@ -256,7 +258,7 @@ class GuestSession:
                     parcel.take_back()
                 raise
             self._parcel = parcel
-            return await self._deliver(body, None, payer)
+            return await self._deliver(body, None, payer, is_call=is_call)
         finally:
             self._events -= 1
 
@@ -277,12 +279,14 @@ class GuestSession:
         finally:
             self._events -= 1
 
-    async def _deliver(self, body: str, turns: EventTurns | None, payer: object) -> object:
+    async def _deliver(self, body: str, turns: EventTurns | None, payer: object, *, is_call: bool = False) -> object:
         """The gate is held, and is left when the first turn is over."""
         self._last_event += 1
         event_id = self._last_event
         if turns is not None:
             self._settling[event_id] = turns
+        if is_call:
+            self._calls.add(event_id)
         try:
             payload = f'{{"e":{event_id},"now":{self._clock.now_ms()},{self._returns()}{body}'
             outcome = await self._turn(GuestOp.EVENT, payload, event_id, payer)
@@ -296,6 +300,7 @@ class GuestSession:
                     self.streams.abandon(outcome.done.result)
                     raise
         finally:
+            self._calls.discard(event_id)
             if turns is not None:
                 del self._settling[event_id]
         if outcome.done.error is not None:
@@ -543,6 +548,8 @@ class GuestSession:
         own: _Answer = None
         mark = self._performing.begin(report.operations, mark, room=GUEST_PENDING_OPERATIONS_MAX - len(self._tasks))
         for done in report.done:
+            if report.returned and done.event_id in self._calls and done.error is None:
+                done = replace(done, result=self.messages.read_now(done.result))  # noqa: PLW2901  # the same, read
             outcome = _Outcome(done, mark)
             if done.event_id == event_id:
                 own = outcome
@@ -593,11 +600,11 @@ class GuestSession:
             if self._isolate is None:
                 self._hooks.leave()
             else:
-                settled, told = self._performing.take_settled()
+                settled = self._performing.take_settled()
                 self._parcel = None
                 now_ms = self._clock.now_ms()
                 await self._turn(GuestOp.RESUME, f'{{"c":[{settled}],{self._returns()}"now":{now_ms}}}')
-                self._performing.forget(told)
+                self._performing.forget_told()
         except PerdureError:
             return  # The object broke, now or meanwhile: `_fail` or `end` has told everybody who waited.
 

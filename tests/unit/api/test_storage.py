@@ -37,6 +37,8 @@ class DictCalls:
         self._columns = columns
         self._pages = pages or ([],)
 
+    channels = None
+
     def kv_get(self, key: str) -> str | None:
         return self.data.get(key)
 

@@ -223,7 +223,7 @@ class OneSession:
     async def convert(self, convert: Callable[[V], T], value: V) -> T:
         return convert(value)
 
-    async def write(self, value: object) -> object:
+    async def write(self, operation: Operation, value: object) -> object:
         return to_expression(value)
 
     def start(self, work: object) -> None:
