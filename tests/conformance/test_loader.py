@@ -10,7 +10,7 @@ import pytest
 from tests.conformance.flavours import code_of, failure
 from tests.conformance.loaders import ENTRY, Host
 
-from perdure import Limits, Request, WorkerCode
+from perdure import Limits, Request, WorkerCode, WorkerEntrypoint
 from perdure.errors import ValueNotCloneableError, WorkerCodeError, WorkerLoadError
 from perdure.isolates import Isolates
 from perdure.testing import World
@@ -70,6 +70,32 @@ async def test_case_79_who_shares_a_sandbox(host: Any, world: World, language: s
     assert private == [1, 1, 2, 2]
     assert elsewhere == 1  # An id belongs to the object that uses it.
     assert Host.asked == 4
+
+
+class Loads(WorkerEntrypoint):
+    """Loads a worker under one id for whoever its props say."""
+
+    async def total(self, name: str, language: str) -> list[object]:
+        loader = self.env.LOADER if not name else self.env.LOADER.shared(name)
+        env = {"word": self.ctx.props["of"]}
+        worker = loader.get("one id", lambda: code_of(language, ENTRY[language], env=env))
+        return [
+            await (await worker.get_entrypoint().fetch("http://x/")).text(),
+            await worker.get_entrypoint("Named").total(),
+        ]
+
+
+def test_case_79_no_parent_gets_what_another_has_bound(perdure_isolates: Isolates, language: str) -> None:
+    with World(exports=[Loads], isolates=perdure_isolates) as world:
+        exports = world.platform._exports
+
+        def call(of: str, name: str = "") -> Any:
+            return world.run(exports.Loads(props={"of": of}).total(name, language))
+
+        assert [call("a")[0][-2:], call("b")[0][-2:]] == [" a", " b"]
+        assert [call("a")[1], call("b")[1]] == [2, 2]
+        # Unless they ask to share: then the first one has decided.
+        assert [call("a", "apps"), call("b", "apps")] == [["default http://x/ {} a", 1], ["default http://x/ {} a", 2]]
 
 
 async def test_idle_sandboxes_go_and_come_back(host: Any, world: World, language: str) -> None:

@@ -139,6 +139,19 @@ class Loader:
         """A worker to use once and throw away. Raises WorkerCodeError when `code` is malformed."""
         return WorkerStub(self._calls.load(code))
 
+    def shared(self, name: str) -> Loader:
+        """A loader whose ids are shared by all trusted code that asks for the loader of this name.
+
+        Otherwise each object, facet and entry point has ids of its own. Whoever loads an id first decides what the
+        worker of all others reaches: its code, env and way out.
+        """
+        if not isinstance(name, str) or not name:
+            raise WorkerCodeError("LOADER.shared(name) needs a name")
+        shared = getattr(self._calls, "shared", None)
+        if shared is None:
+            raise WorkerCodeError("LOADER.shared() is for trusted code: a worker in a sandbox shares with nobody")
+        return Loader(shared(name))
+
     async def evaluate(
         self,
         source: str,

@@ -91,6 +91,8 @@ class Config:
     is_trusted: bool = False
     data: str | None = None
     hosts: Sequence[str] = ()
+    outbound_allow: Sequence[str] = ()
+    """Names that `fetch()` reaches wherever they are; other than these, public addresses only."""
     cpu_ms: int | None = None
     variables: Mapping[str, object] = field(default_factory=dict)
     namespaces: Sequence[ConfiguredNamespace] = ()

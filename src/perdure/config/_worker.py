@@ -101,6 +101,7 @@ class _Reader:
             is_trusted=own.flag("trusted") if own is not None else False,
             data=own.text("data") if own is not None else None,
             hosts=tuple(host for host, _ in own.texts("hosts")) if own is not None else (),
+            outbound_allow=tuple(name for name, _ in own.texts("outbound_allow")) if own is not None else (),
             cpu_ms=self._cpu_ms(),
             migrations=self._migrations(),
             rules=self._rules(),

@@ -8,6 +8,7 @@ what was written earlier is acknowledged by the journal; a broken slot stays bro
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
@@ -638,6 +639,15 @@ class Actor:
         """Let the source of a body that this object's trusted code has made run in turns of this object."""
         if self._body is not None:
             self._body.bind(stream)
+
+
+def place_of(actor: Actor) -> str:
+    """Which object or facet it is, of all there are: the root object's id, and the names of the facets down to it."""
+    names = []
+    while actor.parent is not None:
+        names.append(actor.name)
+        actor = actor.parent
+    return json.dumps([str(actor.identity), *reversed(names)])
 
 
 async def leave_caller(request: Request | None = None) -> None:

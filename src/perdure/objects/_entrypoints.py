@@ -7,7 +7,8 @@ context: what it sends does not wait for the caller's writes again. Effects: tas
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final
 
 from perdure.api import Copies, Returned, Sent, WorkerContext, WorkerEntrypoint, callable_at, finished, value_at
 from perdure.errors import UsageError
@@ -15,16 +16,20 @@ from perdure.objects._actor import leave_caller
 from perdure.objects._body_source import Apart
 from perdure.objects._lending import apart
 from perdure.web import ReadableStream, Request, Response
-from perdure.wire import from_expression, to_expression
+from perdure.wire import encode, from_expression, to_expression
 
 MakeContext = Callable[[object], WorkerContext]
 """The `ctx` of an instance that has these props."""
 
 
+ENTRY_POINT: Final[ContextVar[str]] = ContextVar("perdure_entry_point", default="")
+"""The entry point whose trusted code is running, with its props: what it loads is its own."""
+
+
 class TrustedEntrypoint:
     """One WorkerEntrypoint class with its props."""
 
-    __slots__ = ("_env", "_kind", "_make_context", "_props")
+    __slots__ = ("_env", "_kind", "_make_context", "_props", "_who")
 
     def __init__(
         self, kind: type[WorkerEntrypoint], props: object, *, env: Callable[[], object], make_context: MakeContext
@@ -33,6 +38,7 @@ class TrustedEntrypoint:
         self._props = from_expression(to_expression(props))
         self._env = env
         self._make_context = make_context
+        self._who = f"{kind.__module__}.{kind.__qualname__} {encode(self._props)}"
 
     async def fetch(self, request: Request) -> Response:
         """Let a fresh instance answer."""
@@ -75,4 +81,5 @@ class TrustedEntrypoint:
         return Returned(await finished(value_at(self._instance(), path, base=WorkerEntrypoint)))
 
     def _instance(self) -> Any:  # noqa: ANN401  # the owner's own class
+        ENTRY_POINT.set(self._who)
         return self._kind(self._make_context(self._props), self._env())

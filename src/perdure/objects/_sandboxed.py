@@ -45,7 +45,7 @@ from perdure.limits import (
     SECTIONS_WAITING_MAX,
 )
 from perdure.objects._account import Served
-from perdure.objects._actor import Actor
+from perdure.objects._actor import Actor, place_of
 from perdure.objects._alarm_run import AlarmRun
 from perdure.objects._host_calls import ObjectHost
 from perdure.objects._resets import section_overdue
@@ -232,7 +232,7 @@ class ObjectHooks:
         self._worker = worker
         self._pins: Pins[Target] = Pins()
         self._exports = ExportCalls(worker, self._pins)
-        scope = LoaderScope(str(actor.top.identity), actor.label, code.fetcher)
+        scope = LoaderScope(place_of(actor), actor.label, code.fetcher)
         self._loaders = GuestLoaders(worker, scope=scope, ask=self._ask)
         self._host: ObjectHost | None = None
         self._sections: dict[int, asyncio.TimerHandle | None] = {}

@@ -37,6 +37,7 @@ from perdure.history import HistoryOptions, SegmentArchive
 from perdure.isolates import Isolates, Runner
 from perdure.objects import (
     CURRENT,
+    ENTRY_POINT,
     AlarmDelivery,
     Alarms,
     Directory,
@@ -44,6 +45,7 @@ from perdure.objects import (
     NamespaceOptions,
     ObjectNamespace,
     Travels,
+    place_of,
 )
 from perdure.server._admin import Admin
 from perdure.server._admin_socket import AdminSocket
@@ -543,13 +545,11 @@ def _warm_up(isolates: Isolates) -> None:
 
 
 def _scope() -> LoaderScope:
-    """Who asks a loader: the root object whose code is running, or the platform itself."""
+    """Who asks a loader: the object, facet or entry point whose code is running, or the platform itself."""
     actor = CURRENT.get()
     if actor is None:
-        return LoaderScope("", "platform", _INTERNET)
-    while actor.parent is not None:
-        actor = actor.parent
-    return LoaderScope(str(actor.identity), actor.label, _INTERNET)
+        return LoaderScope(ENTRY_POINT.get(), "platform", _INTERNET)
+    return LoaderScope(place_of(actor), actor.label, _INTERNET)
 
 
 def _check_classes(classes: list[type[DurableObject]]) -> None:

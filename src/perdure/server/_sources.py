@@ -10,7 +10,7 @@ from re import Pattern
 from re import compile as compile_pattern
 from typing import Final
 
-from perdure.api import Limits, WorkerCode
+from perdure.api import Internet, Limits, WorkerCode
 from perdure.config import Config, Rule
 from perdure.errors import SourceError
 from perdure.limits import CODE_BYTES_MAX, PROJECT_FILES_MAX
@@ -76,6 +76,7 @@ def read_sources(folder: Path, config: Config, *, env: Mapping[str, object]) -> 
         env=env,
         limits=Limits(cpu_ms=config.cpu_ms),
         compatibility_date=config.compatibility_date,
+        global_outbound=Internet(tuple(config.outbound_allow)),
     )
 
 

@@ -353,6 +353,10 @@ class LoaderCache:
     def _entry(self, scope: LoaderScope, load: LoadWorker | Callable[[], CheckedCode]) -> LoaderEntry:
         return LoaderEntry(self._runtime, label=scope.label, load=load, owner=self, inherited=scope.outbound)
 
+    def shared(self, name: str) -> SharedLoader:
+        """The loader of all who ask for this name."""
+        return SharedLoader(self, self._scope()._replace(key=f"shared {name}", label=f"shared {name}"))
+
     def keep(
         self,
         label: str,
@@ -433,3 +437,17 @@ class LoaderCache:
                 excess_bytes -= entry.memory_bytes
                 entry.close()
                 del self._live[entry]
+
+
+class SharedLoader:
+    """A loader whose ids are those of everybody who knows its name."""
+
+    def __init__(self, cache: LoaderCache, scope: LoaderScope) -> None:
+        self._cache = cache
+        self._scope = scope
+
+    def get(self, worker_id: str | None, load: LoadWorker) -> LoaderEntry:
+        return self._cache.get(worker_id, load, scope=self._scope)
+
+    def load(self, code: WorkerCode | Mapping[str, object]) -> LoaderEntry:
+        return self._cache.load(code)

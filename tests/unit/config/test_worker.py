@@ -114,10 +114,11 @@ def test_our_own_keys_have_a_table_in_wranglers_file() -> None:
 
 def test_host_names_and_limits() -> None:
     config = read(
-        '{"main": "a.js", "perdure": {"hosts": ["a.example.com"]}, "limits": {"cpu_ms": 50, "subrequests": 1}}'
+        '{"main": "a.js", "perdure": {"hosts": ["a.example.com"], "outbound_allow": ["localhost:9000"]}, '
+        '"limits": {"cpu_ms": 50, "subrequests": 1}}'
     )
 
-    assert (config.hosts, config.cpu_ms) == (("a.example.com",), 50)
+    assert (config.hosts, config.outbound_allow, config.cpu_ms) == (("a.example.com",), ("localhost:9000",), 50)
     assert config.warnings[0].endswith("calls are not counted for a worker of a configuration")
 
 
