@@ -174,7 +174,9 @@ class LimitExceededError(GuestError):
 
     `cpu`, `memory`, `stack`, `output`, `host_calls`, `disk`, or `alarm`: a handler that took too long.
 
-    The isolate that exceeded it has ended; nothing else was touched.
+    `wall` and `subrequests`: an event of an entry point that took too long, or sent too many requests and calls.
+
+    The isolate that exceeded it has ended, but for the last two; nothing else was touched.
     """
 
     code = "limit_exceeded"

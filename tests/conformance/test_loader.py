@@ -87,6 +87,7 @@ class Loads(WorkerEntrypoint):
 
 def test_case_79_no_parent_gets_what_another_has_bound(perdure_isolates: Isolates, language: str) -> None:
     with World(exports=[Loads], isolates=perdure_isolates) as world:
+        world.run(world.platform.start())
         exports = world.platform._exports
 
         def call(of: str, name: str = "") -> Any:

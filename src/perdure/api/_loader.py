@@ -20,10 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one isolate may use. `cpu_ms` counts per delivered event; `memory_mb` is the isolate's whole memory."""
+    """What a worker may use: given for its code, for an entry point, or for a class; the lower one counts.
+
+    `cpu_ms` counts per delivered event; `memory_mb` is the isolate's whole memory. `wall_ms` and `subrequests`, how
+    long an event may take and how many requests and calls it may send, count for stateless entry points.
+    """
 
     cpu_ms: int | None = None
     memory_mb: int | None = None
+    wall_ms: int | None = None
+    subrequests: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +112,8 @@ class DynamicObjectClass(DurableObjectClass):
 class LoadedWorker(Protocol):
     """One entry of the loader's cache, as the host sees it."""
 
-    def entrypoint(self, name: str | None, props: object) -> Target: ...
-    def durable_object_class(self, name: str, props: object) -> DurableObjectClass: ...
+    def entrypoint(self, name: str | None, props: object, limits: object = None) -> Target: ...
+    def durable_object_class(self, name: str, props: object, limits: object = None) -> DurableObjectClass: ...
     async def check(self, classes: Sequence[str]) -> None: ...
     async def evaluate(self, source: str, names: Mapping[str, object]) -> object: ...
 
@@ -182,13 +188,17 @@ class WorkerStub:
     def __init__(self, worker: LoadedWorker) -> None:
         self._worker = worker
 
-    def get_entrypoint(self, name: str | None = None, *, props: object = None) -> DynamicEntrypoint:
-        """A stub for an entry point, the default one without a name."""
-        return DynamicEntrypoint(self._worker.entrypoint(None if name == "default" else name, props))
+    def get_entrypoint(
+        self, name: str | None = None, *, props: object = None, limits: Limits | None = None
+    ) -> DynamicEntrypoint:
+        """A stub for an entry point, the default one without a name. `limits`: of each event, where they are lower."""
+        return DynamicEntrypoint(self._worker.entrypoint(None if name == "default" else name, props, limits))
 
-    def get_durable_object_class(self, name: str, *, props: object = None) -> DurableObjectClass:
-        """A class of the worker, to run as a facet: `FacetOptions(cls=…)`."""
-        return self._worker.durable_object_class(name, props)
+    def get_durable_object_class(
+        self, name: str, *, props: object = None, limits: Limits | None = None
+    ) -> DurableObjectClass:
+        """A class of the worker, to run as a facet: `FacetOptions(cls=…)`. `limits`: where they are lower."""
+        return self._worker.durable_object_class(name, props, limits)
 
     async def check(self, *classes: str) -> None:
         """Load the code now, and see that it has these Durable Object classes.

@@ -104,10 +104,15 @@ class GuestWorker:
         future.add_done_callback(lambda _, held=self: None)
         return future
 
-    def entrypoint(self, name: str | None, props: object) -> Target:
-        return LoadedEntrypoint(self, {"e": name, "p": to_expression({} if props is None else props)})
+    def entrypoint(self, name: str | None, props: object, limits: object = None) -> Target:
+        fields: dict[str, object] = {"e": name, "p": to_expression({} if props is None else props)}
+        if limits is not None:
+            fields["l"] = _plain(limits)
+        return LoadedEntrypoint(self, fields)
 
-    def durable_object_class(self, name: str, props: object) -> DurableObjectClass:
+    def durable_object_class(self, name: str, props: object, limits: object = None) -> DurableObjectClass:
+        if limits is not None:
+            raise WorkerCodeError("limits of a class that a sandbox has loaded are given to its facet: FacetOptions")
         if not isinstance(name, str) or not name:
             raise WorkerCodeError('get_durable_object_class(name) needs the name of a class, such as "App"')
         return DynamicObjectClass(LoadedClass(self, name), props=props)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final, Literal
 
 from perdure.api import Fetcher, Limits, Outbound, WorkerCode, checked_outbound
@@ -23,8 +23,11 @@ from perdure.limits import (
     MEMORY_BYTES_DEFAULT,
     MEMORY_BYTES_MIN,
     MIB,
+    SUBREQUESTS_MAX,
+    WALL_MS_DEFAULT,
 )
 from perdure.wire import encode
+from perdure.workers._invocations import NO_LIMITS, EventLimits
 
 Language = Literal["python", "javascript"]
 _KINDS: Final = ("js", "cjs", "py", "ts", "tsx", "jsx", "text", "data", "json")
@@ -38,6 +41,8 @@ _CAMEL: Final = {
     "compatibilityDate": "compatibility_date",
     "cpuMs": "cpu_ms",
     "memoryMb": "memory_mb",
+    "wallMs": "wall_ms",
+    "subRequests": "subrequests",
 }
 
 
@@ -60,6 +65,8 @@ class CheckedCode:
     cpu_ms: int
     memory_bytes: int
     digest: str
+    event_limits: EventLimits = NO_LIMITS
+    """Of one event of a stateless entry point."""
     outbound: Outbound = None
     """Where its `fetch()` is to go, as it was given."""
     fetcher: Fetcher | None = None
@@ -72,14 +79,15 @@ def check_code(given: object) -> CheckedCode:
     modules = _modules(code)
     language = _language(code.main_module, modules)
     env = _env(code.env)
-    cpu_ms, memory_bytes = _limits(code.limits)
+    limits = check_limits(code.limits)
     return CheckedCode(
         language=language,
         main=code.main_module,
         modules=modules,
         env=env,
-        cpu_ms=cpu_ms,
-        memory_bytes=memory_bytes,
+        cpu_ms=CPU_MS_DEFAULT if limits.cpu_ms is None else limits.cpu_ms,
+        memory_bytes=MEMORY_BYTES_DEFAULT if limits.memory_mb is None else limits.memory_mb * MIB,
+        event_limits=EventLimits(limits.cpu_ms, limits.wall_ms, limits.subrequests),
         digest=_digest(code.main_module, modules),
         outbound=checked_outbound(code.global_outbound),
     )
@@ -200,24 +208,43 @@ def _env(env: object) -> str:
     return text
 
 
-def _limits(limits: object) -> tuple[int, int]:
+def check_limits(limits: object) -> Limits:
+    """Limits as somebody gave them, checked. Raises WorkerCodeError."""
+    if limits is None:
+        return Limits()
+    known = [field.name for field in fields(Limits)]
     if isinstance(limits, Mapping):
         named = {_CAMEL.get(str(key), str(key)): value for key, value in limits.items()}
-        unknown = sorted(set(named) - {"cpu_ms", "memory_mb"})
+        unknown = sorted(set(named) - set(known))
         if unknown:
-            raise WorkerCodeError(f"limits has `cpu_ms` and `memory_mb`, not `{unknown[0]}`")
+            raise WorkerCodeError(f"limits has {', '.join(f'`{name}`' for name in known)}, not `{unknown[0]}`")
         limits = Limits(**named)
     if not isinstance(limits, Limits):
         raise WorkerCodeError(f"limits is a Limits(cpu_ms=…, memory_mb=…), not `{type(limits).__name__}`")
-    cpu_ms = CPU_MS_DEFAULT if limits.cpu_ms is None else limits.cpu_ms
-    if not isinstance(cpu_ms, int) or not 1 <= cpu_ms <= CPU_MS_MAX:
-        raise WorkerCodeError(f"limits.cpu_ms is `{cpu_ms}`, it must be between 1 and {CPU_MS_MAX}")
-    memory_mb = MEMORY_BYTES_DEFAULT // MIB if limits.memory_mb is None else limits.memory_mb
-    if not isinstance(memory_mb, int) or not MEMORY_BYTES_MIN // MIB <= memory_mb <= 4096:
-        raise WorkerCodeError(
-            f"limits.memory_mb is `{memory_mb}`, it must be between {MEMORY_BYTES_MIN // MIB} and 4096"
-        )
-    return cpu_ms, memory_mb * MIB
+    for name, (least, most) in _BOUNDS.items():
+        value = getattr(limits, name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most):
+            raise WorkerCodeError(f"limits.{name} is `{value}`, it must be between {least} and {most}")
+    return limits
+
+
+_BOUNDS: Final = {
+    "cpu_ms": (1, CPU_MS_MAX),
+    "memory_mb": (MEMORY_BYTES_MIN // MIB, 4096),
+    "wall_ms": (1, WALL_MS_DEFAULT),
+    "subrequests": (1, SUBREQUESTS_MAX),
+}
+
+
+def lowered(code: CheckedCode, limits: Limits) -> CheckedCode:
+    """The code with the lower of its own limits and these."""
+    if limits == Limits():
+        return code
+    return replace(
+        code,
+        cpu_ms=min(code.cpu_ms, limits.cpu_ms or code.cpu_ms),
+        memory_bytes=min(code.memory_bytes, (limits.memory_mb or 4096) * MIB),
+    )
 
 
 def _digest(main: str, modules: Mapping[str, Module]) -> str:

@@ -69,7 +69,9 @@ class GuestLoaders:
                 return await session.convert(to_expression, await worker.evaluate(_text(payload, "s"), variables))
             case "worker.fetch" | "worker.call" | "worker.get":
                 props = await session.convert(from_expression, payload.get("p"))
-                return await send(worker.entrypoint(_text_or_none(payload, "e"), props), operation, session)
+                return await send(
+                    worker.entrypoint(_text_or_none(payload, "e"), props, payload.get("l")), operation, session
+                )
             case _:
                 raise UsageError(f"a guest asked for `{operation.kind[:40]}`, which no guest may")
 

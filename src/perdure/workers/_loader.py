@@ -20,6 +20,7 @@ from perdure.api import (
     DynamicObjectClass,
     Fetcher,
     Internet,
+    Limits,
     LoadWorker,
     NamespaceCalls,
     Outbound,
@@ -31,9 +32,10 @@ from perdure.errors import PerdureError, WorkerCodeError
 from perdure.isolates import CallHistory, Isolates, Runner
 from perdure.limits import ISOLATE_IDLE_S, LOADER_CALLBACK_S, LOADER_MEMORY_BYTES_MAX
 from perdure.workers._bindings import NO_BINDINGS, Binding, LoaderScope
-from perdure.workers._code import CheckedCode, check_code
+from perdure.workers._code import CheckedCode, check_code, check_limits, lowered
 from perdure.workers._exports import WorkerExports
 from perdure.workers._internet import InternetFetcher
+from perdure.workers._invocations import EventLimits
 from perdure.workers._session import GuestSession, check_object_class
 from perdure.workers._stateless import EntrypointTarget, StatelessHooks, evaluate
 from perdure.workers._tasks import shared_task
@@ -45,14 +47,18 @@ _THROWN_AWAY_AT_ONCE: Final = 8  # freeing an isolate holds the event loop a thi
 _SWEEP_ON_S: Final = 0.02  # the rest follows soon
 
 
+NO_CODE_LIMITS: Final = Limits()
+
+
 class DynamicClass:
     """A class of a dynamic worker, by name: what stands behind a DurableObjectClass from the loader."""
 
-    __slots__ = ("entry", "export")
+    __slots__ = ("_limits", "entry", "export")
 
-    def __init__(self, entry: LoaderEntry, export: str) -> None:
+    def __init__(self, entry: LoaderEntry, export: str, limits: Limits = NO_CODE_LIMITS) -> None:
         self.entry = entry
         self.export = export
+        self._limits = limits
 
     @property
     def worker(self) -> WorkerExports:
@@ -61,7 +67,7 @@ class DynamicClass:
 
     async def code(self) -> CheckedCode:
         """The worker's code."""
-        return await self.entry.code()
+        return lowered(await self.entry.code(), self._limits)
 
     def failed(self) -> None:
         """The code did not start: ask for it again next time."""
@@ -140,20 +146,29 @@ class LoaderEntry:
         self._hooks: StatelessHooks | None = None
         self._booting: asyncio.Task[GuestSession] | None = None
         self._in_flight = 0
+        self._hangs = False
         self.last_used_s = 0.0
         self.touch()
 
     # ── LoadedWorker, as `perdure.api` sees it ──────────────────────────────────────────────────────────────
 
-    def entrypoint(self, name: str | None, props: object) -> Target:
+    def entrypoint(self, name: str | None, props: object, limits: object = None) -> Target:
         """A target for one entry point; nothing runs yet."""
-        return EntrypointTarget(self, name, props)
+        given = check_limits(limits)
+        if given.memory_mb is not None:
+            raise WorkerCodeError(
+                "limits.memory_mb is the isolate's, which entry points share: give it in the code of the worker"
+            )
+        return EntrypointTarget(self, name, props, EventLimits(given.cpu_ms, given.wall_ms, given.subrequests))
 
-    def durable_object_class(self, name: str, props: object) -> DurableObjectClass:
+    def durable_object_class(self, name: str, props: object, limits: object = None) -> DurableObjectClass:
         """A handle on one class; nothing runs yet."""
         if not isinstance(name, str) or not name:
             raise WorkerCodeError('get_durable_object_class(name) needs the name of a class, such as "App"')
-        return DynamicObjectClass(DynamicClass(self, name), props=props)
+        given = check_limits(limits)
+        if given.wall_ms is not None or given.subrequests is not None:
+            raise WorkerCodeError("limits of a class are cpu_ms and memory_mb: the others count for entry points")
+        return DynamicObjectClass(DynamicClass(self, name, given), props=props)
 
     async def check(self, classes: Sequence[str]) -> None:
         """Load the code and look for these classes."""
@@ -267,6 +282,13 @@ class LoaderEntry:
         finally:
             self._in_flight -= 1
             self.touch()
+            if self._hangs and not self._in_flight:
+                self._hangs = False
+                self.close()
+
+    def hangs(self) -> None:
+        """An event did not end in time, and never may: the isolate goes when the others have ended."""
+        self._hangs = True
 
     def touch(self) -> None:
         """Note that somebody wants it."""

@@ -17,6 +17,7 @@ from perdure.errors import GuestCrashedError, OverloadedError, PerdureError, Usa
 from perdure.limits import GUEST_PENDING_OPERATIONS_MAX, KIB
 from perdure.workers._error_shape import error_shape
 from perdure.workers._exports import path_of, send
+from perdure.workers._invocations import Invocation
 from perdure.workers._messages import Messages
 from perdure.workers._reports import Operation
 
@@ -65,15 +66,20 @@ class Performing:
         self._under_way: dict[int, _UnderWay] = {}
         self._settled: deque[tuple[Operation, str]] = deque()
         self._telling: list[Operation] = []  # in the turn that runs now
+        self._invocations: dict[int, Invocation] = {}
         self._last_large: asyncio.Future[None] | None = None
 
-    def begin(self, operations: Sequence[Operation], mark: int, *, room: int) -> int:
-        """Start what the guest asked for in a turn; the mark that its answers wait for."""
+    def begin(self, operations: Sequence[Operation], mark: int, *, room: int, invocation: Invocation | None) -> int:
+        """Start what the guest asked for in a turn of `invocation`; the mark that its answers wait for."""
         room = max(0, room - len(self._settled))
         for operation in operations[:room]:
             after = self._acts.announced(operation, mark)
+            if invocation is not None:
+                self._invocations[operation.operation_id] = invocation
             try:
                 prepared: _Prepared | PerdureError = self._prepare(operation)
+                if invocation is not None:
+                    invocation.reach_out(operation.kind)
             except PerdureError as refusal:
                 prepared = refusal
                 if not operation.is_read:
@@ -94,18 +100,23 @@ class Performing:
         """Whether an operation has not been told."""
         return operation_id in self._under_way
 
-    def take_settled(self) -> str:
-        """Outcomes for the next turn."""
+    def take_settled(self) -> tuple[str, Invocation | None]:
+        """Outcomes for the next turn, all of one invocation, and which it is."""
         taken: list[str] = []
         size = 0
+        invocation = self._invocations.get(self._settled[0][0].operation_id) if self._settled else None
         while self._settled and (not taken or size + len(self._settled[0][1]) <= _RESUME_BYTES):
+            if self._invocations.get(self._settled[0][0].operation_id) is not invocation:
+                break
             operation, text = self._settled.popleft()
             taken.append(text)
             self._telling.append(operation)
             size += len(text)
         if self._settled:
             self._resume_soon()
-        return ",".join(taken)
+        for operation in self._telling:
+            self._invocations.pop(operation.operation_id, None)
+        return ",".join(taken), invocation
 
     def forget_told(self) -> None:
         """The turn that was told of outcomes has ended: the guest has them."""
@@ -121,6 +132,7 @@ class Performing:
         self._settled.clear()
         self.forget_told()
         self._under_way.clear()
+        self._invocations.clear()
         self._last_large = None
 
     # ── one operation ───────────────────────────────────────────────────────────────────────────────────────

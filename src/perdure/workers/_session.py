@@ -25,6 +25,7 @@ from perdure.limits import GUEST_PENDING_OPERATIONS_MAX, GUEST_TIMER_MS_MIN
 from perdure.wire import GuestOp
 from perdure.workers._bindings import NO_BINDINGS, Binding, binding_kinds
 from perdure.workers._code import CheckedCode
+from perdure.workers._invocations import Invocation
 from perdure.workers._messages import Messages
 from perdure.workers._performing import Performing
 from perdure.workers._references import GuestParcel
@@ -202,6 +203,9 @@ class GuestSession:
         self._timer: asyncio.TimerHandle | None = None
         self._pending = 0
         self._is_running = False
+        self._invocations: dict[Invocation, None] = {}
+        self._invocation: Invocation | None = None
+        """Whose turn runs, or was the last one."""
         self._cpu_ns = 0
         self._long: asyncio.Task[_Answer] | None = None
         self.streams = SessionStreams(self)
@@ -283,6 +287,8 @@ class GuestSession:
         """The gate is held, and is left when the first turn is over."""
         self._last_event += 1
         event_id = self._last_event
+        if isinstance(payer, Invocation):
+            self._invocations[payer] = None
         if turns is not None:
             self._settling[event_id] = turns
         if is_call:
@@ -303,6 +309,8 @@ class GuestSession:
             self._calls.discard(event_id)
             if turns is not None:
                 del self._settling[event_id]
+            if isinstance(payer, Invocation):
+                self._invocations.pop(payer, None)
         if outcome.done.error is not None:
             raise outcome.done.error
         return outcome.done.result
@@ -344,7 +352,10 @@ class GuestSession:
     ) -> _Answer:
         """Run one turn; the input gate is held, and is left when the turn is over. `op` None is the boot."""
         self._is_running = True
+        if op is GuestOp.RESUME and payer is None:  # A timer's turn: of the oldest that is under way.
+            payer = next(iter(self._invocations), self._invocation)
         self._hooks.serving(payer)
+        self._invocation = payer if isinstance(payer, Invocation) else None
         if self._history.is_short and self._hooks.may_be_inline:
             try:
                 call = self._call(op, payload, is_inline=True)
@@ -546,7 +557,8 @@ class GuestSession:
 
     def _absorb(self, report: Report, mark: int, event_id: int | None) -> _Answer:
         own: _Answer = None
-        mark = self._performing.begin(report.operations, mark, room=GUEST_PENDING_OPERATIONS_MAX - len(self._tasks))
+        room = GUEST_PENDING_OPERATIONS_MAX - len(self._tasks)
+        mark = self._performing.begin(report.operations, mark, room=room, invocation=self._invocation)
         for done in report.done:
             if report.returned and done.event_id in self._calls and done.error is None:
                 done = replace(done, result=self.messages.read_now(done.result))  # noqa: PLW2901  # the same, read
@@ -600,10 +612,10 @@ class GuestSession:
             if self._isolate is None:
                 self._hooks.leave()
             else:
-                settled = self._performing.take_settled()
+                settled, invocation = self._performing.take_settled()
                 self._parcel = None
-                now_ms = self._clock.now_ms()
-                await self._turn(GuestOp.RESUME, f'{{"c":[{settled}],{self._returns()}"now":{now_ms}}}')
+                payload = f'{{"c":[{settled}],{self._returns()}"now":{self._clock.now_ms()}}}'
+                await self._turn(GuestOp.RESUME, payload, payer=invocation)
                 self._performing.forget_told()
         except PerdureError:
             return  # The object broke, now or meanwhile: `_fail` or `end` has told everybody who waited.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any, Protocol, TypeVar
 
 from perdure.api import Copies, Fetcher, Sent, Target
@@ -23,6 +23,7 @@ from perdure.workers._code import CheckedCode
 from perdure.workers._exports import ExportCalls, WorkerExports
 from perdure.workers._guest_host import WorkerHost
 from perdure.workers._guest_loaders import LOADER_KINDS, GuestLoaders
+from perdure.workers._invocations import NO_LIMITS, EventLimits, Invocation
 from perdure.workers._messages import check_arguments
 from perdure.workers._outbound import FETCH, fetch_outside
 from perdure.workers._pins import Pins
@@ -46,6 +47,7 @@ class StatelessHooks:
         outbound: Fetcher | None,
     ) -> None:
         self.session: GuestSession | None = None
+        self._invocation: Invocation | None = None
         self._forget_code = forget_code
         self._label = label
         self._clock = clock
@@ -85,11 +87,14 @@ class StatelessHooks:
             self._host.begin_turn()
 
     def cpu_ms(self, cpu_ms: int) -> int:
-        return cpu_ms
+        return cpu_ms if self._invocation is None else self._invocation.cpu_ms_left(cpu_ms)
 
-    def serving(self, payer: object) -> None: ...
+    def serving(self, payer: object) -> None:
+        self._invocation = payer if isinstance(payer, Invocation) else None
 
-    def spent(self, cpu_ns: int) -> None: ...
+    def spent(self, cpu_ns: int) -> None:
+        if self._invocation is not None:
+            self._invocation.spent(cpu_ns)
 
     def commit(self) -> object:
         return None
@@ -153,20 +158,26 @@ class SessionSource(Protocol):
 
     def in_use(self) -> AbstractContextManager[None]: ...
     async def session(self) -> GuestSession: ...
+    def hangs(self) -> None:
+        """An event did not end in time, and never may: the isolate goes when the others have ended."""
+        ...
 
 
 class EntrypointTarget:
     """One entry point of a dynamic worker, with its props."""
 
-    def __init__(self, entry: SessionSource, name: str | None, props: object) -> None:
+    def __init__(self, entry: SessionSource, name: str | None, props: object, limits: EventLimits = NO_LIMITS) -> None:
         self._entry = entry
         self._name = name or "default"
+        self._limits = limits
         self._props = to_expression({} if props is None else props)
 
     async def fetch(self, request: Request) -> Response:
         with self._entry.in_use():
             session = await self._entry.session()
-            return await session.streams.fetch(request, self._environment(session))
+            environment = self._environment(session)
+            async with self._invocation(session) as invocation:
+                return await session.streams.fetch(request, environment, payer=invocation)
 
     def call(self, path: Sequence[str], arguments: Sequence[object] | Copies) -> Coroutine[Any, Any, object]:
         sent = Sent.of(arguments)
@@ -179,7 +190,23 @@ class EntrypointTarget:
     async def _call(self, path: Sequence[str], sent: Sent | None) -> object:
         with sent or nullcontext(), self._entry.in_use():
             session = await self._entry.session()
-            return await session.messages.call({"k": "call", **self._environment(session)}, path, sent)
+            fields = {"k": "call", **self._environment(session)}
+            async with self._invocation(session) as invocation:
+                return await session.messages.call(fields, path, sent, payer=invocation)
+
+    @asynccontextmanager
+    async def _invocation(self, session: GuestSession) -> AsyncIterator[Invocation]:
+        """An event, in the time that it has. Raises LimitExceededError when that is over."""
+        invocation = Invocation(session.code.event_limits.lower(self._limits))
+        timeout = asyncio.timeout(invocation.wall_s)
+        try:
+            async with timeout:
+                yield invocation
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            self._entry.hangs()
+            raise invocation.overdue() from None
 
     def _environment(self, session: GuestSession) -> Mapping[str, object]:
         """What an event of this entry point carries. Raises WorkerCodeError when there is none of this name."""

@@ -16,11 +16,11 @@ class RecordingWorker:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
 
-    def entrypoint(self, name: str | None, props: object) -> Target:
+    def entrypoint(self, name: str | None, props: object, limits: object = None) -> Target:
         self.asked.append(("entrypoint", name, props))
         return None  # type: ignore[return-value]  # nobody uses it
 
-    def durable_object_class(self, name: str, props: object) -> Any:
+    def durable_object_class(self, name: str, props: object, limits: object = None) -> Any:
         self.asked.append(("class", name, props))
 
     async def check(self, classes: Sequence[str]) -> None:

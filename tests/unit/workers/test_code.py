@@ -174,7 +174,7 @@ def test_what_is_no_way_out_is_refused() -> None:
     "limits",
     [
         {"cpu_ms": 0}, {"cpu_ms": CPU_MS_MAX + 1}, {"cpu_ms": "5"}, {"cpu_ms": 1.5}, {"memory_mb": 15},
-        {"memory_mb": 4097}, {"memory_mb": "64"}, {"memory_mb": {}}, {"wall_ms": 5}, 5, None,
+        {"memory_mb": 4097}, {"memory_mb": "64"}, {"memory_mb": {}}, {"wall_ms": 0}, {"wall": 5}, 5,
     ],
 )  # fmt: skip
 def test_limits_have_bounds(limits: object) -> None:

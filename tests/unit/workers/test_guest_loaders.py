@@ -26,10 +26,10 @@ class Worker:
         self.load = load
         self.checked: list[Sequence[str]] = []
 
-    def entrypoint(self, name: str | None, props: object) -> Target:
+    def entrypoint(self, name: str | None, props: object, limits: object = None) -> Target:
         raise NotImplementedError
 
-    def durable_object_class(self, name: str, props: object) -> DurableObjectClass:
+    def durable_object_class(self, name: str, props: object, limits: object = None) -> DurableObjectClass:
         return DurableObjectClass((self, name), props=props)
 
     async def check(self, classes: Sequence[str]) -> None:
@@ -60,7 +60,7 @@ class Owner:
         self.namespaces: dict[str, NamespaceCalls] = {}
         self.bindings: dict[str, Binding] = {"LOADER": BoundLoader(loader)}
 
-    def entrypoint(self, name: str | None, props: object) -> Target:
+    def entrypoint(self, name: str | None, props: object, limits: object = None) -> Target:
         raise NotImplementedError
 
 

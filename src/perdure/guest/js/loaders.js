@@ -88,8 +88,9 @@ class WorkerStub {
   }
 
   /** A stub for an entry point, the default one without a name. */
-  getEntrypoint(name, { props } = {}) {
+  getEntrypoint(name, { props, limits } = {}) {
     const fields = { w: this.#worker, e: name == null || name === "default" ? null : String(name), p: toExpression(props ?? {}, Sender.ofProps()) };
+    if (limits != null) fields.l = { ...limits };
     const stub = remoteStub("worker", fields);
     neverCloned.set(stub, NOT_TRANSFERABLE);
     return stub;
