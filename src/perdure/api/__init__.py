@@ -72,6 +72,7 @@ from perdure.api._promises import RpcPromise as RpcPromise
 from perdure.api._promises import RpcProperty as RpcProperty
 from perdure.api._promises import close_stubs as close_stubs
 from perdure.api._ready import Ready as Ready
+from perdure.api._rpc import TAIL as TAIL
 from perdure.api._rpc import RpcMethodError as RpcMethodError
 from perdure.api._rpc import RpcTarget as RpcTarget
 from perdure.api._rpc import callable_at as callable_at

@@ -39,7 +39,8 @@ class WorkerCode:
     `modules`: name → source text (`.py` or `.js` says the language), or `{"text": …}`, `{"data": bytes}`,
     `{"json": …}`, `{"py": …}`, `{"js": …}`. `env`: plain values the worker gets as its `env`. `global_outbound`: what
     its `fetch()` reaches: None, nothing; a stub, whose `fetch` sees every request; `"inherit"`, what the code that
-    loads it reaches; `Internet()`, every public address.
+    loads it reaches; `Internet()`, every public address. `tails`: stubs of your own entry points or objects, whose
+    method `tail(self, events)` is told of each event of the worker's entry points after it has ended.
     """
 
     main_module: str
@@ -48,6 +49,7 @@ class WorkerCode:
     limits: Limits = field(default_factory=Limits)
     global_outbound: Outbound = None
     compatibility_date: str | None = None
+    tails: Sequence[Stub] = ()
 
     @classmethod
     def python(

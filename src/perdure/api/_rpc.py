@@ -21,6 +21,9 @@ RESERVED: Final = frozenset(
         "web_socket_message", "web_socket_close", "web_socket_error", "start_facet",
     }
 )  # fmt: skip
+TAIL: Final = type("PlatformsOwn", (str,), {})("tail")
+"""The method that hears of a worker's events. The platform alone has this very name; one that was sent is another."""
+
 _RESERVED_ON_TARGETS: Final = frozenset({"dup", "constructor", "on_dispose"})
 _FUNCTIONS: Final = (FunctionType, MethodType, BuiltinFunctionType, functools.partial)
 _GETTERS: Final = (property, functools.cached_property)
@@ -141,7 +144,7 @@ def _member(receiver: object, name: str, base: type) -> Any:
         )
     reserved = _RESERVED_ON_TARGETS if base is RpcTarget else RESERVED
     for candidate in (name, snake_case(name)):
-        if candidate in reserved:
+        if candidate in reserved and name is not TAIL:
             raise RpcMethodError(f"'{name}' is a reserved method and cannot be called over RPC")
         if _is_public_member(kind, base, candidate):
             return getattr(receiver, candidate)

@@ -9,11 +9,11 @@ import base64
 import hashlib
 import json
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final, Literal
 
-from perdure.api import Fetcher, Limits, Outbound, WorkerCode, checked_outbound
+from perdure.api import Fetcher, Limits, Outbound, Stub, WorkerCode, checked_fetcher, checked_outbound
 from perdure.errors import ValueNotCloneableError, WorkerCodeError
 from perdure.limits import (
     CODE_BYTES_MAX,
@@ -35,6 +35,7 @@ _SCRIPTS: Final = frozenset({"js", "cjs", "ts", "tsx", "jsx"})
 _KIND_OF_SUFFIX: Final = {
     ".py": "py", ".js": "js", ".mjs": "js", ".ts": "ts", ".mts": "ts", ".tsx": "tsx", ".jsx": "jsx",
 }  # fmt: skip
+_TAILS_MAX: Final = 16
 _CAMEL: Final = {
     "mainModule": "main_module",
     "globalOutbound": "global_outbound",
@@ -67,6 +68,7 @@ class CheckedCode:
     digest: str
     event_limits: EventLimits = NO_LIMITS
     """Of one event of a stateless entry point."""
+    tails: Sequence[Stub] = ()
     outbound: Outbound = None
     """Where its `fetch()` is to go, as it was given."""
     fetcher: Fetcher | None = None
@@ -90,7 +92,14 @@ def check_code(given: object) -> CheckedCode:
         event_limits=EventLimits(limits.cpu_ms, limits.wall_ms, limits.subrequests),
         digest=_digest(code.main_module, modules),
         outbound=checked_outbound(code.global_outbound),
+        tails=_tails(code.tails),
     )
+
+
+def _tails(given: object) -> Sequence[Stub]:
+    if not isinstance(given, list | tuple) or len(given) > _TAILS_MAX:
+        raise WorkerCodeError(f"tails is a list of at most {_TAILS_MAX} stubs")
+    return tuple(checked_fetcher(tail, f"tails[{place}]") for place, tail in enumerate(given))
 
 
 def _as_worker_code(given: object) -> WorkerCode:

@@ -7,6 +7,7 @@ from typing import Final
 
 from perdure.errors import LimitExceededError
 from perdure.limits import SUBREQUESTS_DEFAULT, WALL_MS_DEFAULT
+from perdure.workers._tails import Trace
 
 _NS_PER_MS: Final = 1_000_000
 _FREE: Final = frozenset({"stream", "sync", "loader.get", "loader.check"})
@@ -40,11 +41,12 @@ def _lower(one: int | None, other: int | None) -> int | None:
 class Invocation:
     """An event under way. What its own operations bring back is its own again: each turn belongs to one invocation."""
 
-    __slots__ = ("_cpu_ns", "_limits", "_subrequests")
+    __slots__ = ("_limits", "_subrequests", "cpu_ns", "trace")
 
     def __init__(self, limits: EventLimits) -> None:
+        self.trace: Trace | None = None
         self._limits = limits
-        self._cpu_ns = 0
+        self.cpu_ns = 0
         self._subrequests = 0
 
     @property
@@ -57,11 +59,11 @@ class Invocation:
         limit = self._limits.cpu_ms
         if limit is None:
             return cpu_ms
-        return max(1, min(cpu_ms, limit - self._cpu_ns // _NS_PER_MS))
+        return max(1, min(cpu_ms, limit - self.cpu_ns // _NS_PER_MS))
 
     def spent(self, cpu_ns: int) -> None:
         """A turn of it took so much."""
-        self._cpu_ns += cpu_ns
+        self.cpu_ns += cpu_ns
 
     def reach_out(self, kind: str) -> None:
         """It starts an operation of this kind. Raises LimitExceededError when that is one too many."""

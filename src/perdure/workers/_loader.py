@@ -24,6 +24,7 @@ from perdure.api import (
     LoadWorker,
     NamespaceCalls,
     Outbound,
+    Stub,
     Target,
     WorkerCode,
 )
@@ -38,6 +39,7 @@ from perdure.workers._internet import InternetFetcher
 from perdure.workers._invocations import EventLimits
 from perdure.workers._session import GuestSession, check_object_class
 from perdure.workers._stateless import EntrypointTarget, StatelessHooks, evaluate
+from perdure.workers._tails import Tails
 from perdure.workers._tasks import shared_task
 
 _ENTRIES_MAX: Final = 10_000
@@ -99,6 +101,7 @@ class WorkerRuntime:
         self.isolates = isolates
         self.runner = runner
         self.clock = clock
+        self.tails = Tails()
         self._histories: OrderedDict[str, CallHistory] = OrderedDict()
 
     def history(self, code: CheckedCode) -> CallHistory:
@@ -286,6 +289,14 @@ class LoaderEntry:
                 self._hangs = False
                 self.close()
 
+    def now_ms(self) -> int:
+        """Wall time."""
+        return self._runtime.clock.now_ms()
+
+    def tell(self, tails: Sequence[Stub], item: Mapping[str, object]) -> None:
+        """Tell these tails of an event, beside everything else."""
+        self._runtime.tails.tell(tails, item)
+
     def hangs(self) -> None:
         """An event did not end in time, and never may: the isolate goes when the others have ended."""
         self._hangs = True
@@ -416,6 +427,7 @@ class LoaderCache:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
+        self._runtime.tails.close()
         for entry in self._live:
             entry.close()
         self._live.clear()

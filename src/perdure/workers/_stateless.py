@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any, Protocol, TypeVar
 
-from perdure.api import Copies, Fetcher, Sent, Target
+from perdure.api import Copies, Fetcher, Sent, Stub, Target
 from perdure.clock import Clock
 from perdure.errors import GuestError, IsolateAbortedError, PerdureError, UsageError, WorkerCodeError
 from perdure.isolates import GuestHost, Isolate
@@ -29,8 +29,19 @@ from perdure.workers._outbound import FETCH, fetch_outside
 from perdure.workers._pins import Pins
 from perdure.workers._reports import Operation, SectionChange
 from perdure.workers._session import GuestSession
+from perdure.workers._tails import Trace, request_event
 
 T = TypeVar("T")
+
+
+class StatelessHost(WorkerHost):
+    """Answers the host calls of an isolate without an object, and passes on what the guest logs."""
+
+    listener: Callable[[str, str], None] | None = None
+
+    def heard(self, level: str, line: str) -> None:
+        if self.listener is not None:
+            self.listener(level, line)
 
 
 class StatelessHooks:
@@ -60,10 +71,17 @@ class StatelessHooks:
         self.error: PerdureError | None = None
 
     def host_for(self, code: CheckedCode, isolate: Isolate) -> GuestHost:
-        self._host = WorkerHost(
+        self._host = StatelessHost(
             code, label=self._label, clock=self._clock, exports=self._exports, loaders=self._loaders
         )
+        self._host.listener = self._heard
         return self._host
+
+    def _heard(self, level: str, line: str) -> None:
+        """On the thread that runs the turn; nothing else touches its invocation meanwhile."""
+        invocation = self._invocation
+        if invocation is not None and invocation.trace is not None:
+            invocation.trace.log(level, line, self._clock.now_ms())
 
     async def _ask(self, event: Mapping[str, object]) -> object:
         assert self.session is not None
@@ -158,6 +176,16 @@ class SessionSource(Protocol):
 
     def in_use(self) -> AbstractContextManager[None]: ...
     async def session(self) -> GuestSession: ...
+    @property
+    def label(self) -> str:
+        """What names the worker in the log."""
+        ...
+
+    def now_ms(self) -> int: ...
+    def tell(self, tails: Sequence[Stub], item: Mapping[str, object]) -> None:
+        """Tell these tails of an event, beside everything else."""
+        ...
+
     def hangs(self) -> None:
         """An event did not end in time, and never may: the isolate goes when the others have ended."""
         ...
@@ -176,8 +204,11 @@ class EntrypointTarget:
         with self._entry.in_use():
             session = await self._entry.session()
             environment = self._environment(session)
-            async with self._invocation(session) as invocation:
-                return await session.streams.fetch(request, environment, payer=invocation)
+            async with self._invocation(session, lambda: request_event(request)) as invocation:
+                response = await session.streams.fetch(request, environment, payer=invocation)
+                if invocation.trace is not None:
+                    invocation.trace.answered(response)
+                return response
 
     def call(self, path: Sequence[str], arguments: Sequence[object] | Copies) -> Coroutine[Any, Any, object]:
         sent = Sent.of(arguments)
@@ -191,17 +222,37 @@ class EntrypointTarget:
         with sent or nullcontext(), self._entry.in_use():
             session = await self._entry.session()
             fields = {"k": "call", **self._environment(session)}
-            async with self._invocation(session) as invocation:
+            async with self._invocation(session, lambda: {"rpcMethod": ".".join(path)}) as invocation:
                 return await session.messages.call(fields, path, sent, payer=invocation)
 
     @asynccontextmanager
-    async def _invocation(self, session: GuestSession) -> AsyncIterator[Invocation]:
+    async def _invocation(
+        self, session: GuestSession, event: Callable[[], Mapping[str, object]]
+    ) -> AsyncIterator[Invocation]:
         """An event, in the time that it has. Raises LimitExceededError when that is over."""
         invocation = Invocation(session.code.event_limits.lower(self._limits))
+        tails = session.code.tails
+        if tails:
+            now_ms = self._entry.now_ms()
+            invocation.trace = Trace(event(), entry_point=self._name, script=self._entry.label, now_ms=now_ms)
+        try:
+            async with self._in_time(invocation):
+                yield invocation
+        except BaseException as error:
+            if invocation.trace is not None:
+                invocation.trace.failed(error, self._entry.now_ms())
+            raise
+        finally:
+            if invocation.trace is not None:
+                item = invocation.trace.item(cpu_ns=invocation.cpu_ns, now_ms=self._entry.now_ms())
+                self._entry.tell(tails, item)
+
+    @asynccontextmanager
+    async def _in_time(self, invocation: Invocation) -> AsyncIterator[None]:
         timeout = asyncio.timeout(invocation.wall_s)
         try:
             async with timeout:
-                yield invocation
+                yield
         except TimeoutError:
             if not timeout.expired():
                 raise

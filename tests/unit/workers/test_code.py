@@ -196,8 +196,8 @@ def test_code_is_a_worker_code_or_a_mapping(given: object) -> None:
 
 
 def test_unknown_and_missing_fields_are_named() -> None:
-    with pytest.raises(WorkerCodeError, match="has no field `tails`; its fields are: "):
-        checked({"app.py": ""}, tails=[])
+    with pytest.raises(WorkerCodeError, match="has no field `streaming_tails`; its fields are: "):
+        checked({"app.py": ""}, streaming_tails=[])
     with pytest.raises(WorkerCodeError, match="needs `main_module`"):
         check_code({"modules": {}})
 
