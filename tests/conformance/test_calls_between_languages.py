@@ -1,4 +1,4 @@
-"""Calls, callbacks and stubs, with every flavour as caller and as callee (spec 6; cases 86 to 92 and E25 to E27)."""
+"""Calls, callbacks and stubs, with every flavour as caller and as callee (spec 6; cases 86 to 92 and E25 to E28)."""
 
 from __future__ import annotations
 
@@ -144,6 +144,13 @@ async def test_case_90_a_disposed_stub_says_so(caller: Subject, callee: Subject)
     await eventually(callee, ["disposed"])
 
 
+@pairs
+async def test_case_87_capabilities_cross_two_borders(caller: Subject, callee: Subject) -> None:
+    middle = callee.other("middle")
+
+    assert await caller.call("through", await peer(middle), await peer(callee)) == [101, 2, 3, 5]
+
+
 # ── what cannot be sent, and errors ──────────────────────────────────────────────────────────────────────────
 
 
@@ -171,3 +178,16 @@ async def test_case_e27_a_stub_that_outlived_its_request(guest: Subject) -> None
 
     assert held == "held"
     assert "different request" in error
+
+
+# ── what can be stored ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_case_e28_only_an_export_that_was_called_can_be_stored(guest: Subject) -> None:
+    await guest.call("store", "called")
+
+    assert await guest.call("stored") == {"n": 1}
+    error = await failure(guest.call("store", "bare"))
+    assert "LoopbackServiceStub" in str(error)
+    assert "does not support serialization" in str(error)
+    assert await guest.call("stored") == {"n": 1}
