@@ -283,6 +283,7 @@ async def _pump(send: Send, response: Response, stream: ReadableStream, method: 
                 if left < 0:
                     return _wrong_length(response.headers, "more")
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await asyncio.sleep(0)  # Neither the source nor a server whose client has left may wait for anything.
         if left:
             return _wrong_length(response.headers, "fewer")
         await send({"type": "http.response.body", "body": b""})

@@ -173,6 +173,23 @@ async def test_a_client_that_leaves_and_does_not_read_closes_the_source() -> Non
 
 
 @in_loop
+async def test_a_source_that_never_waits_holds_nobody_up() -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+
+    async def handle(_request: Request) -> Response:
+        return Response(endless())
+
+    client = Client(handle)
+    await settle()
+    client.leaves()  # A server takes what is sent then, and drops it.
+    await client.task
+
+    assert not client.is_whole
+
+
+@in_loop
 async def test_a_source_that_fails_cuts_the_answer_and_is_logged() -> None:
     client = Client(answering(Source(b"a", ValueError("torn"))))
 
