@@ -142,10 +142,13 @@ class Sent(Copies):
                 break
         else:
             return cls(values=arguments)
-        parcel = Parcel()
-        trees = [to_expression(argument, parcel) for argument in arguments]
-        parcel.seal()
-        return cls(trees=trees, parcel=parcel)
+        try:  # Most calls take nothing along by reference.
+            return cls(trees=[to_expression(argument) for argument in arguments])
+        except ValueNotCloneableError:
+            parcel = Parcel()
+            trees = [to_expression(argument, parcel) for argument in arguments]
+            parcel.seal()
+            return cls(trees=trees, parcel=parcel)
 
     @property
     def has_references(self) -> bool:
@@ -206,11 +209,15 @@ class Returned:
     __slots__ = ("_parcel", "_tree")
 
     def __init__(self, value: object) -> None:
-        parcel = Parcel()
-        self._tree = to_expression(value, parcel)
-        self._parcel = parcel if parcel.lent else None
-        parcel.seal()
-        parcel.close_handles()
+        self._parcel: Parcel | None = None
+        try:
+            self._tree = to_expression(value)
+        except ValueNotCloneableError:
+            parcel = Parcel()
+            self._tree = to_expression(value, parcel)
+            self._parcel = parcel
+            parcel.seal()
+            parcel.close_handles()
 
     def take(self) -> object:
         """The value; its stubs belong to who called."""

@@ -27,6 +27,7 @@ TAIL: Final = type("PlatformsOwn", (str,), {})("tail")
 _RESERVED_ON_TARGETS: Final = frozenset({"dup", "constructor", "on_dispose"})
 _FUNCTIONS: Final = (FunctionType, MethodType, BuiltinFunctionType, functools.partial)
 _GETTERS: Final = (property, functools.cached_property)
+_CACHED_NAME_MAX: Final = 100  # characters: whoever calls chooses the names
 
 
 class RpcMethodError(UsageError, TypeError):
@@ -62,11 +63,17 @@ def rpc_method(receiver: object, name: str, *, base: type) -> Callable[..., obje
 
 def is_plain_method(receiver: object, path: Sequence[str]) -> bool:
     """Whether `path` is a method of the class or nothing at all, so that no code runs when it is looked for."""
-    return len(path) == 1 and not any(
-        isinstance(vars(owner).get(name), _GETTERS)
-        for owner in type(receiver).__mro__
-        for name in (path[0], snake_case(path[0]))
-    )
+    if len(path) != 1:
+        return False
+    name = path[0]
+    kind: Any = type(receiver)  # which mypy does not take for hashable
+    return len(name) <= _CACHED_NAME_MAX and not _has_getter(kind, name)
+
+
+@functools.lru_cache(maxsize=4_096)
+def _has_getter(kind: type, name: str) -> bool:
+    names = (name, snake_case(name))
+    return any(isinstance(vars(owner).get(each), _GETTERS) for owner in kind.__mro__ for each in names)
 
 
 def callable_at(receiver: object, path: Sequence[str], *, base: type | None) -> Callable[..., object]:

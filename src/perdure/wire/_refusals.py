@@ -41,7 +41,7 @@ def _advice(value: object) -> str:
     if inspect.isawaitable(value):
         return "await it first"
     if callable(value):
-        return "functions cannot be stored or sent yet; " + plain
+        return "functions cannot be stored or sent here; " + plain
     if hasattr(value, "__dataclass_fields__"):
         return "use dataclasses.asdict(value)"
     if isinstance(value, Enum):
