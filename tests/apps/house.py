@@ -82,7 +82,7 @@ class House(DurableObject):
         if request.headers.get("x-house") == "entrypoint":
             answer: Response = await self.worker().get_entrypoint().fetch(request)
             return answer
-        return await self.ctx.facets.get("app", self.start).fetch(request)
+        return await self.ctx.facets.get("app").fetch(request)
 
     async def run(self, names: dict[str, object]) -> object:
         """Run the app as a script, once: the value of its last expression."""
@@ -92,8 +92,8 @@ class House(DurableObject):
         value: object = await self.env.LOADER.evaluate(source, names, language=language, limits=LIMITS)
         return value
 
-    def start(self) -> FacetOptions:
-        """How the app's object is started."""
+    def start_facet(self, name: str) -> FacetOptions:
+        """How the app's object is started, by a request or by its alarm."""
         return FacetOptions(cls=self.worker().get_durable_object_class("App"))
 
     def worker(self) -> Any:  # the loader's stub
@@ -141,7 +141,7 @@ class App:
     def visitor(self) -> httpx.AsyncClient:
         """A browser that nobody has used yet."""
         transport = AppTransport(self.world, self.name, self.kind)
-        return httpx.AsyncClient(transport=transport, base_url=ORIGIN, follow_redirects=True)
+        return httpx.AsyncClient(transport=transport, base_url=ORIGIN)
 
     async def run(self, **names: object) -> object:
         """Run a script once with these names: what its last expression gave."""

@@ -18,6 +18,7 @@ from typing import Final, NoReturn
 
 import wit_world
 
+from perdure.guest import _passwords as passwords
 from perdure.guest import workers
 from perdure.guest._dispatch import Guest
 from perdure.guest._memory import gather_code, list_immortals, plug_holes
@@ -41,6 +42,7 @@ def _refuse_to_sleep(seconds: float) -> None:
 
 import_standard_library(os.path.dirname(os.__file__).partition("/lib/")[0])  # noqa: PTH120  # as the build mounts it
 bake_time_zones()
+passwords.install()
 sys.modules["workers"] = workers
 socket.getaddrinfo = socket.create_connection = socket.socket.connect = _refuse_network  # type: ignore[method-assign]  # fails early, with advice
 time.sleep = _refuse_to_sleep  # type: ignore[assignment]  # takes what numbers have in common

@@ -66,7 +66,9 @@ class Response(Body):
         self.url, self.redirected = "", False
         self.status_text = _checked_status_text(status_text)
         self.headers = Headers(headers)
-        self._set_body(body)
+        # An empty body is none where there can be none; Fetch, where JavaScript shows the difference, refuses it.
+        is_none = self.status in _NULL_BODY_STATUSES and isinstance(body, str | bytes) and not body
+        self._set_body(None if is_none else body)
         if self.body is not None and self.status in _NULL_BODY_STATUSES:
             raise HttpMessageError(f"a response with status {self.status} has no body: give None, or another status")
 

@@ -82,6 +82,8 @@ def test_a_status_without_body_refuses_one(status: int) -> None:
     with pytest.raises(HttpMessageError, match="has no body"):
         Response("x", status)
     assert Response(None, status).body is None
+    assert Response("", status).body is None
+    assert Response(b"", status).headers.get("content-type") is None
 
 
 def test_a_status_text_with_a_line_break_is_refused() -> None:
