@@ -76,9 +76,10 @@ def test_sessions_print_what_they_show(page: Path, tmp_path: Path) -> None:
 
 
 def is_imported(snippet: Snippet, page: Path) -> bool:
-    """Whether another file of the page imports this one."""
+    """Whether another file of the page imports this one, or reads it by its name."""
     module = str(snippet.file).removesuffix(".py")
-    return any(re.search(rf"^from {module} import", other.text, re.MULTILINE) for other in on_page(page) if other.file)
+    use = re.compile(rf'^from {module} import|"{re.escape(str(snippet.file))}"', re.MULTILINE)
+    return any(use.search(other.text) for other in on_page(page) if other.file)
 
 
 def is_main(snippet: Snippet, page: Path) -> bool:
