@@ -34,8 +34,12 @@ class Rate:
     connections: int
     names: int = 1
     peer_path: str | None = None  # None: the same; "": the peer has no such thing
+    each: float = 1  # what one answer counts for
+    unit: str = "1/s"
 
 
+CALLS = 20  # by each request for `/rpc`
+CALL_KINDS = {"trusted": "from trusted code to a guest", "guests": "from guest to guest", "callback": "with a callback"}
 RATES = [
     *(Rate(f"seed app, {c} connections", "/app/warm?", c) for c in (1, 16, 64)),
     *(
@@ -48,6 +52,14 @@ RATES = [
     Rate("cold load of a worker, JavaScript, 16 connections", "/cold/", 16, 0),
     Rate("never-seen app, JavaScript, 16 connections", "/init/", 16, 0),
     Rate("never-seen app, Python, 16 connections", "/init-py/", 16, 0, peer_path="/init/"),
+    Rate("cold load of a bundle of 1 MB, JavaScript, 1 connection", "/bundle/", 1, 0),
+    *(
+        Rate(f"calls {title}, {c} connections", f"/rpc/{what}?", c, each=CALLS)
+        for what, title in CALL_KINDS.items()
+        for c in (1, 16)
+    ),
+    Rate("calls with a body of 1 MB, 4 connections", "/rpc/megabyte?", 4),
+    Rate("fetch through a way out, 1 MB, 4 connections", "/passed/?", 4, each=2**20 / 1e6, unit="MB/s"),
     Rate("durable put, 1 object, 64 connections", "/c/", 64, 1),
     Rate("durable put, 100 objects, 64 connections", "/c/", 64, 100),
     Rate("durable put, 10,000 objects, 64 connections", "/c/", 64, 10_000),
@@ -114,7 +126,7 @@ def measure_rates(
             continue
         path = row.path if server.name == "perdure" or row.peer_path is None else row.peer_path
         measured = load(server.url, path, connections=row.connections, seconds=seconds, names=row.names)
-        table.add(f"{title} [1/s]", server.name, measured.per_second)
+        table.add(f"{title} [{row.unit}]", server.name, measured.per_second * row.each)
         if measured.errors:
             print(f"{server.name}: {title}: {measured.errors} errors", file=sys.stderr)
 

@@ -1,7 +1,8 @@
 """perdure's side of the benchmarks: the same routes as peers/workerd.js, with a trusted Python supervisor.
 
 `/app/NAME`, `/init/NAME` (JavaScript app), `/app-py/NAME`, `/init-py/NAME` (its Python twin), `/cold`, `/cold-py`,
-`/c/NAME`, and `/burn/LANGUAGE/WAY`, a guest that burns a second of CPU.
+`/c/NAME`, `/bundle` (a cold load of a megabyte), `/rpc/WHAT` (twenty calls, or one of a megabyte), `/passed` (a
+guest's fetch of a megabyte), and `/burn/LANGUAGE/WAY`, a guest that burns a second of CPU.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from perdure import (
     Platform,
     Request,
     Response,
+    Worker,
     WorkerCode,
     WorkerEntrypoint,
 )
@@ -43,6 +45,32 @@ class Default(WorkerEntrypoint):
     def fetch(self, request):
         return Response("cold\\n")
 """
+BUNDLE = COLD + "".join(f'\nfunction unused{n}() {{ return "{"x" * 64} {n}"; }}' for n in range(10_000))
+CALLS = 20
+CALLED = """
+import { DurableObject } from "cloudflare:workers";
+export class App extends DurableObject {
+  add(number) { return number + 1; }
+  back(callback, number) { return callback(number); }
+  size(text) { return text.length; }
+}
+"""
+GUESTS = """
+import { DurableObject } from "cloudflare:workers";
+export class Near extends DurableObject {
+  async relay(calls) {
+    const far = this.ctx.exports.Far.getByName("far");
+    let sum = 0;
+    for (let n = 0; n < calls; n++) sum = await far.add(sum);
+    return sum;
+  }
+}
+export class Far extends DurableObject {
+  add(number) { return number + 1; }
+}
+"""
+PASSING = 'export default { fetch(request) { return fetch("http://outside/megabyte"); } }'
+MEGABYTE = "m" * 2**20
 BURN_JS = """
 import { DurableObject } from "cloudflare:workers";
 export class App extends DurableObject {
@@ -126,6 +154,31 @@ class Burner(DurableObject):
         return FacetOptions(cls=self.env.LOADER.get(language, lambda: code).get_durable_object_class("App"))
 
 
+class Caller(DurableObject):
+    """Calls a guest that is its facet."""
+
+    async def rpc(self, what: str) -> object:
+        """Twenty calls one after the other, or one of a megabyte."""
+        app = self.ctx.facets.get("app", self.start_app)
+        if what == "megabyte":
+            return await app.size(MEGABYTE)
+        total = 0
+        for _ in range(CALLS):
+            total = await (app.back(lambda number: number + 1, total) if what == "callback" else app.add(total))
+        return total
+
+    def start_app(self) -> FacetOptions:
+        worker = self.env.LOADER.get("called", lambda: worker_code("js", CALLED))
+        return FacetOptions(cls=worker.get_durable_object_class("App"))
+
+
+class Outside(WorkerEntrypoint):
+    """The way out of the guest whose fetch is measured."""
+
+    async def fetch(self, request: Request) -> Response:
+        return Response(MEGABYTE)
+
+
 loaded = itertools.count()
 
 
@@ -139,6 +192,14 @@ class Default(WorkerEntrypoint):
             return await exports.Counter.get_by_name(rest[0]).fetch(request)
         if kind == "burn":
             return await exports.Burner.get_by_name("-".join(rest)).fetch(request)
+        if kind == "rpc":
+            return Response(f"{await self.rpc(rest[0])}\n")
+        if kind == "bundle":
+            worker = self.env.LOADER.get(f"bundle-{next(loaded)}", lambda: worker_code("js", BUNDLE))
+            return await worker.get_entrypoint().fetch(request)
+        if kind == "passed":
+            worker = self.env.LOADER.get("passing", self.passing)
+            return await worker.get_entrypoint().fetch(request)
         kind, _, suffix = kind.partition("-")
         language = suffix or "js"
         if kind == "cold":
@@ -150,7 +211,23 @@ class Default(WorkerEntrypoint):
             await runner.set_code(SOURCES[language], language)
         return await runner.fetch(request)
 
+    async def rpc(self, what: str) -> object:
+        """What is measured of calls: a trusted caller, or a guest."""
+        if what == "guests":
+            return await platform.get("guests-Near", "near").relay(CALLS)
+        return await self.ctx.exports.Caller.get_by_name("caller").rpc(what)
+
+    def passing(self) -> WorkerCode:
+        """A guest that answers with what its fetch got."""
+        return WorkerCode("worker.js", {"worker.js": PASSING}, global_outbound=self.ctx.exports.Outside)
+
 
 HISTORY = None if os.environ.get("BENCH_HISTORY") == "off" else HistoryOptions()
 
-platform = Platform([AppRunner, Counter, Burner], fetch=Default, history=HISTORY)
+platform = Platform(
+    [AppRunner, Counter, Burner, Caller],
+    fetch=Default,
+    exports=[Outside],
+    workers=[Worker("guests", WorkerCode.javascript(GUESTS), classes=["Near", "Far"])],
+    history=HISTORY,
+)

@@ -14,6 +14,9 @@ const main :Workerd.Worker = (
   durableObjectNamespaces = [
     (className = "AppRunner", uniqueKey = "AppRunner", enableSql = true),
     (className = "Counter", uniqueKey = "Counter", enableSql = true),
+    (className = "Caller", uniqueKey = "Caller", enableSql = true),
+    (className = "Near", uniqueKey = "Near", enableSql = true),
+    (className = "Far", uniqueKey = "Far", enableSql = true),
   ],
   durableObjectStorage = (localDisk = "disk"),
   bindings = [ (name = "LOADER", workerLoader = ()) ],

@@ -92,8 +92,63 @@ export class Counter extends DurableObject {
   }
 }
 
+// /rpc/WHAT: twenty calls one after the other, or one of a megabyte. /bundle: a cold load of a megabyte. /passed: what a
+// dynamic worker's fetch got through its way out.
+import { WorkerEntrypoint } from "cloudflare:workers";
+
+const CALLS = 20;
+const MEGABYTE = "m".repeat(2 ** 20);
+const CALLED = `
+  import { DurableObject } from "cloudflare:workers";
+  export class App extends DurableObject {
+    add(number) { return number + 1; }
+    back(callback, number) { return callback(number); }
+    size(text) { return text.length; }
+  }
+`;
+const PASSING = `export default { fetch(request) { return fetch("http://outside/megabyte"); } }`;
+const codeOf = (source, globalOutbound = null) =>
+  ({ compatibilityDate: "2026-04-01", mainModule: "worker.js", modules: { "worker.js": source }, globalOutbound });
+
+export class Caller extends DurableObject {
+  async rpc(what) {
+    const app = this.ctx.facets.get("app", () => {
+      const worker = this.env.LOADER.get("called", () => codeOf(CALLED));
+      return { class: worker.getDurableObjectClass("App") };
+    });
+    if (what === "megabyte") return await app.size(MEGABYTE);
+    let total = 0;
+    for (let n = 0; n < CALLS; n++) total = await (what === "callback" ? app.back((m) => m + 1, total) : app.add(total));
+    return total;
+  }
+}
+
+export class Near extends DurableObject {
+  async relay(calls) {
+    const far = this.ctx.exports.Far.getByName("far");
+    let sum = 0;
+    for (let n = 0; n < calls; n++) sum = await far.add(sum);
+    return sum;
+  }
+}
+
+export class Far extends DurableObject {
+  add(number) { return number + 1; }
+}
+
+export class Outside extends WorkerEntrypoint {
+  fetch(request) { return new Response(MEGABYTE); }
+}
+
 const COLD = `export default { fetch(request) { return new Response("cold\\n"); } }`;
+const unused = (_, n) => `\nfunction unused${n}() { return "${"x".repeat(64)} ${n}"; }`;
+const BUNDLE = COLD + Array.from({ length: 10_000 }, unused).join("");
 let loaded = 0;
+
+async function rpc(what, exports) {
+  if (what === "guests") return await exports.Near.getByName("near").relay(CALLS);
+  return await exports.Caller.getByName("caller").rpc(what);
+}
 
 export default {
   async fetch(request, env, ctx) {
@@ -102,6 +157,11 @@ export default {
     if (kind === "cold") {
       const code = { compatibilityDate: "2026-04-01", mainModule: "worker.js", modules: { "worker.js": COLD }, globalOutbound: null };
       return env.LOADER.get(`cold-${++loaded}`, () => code).getEntrypoint().fetch(request);
+    }
+    if (kind === "rpc") return new Response(`${await rpc(name, ctx.exports)}\n`);
+    if (kind === "bundle") return env.LOADER.get(`bundle-${++loaded}`, () => codeOf(BUNDLE)).getEntrypoint().fetch(request);
+    if (kind === "passed") {
+      return env.LOADER.get("passing", () => codeOf(PASSING, ctx.exports.Outside)).getEntrypoint().fetch(request);
     }
     const runner = ctx.exports.AppRunner.getByName(name);
     if (kind === "init") await runner.setCode(AGENT_CODE);

@@ -111,7 +111,10 @@ def parse_loaded(text: str) -> Mapping[str, str]:
     try:
         exports = tree["ok"]["exports"]  # type: ignore[index]  # a wrong shape is caught below
         if len(exports) > GUEST_EXPORTS_MAX:
-            raise TypeError(f"it has more than {GUEST_EXPORTS_MAX} exports")
+            raise WorkerLoadError(
+                f"Failed to start Worker: the main module has {len(exports)} exports, the limit is "
+                f"{GUEST_EXPORTS_MAX}: export entry points and classes only"
+            )
         return {name[:200]: _words(kind)[:40] for name, kind in exports.items()}
     except (LookupError, TypeError, AttributeError) as error:
         raise _malformed(str(error)) from None
