@@ -45,6 +45,7 @@ from perdure.objects import (
     NamespaceOptions,
     ObjectNamespace,
     Travels,
+    leave_caller,
     place_of,
 )
 from perdure.server._admin import Admin
@@ -209,7 +210,7 @@ class Platform:
     async def _build(self, store: Store, isolates: Isolates) -> None:
         """Everything that stands on the store."""
         self._runner = self._make_runner()
-        runtime = WorkerRuntime(isolates=isolates, runner=self._runner, clock=self._clock)
+        runtime = WorkerRuntime(isolates=isolates, runner=self._runner, clock=self._clock, leave_caller=leave_caller)
         self._loader = LoaderCache(runtime, scope=_scope)
         self._env = Env({"LOADER": Loader(self._loader)})
         self._directory = Directory(

@@ -32,6 +32,7 @@ from perdure.clock import Clock
 from perdure.errors import PerdureError, WorkerCodeError
 from perdure.isolates import CallHistory, Isolates, Runner
 from perdure.limits import ISOLATE_IDLE_S, LOADER_CALLBACK_S, LOADER_MEMORY_BYTES_MAX
+from perdure.web import Request
 from perdure.workers._bindings import NO_BINDINGS, Binding, LoaderScope
 from perdure.workers._code import CheckedCode, check_code, check_limits, lowered
 from perdure.workers._exports import WorkerExports
@@ -94,13 +95,24 @@ class KnownClass:
         """Nothing was cached, nothing is forgotten."""
 
 
+LeaveCaller = Callable[[Request | None], Awaitable[None]]
+"""Waits until whoever calls an entry point may: what an object has written is durable before it is heard of."""
+
+
+async def _stay(request: Request | None) -> None:
+    """Callers are no objects."""
+
+
 class WorkerRuntime:
     """What all loaders of a platform share: isolates, threads, and what is known about how long code runs."""
 
-    def __init__(self, *, isolates: Isolates, runner: Runner, clock: Clock) -> None:
+    def __init__(
+        self, *, isolates: Isolates, runner: Runner, clock: Clock, leave_caller: LeaveCaller | None = None
+    ) -> None:
         self.isolates = isolates
         self.runner = runner
         self.clock = clock
+        self.leave_caller = leave_caller or _stay
         self.tails = Tails()
         self._histories: OrderedDict[str, CallHistory] = OrderedDict()
 
@@ -173,6 +185,10 @@ class LoaderEntry:
             raise WorkerCodeError("limits of a class are cpu_ms and memory_mb: the others count for entry points")
         return DynamicObjectClass(DynamicClass(self, name, given), props=props)
 
+    async def leave_caller(self, request: Request | None = None) -> None:
+        """Before an event is delivered for whoever calls now."""
+        await self._runtime.leave_caller(request)
+
     async def check(self, classes: Sequence[str]) -> None:
         """Load the code and look for these classes."""
         with self.in_use():
@@ -187,6 +203,7 @@ class LoaderEntry:
 
     async def evaluate(self, source: str, names: Mapping[str, object]) -> object:
         """Run `source` once in a sandbox that is thrown away afterwards."""
+        await self.leave_caller()
         try:
             with self.in_use():
                 return await evaluate(await self.session(), source, names)

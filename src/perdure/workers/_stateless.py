@@ -175,6 +175,7 @@ class SessionSource(Protocol):
     """What gives the isolate of a dynamic worker, started if need be."""
 
     def in_use(self) -> AbstractContextManager[None]: ...
+    async def leave_caller(self, request: Request | None = None) -> None: ...
     async def session(self) -> GuestSession: ...
     @property
     def label(self) -> str:
@@ -201,6 +202,7 @@ class EntrypointTarget:
         self._props = to_expression({} if props is None else props)
 
     async def fetch(self, request: Request) -> Response:
+        await self._entry.leave_caller(request)
         with self._entry.in_use():
             session = await self._entry.session()
             environment = self._environment(session)
@@ -220,6 +222,7 @@ class EntrypointTarget:
 
     async def _call(self, path: Sequence[str], sent: Sent | None) -> object:
         with sent or nullcontext(), self._entry.in_use():
+            await self._entry.leave_caller()
             session = await self._entry.session()
             fields = {"k": "call", **self._environment(session)}
             async with self._invocation(session, lambda: {"rpcMethod": ".".join(path)}) as invocation:
