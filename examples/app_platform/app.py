@@ -33,14 +33,14 @@ class AppRunner(DurableObject):
         if self.ctx.storage.kv.get("version") is None:
             return Response(f"There is no app called `{self.ctx.id.name}` yet: publish one under this name.\n", 404)
         try:
-            response = await self.ctx.facets.get("app", self.start_app).fetch(request)
+            response = await self.ctx.facets.get("app").fetch(request)
         except PerdureError as error:
             self.record(request, 500, repair_text(error))
             raise
         self.record(request, response.status)
         return response
 
-    def start_app(self) -> FacetOptions:
+    def start_facet(self, name: str) -> FacetOptions:
         """Called when the app is not running. The same worker id promises the same code."""
         worker = self.env.LOADER.get(f"version {self.ctx.storage.kv.get('version')}", self.load_code)
         return FacetOptions(cls=worker.get_durable_object_class("App"))
