@@ -222,7 +222,7 @@ class Messages:
             operation.target = self.references.find(payload.get("n"))
             retain(operation.target)
         trees = payload.get("a")
-        if trees is None:
+        if trees is None or not operation.kind.endswith(".call"):
             return None
         if not isinstance(trees, list) or len(trees) > CALL_ARGUMENTS_MAX:
             raise UsageError(f"a method is called with a list of at most {CALL_ARGUMENTS_MAX} arguments")
