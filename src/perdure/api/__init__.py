@@ -36,6 +36,8 @@ from perdure.api._host_calls import NamespaceCalls as NamespaceCalls
 from perdure.api._host_calls import StartFacet as StartFacet
 from perdure.api._host_calls import StorageCalls as StorageCalls
 from perdure.api._host_calls import TransactionSection as TransactionSection
+from perdure.api._kept import KeptValue as KeptValue
+from perdure.api._kept import Service as Service
 from perdure.api._loader import DynamicEntrypoint as DynamicEntrypoint
 from perdure.api._loader import DynamicObjectClass as DynamicObjectClass
 from perdure.api._loader import Limits as Limits

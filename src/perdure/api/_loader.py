@@ -37,7 +37,8 @@ class WorkerCode:
     """The source of a dynamic worker.
 
     `modules`: name → source text (`.py` or `.js` says the language), or `{"text": …}`, `{"data": bytes}`,
-    `{"json": …}`, `{"py": …}`, `{"js": …}`. `env`: plain values the worker gets as its `env`. `global_outbound`: what
+    `{"json": …}`, `{"py": …}`, `{"js": …}`. `env`: what the worker gets as its `env`: plain values, and stubs
+    of your objects and entry points, called: `ctx.exports.Database(props={…})`. `global_outbound`: what
     its `fetch()` reaches: None, nothing; a stub, whose `fetch` sees every request; `"inherit"`, what the code that
     loads it reaches; `Internet()`, every public address. `tails`: stubs of your own entry points or objects, whose
     method `tail(self, events)` is told of each event of the worker's entry points after it has ended.

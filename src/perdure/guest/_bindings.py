@@ -11,7 +11,6 @@ from perdure.guest._host_calls import Ask
 from perdure.guest._loaders import GuestLoader, LoadCallbacks
 from perdure.guest._references import GuestReferences
 from perdure.guest._remotes import Remote
-from perdure.wire import from_expression
 
 _PREFIX: Final = "env."
 """What stands before a binding's name where an export is named: the host looks there, too."""
@@ -25,14 +24,16 @@ class Bindings:
         self._references = references
         self._callbacks = callbacks
         self._bound: dict[str, object] = {}
+        self._kept: object = {}
 
-    def bind(self, kinds: Mapping[str, str]) -> None:
-        """Take what LOAD says: a name and what kind of binding it is."""
+    def bind(self, kinds: Mapping[str, str], env: object = None) -> None:
+        """Take what LOAD says: a name and what kind of binding it is, and the env when events do not carry it."""
+        self._kept = {} if env is None else self._references.read(env)
         self._bound = {name: self._binding(name, kind) for name, kind in kinds.items()}
 
     def env(self, expression: object) -> Env:
         """The worker's env: these plain values, and what is bound."""
-        values = from_expression(expression or {})
+        values = self._kept if expression is None else self._references.read(expression)
         return Env({**(values if isinstance(values, dict) else {}), **self._bound})
 
     def _binding(self, name: str, kind: str) -> object:

@@ -170,7 +170,7 @@ class Guest:
         except BaseException as error:  # noqa: BLE001  # the worker's own; the host decides what it means
             return to_json({"error": self._shape(error)})
         self._worker = Worker(module, self._importer.own_modules, message.get("namespaces", ()))
-        self._bindings.bind(message.get("bindings", {}))
+        self._bindings.bind(message.get("bindings", {}), message.get("env"))
         return to_json({"ok": {"exports": self._worker.kinds()}})
 
     def _start(self, message: Message) -> None:
@@ -193,7 +193,7 @@ class Guest:
         identity = message.get("id") or {}
         ctx = Context(
             id=ObjectId(identity.get("id") or "", name=identity.get("name"), jurisdiction=identity.get("j")),
-            props=from_expression(message.get("props", {})),
+            props=self._references.read(message.get("props", {})),
             exports=Exports(self._worker, self._ask, self._references),
             storage=GuestStorage(self._ask, self._references, self._life, lambda: self._instance),
             facets=self._facets,
@@ -332,7 +332,7 @@ class Guest:
 
     def _worker_context(self, message: Message) -> WorkerContext:
         return WorkerContext(
-            props=from_expression(message.get("p", {})),
+            props=self._references.read(message.get("p", {})),
             exports=Exports(self._worker, self._ask, self._references),
             wait_until=functools.partial(self._wait_until, SCOPE.get()),
         )

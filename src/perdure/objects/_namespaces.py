@@ -100,6 +100,10 @@ class ObjectTarget:
         self._name = name
         self._actor: Actor | None = None
 
+    def again(self) -> ObjectTarget:
+        """The same object, whatever has become of the instance that was reached first."""
+        return ObjectTarget(self._directory, self._namespace, self._id, self._name)
+
     async def fetch(self, request: Request) -> Response:
         await leave_caller(request)
         return await self._reach().fetch(request)

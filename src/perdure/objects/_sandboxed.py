@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -20,6 +19,7 @@ from perdure.api import (
     FacetLimits,
     FacetOptions,
     FacetUsage,
+    KeptValue,
     Sent,
     Target,
     facet_name,
@@ -56,7 +56,6 @@ from perdure.wire import (
     ALARM,
     START_FACET,
     from_expression,
-    to_expression,
 )
 from perdure.workers import (
     FETCH,
@@ -113,8 +112,6 @@ class SandboxedBody:
         self._facets = facets
         fields = {
             "id": {"id": str(actor.identity), "name": actor.identity.name, "j": actor.identity.jurisdiction},
-            "props": to_expression(props),
-            "env": json.loads(code.env),
         }
         self._hooks = ObjectHooks(actor, code, facets, definition.worker, forget_code=definition.failed)
         self._session = GuestSession(
@@ -124,7 +121,7 @@ class SandboxedBody:
             runner=runtime.runner,
             history=runtime.history(code),
             clock=runtime.clock,
-            start=ObjectStart(definition.export, fields),
+            start=ObjectStart(definition.export, fields, KeptValue.of(props)),
             namespaces=definition.worker.namespaces,
             bindings=definition.worker.bindings,
         )

@@ -13,7 +13,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final, Literal
 
-from perdure.api import Fetcher, Limits, Outbound, Stub, WorkerCode, checked_fetcher, checked_outbound
+from perdure.api import (
+    Fetcher,
+    KeptValue,
+    Limits,
+    Outbound,
+    Service,
+    Stub,
+    WorkerCode,
+    checked_fetcher,
+    checked_outbound,
+)
 from perdure.errors import ValueNotCloneableError, WorkerCodeError
 from perdure.limits import (
     CODE_BYTES_MAX,
@@ -26,7 +36,6 @@ from perdure.limits import (
     SUBREQUESTS_MAX,
     WALL_MS_DEFAULT,
 )
-from perdure.wire import encode
 from perdure.workers._invocations import NO_LIMITS, EventLimits
 
 Language = Literal["python", "javascript"]
@@ -36,6 +45,7 @@ _KIND_OF_SUFFIX: Final = {
     ".py": "py", ".js": "js", ".mjs": "js", ".ts": "ts", ".mts": "ts", ".tsx": "tsx", ".jsx": "jsx",
 }  # fmt: skip
 _TAILS_MAX: Final = 16
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode
 _CAMEL: Final = {
     "mainModule": "main_module",
     "globalOutbound": "global_outbound",
@@ -63,16 +73,23 @@ class CheckedCode:
     main: str
     modules: Mapping[str, Module]
     env: str
+    """As expression, in text: it may be large, and is needed when an isolate starts."""
     cpu_ms: int
     memory_bytes: int
     digest: str
     event_limits: EventLimits = NO_LIMITS
     """Of one event of a stateless entry point."""
+    services: Sequence[Service] = ()
+    """What stands in `env` by reference."""
     tails: Sequence[Stub] = ()
     outbound: Outbound = None
     """Where its `fetch()` is to go, as it was given."""
     fetcher: Fetcher | None = None
     """Where it goes, which the loader knows."""
+
+    def kept_env(self) -> KeptValue:
+        """Its env, to be sent to an isolate."""
+        return KeptValue(json.loads(self.env), self.services)
 
 
 def check_code(given: object) -> CheckedCode:
@@ -80,13 +97,14 @@ def check_code(given: object) -> CheckedCode:
     code = _as_worker_code(given)
     modules = _modules(code)
     language = _language(code.main_module, modules)
-    env = _env(code.env)
+    env, services = _env(code.env)
     limits = check_limits(code.limits)
     return CheckedCode(
         language=language,
         main=code.main_module,
         modules=modules,
         env=env,
+        services=services,
         cpu_ms=CPU_MS_DEFAULT if limits.cpu_ms is None else limits.cpu_ms,
         memory_bytes=MEMORY_BYTES_DEFAULT if limits.memory_mb is None else limits.memory_mb * MIB,
         event_limits=EventLimits(limits.cpu_ms, limits.wall_ms, limits.subrequests),
@@ -205,16 +223,17 @@ def _language(main: str, modules: Mapping[str, Module]) -> Language:
     return "python" if python else "javascript"
 
 
-def _env(env: object) -> str:
+def _env(env: object) -> tuple[str, Sequence[Service]]:
     if not isinstance(env, Mapping) or not all(isinstance(name, str) for name in env):
         raise WorkerCodeError("env is a mapping from names to values")
     try:
-        text = encode(dict(env))
+        kept = KeptValue.of(dict(env))
     except ValueNotCloneableError as error:
         raise ValueNotCloneableError(f"env of a dynamic worker: {error}") from None
+    text = _COMPACT(kept.tree)
     if len(text) > ENV_BYTES_MAX:
         raise WorkerCodeError(f"Dynamic Worker env size {len(text)} bytes exceeds the maximum of {ENV_BYTES_MAX} bytes")
-    return text
+    return text, kept.services
 
 
 def check_limits(limits: object) -> Limits:

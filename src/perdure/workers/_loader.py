@@ -8,6 +8,7 @@ asked for again when it is wanted. Effects: tasks, timers.
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from perdure.api import (
     DynamicObjectClass,
     Fetcher,
     Internet,
+    KeptValue,
     Limits,
     LoadWorker,
     NamespaceCalls,
@@ -51,6 +53,9 @@ _SWEEP_ON_S: Final = 0.02  # the rest follows soon
 
 
 NO_CODE_LIMITS: Final = Limits()
+
+Load = LoadWorker | Callable[[], CheckedCode | Awaitable[CheckedCode]]
+"""Gives the code of a worker, checked or not."""
 
 
 class DynamicClass:
@@ -142,7 +147,7 @@ class LoaderEntry:
         runtime: WorkerRuntime,
         *,
         label: str,
-        load: LoadWorker | Callable[[], CheckedCode],
+        load: Load,
         owner: EntryOwner,
         namespaces: Mapping[str, NamespaceCalls] | None = None,
         bindings: Mapping[str, Binding] = NO_BINDINGS,
@@ -183,7 +188,8 @@ class LoaderEntry:
         given = check_limits(limits)
         if given.wall_ms is not None or given.subrequests is not None:
             raise WorkerCodeError("limits of a class are cpu_ms and memory_mb: the others count for entry points")
-        return DynamicObjectClass(DynamicClass(self, name, given), props=props)
+        kept = KeptValue.of({} if props is None else props)
+        return DynamicObjectClass(DynamicClass(self, name, given), props=kept.value())
 
     async def leave_caller(self, request: Request | None = None) -> None:
         """Before an event is delivered for whoever calls now."""
@@ -221,7 +227,7 @@ class LoaderEntry:
             self._loading = shared_task(self._ask())
         return await asyncio.shield(self._loading)
 
-    def renew(self, load: LoadWorker) -> None:
+    def renew(self, load: Load) -> None:
         """Ask `load` from now on: whoever asked with an earlier one may be gone."""
         self._load = load
 
@@ -357,6 +363,18 @@ async def _in_time(answer: Awaitable[object]) -> object:
         ) from None
 
 
+async def _code_for_all(load: LoadWorker) -> CheckedCode:
+    """Code that is shared. Whatever stands in its env by reference is of one supervisor, and nobody else's."""
+    answer: object = load()
+    code = check_code(await answer if inspect.isawaitable(answer) else answer)
+    if code.services:
+        raise WorkerCodeError(
+            "env of a worker that is shared holds no stubs: give them in the props of the entry point or class, or "
+            "load the worker with LOADER.get(), whose ids are your own"
+        )
+    return code
+
+
 class LoaderCache:
     """The entries of one loader binding; serves `perdure.api.Loader`.
 
@@ -372,7 +390,7 @@ class LoaderCache:
         self._live_bytes = 0  # at least: what has gone since they were counted is still in it
         self._sweeper: asyncio.TimerHandle | None = None
 
-    def get(self, worker_id: str | None, load: LoadWorker, *, scope: LoaderScope | None = None) -> LoaderEntry:
+    def get(self, worker_id: str | None, load: Load, *, scope: LoaderScope | None = None) -> LoaderEntry:
         """The entry of `worker_id`; None makes one that nobody else can reach. `scope`: who asks, if not the caller."""
         if not callable(load):
             raise WorkerCodeError("LOADER.get(id, load): load is a function that returns the WorkerCode")
@@ -400,7 +418,7 @@ class LoaderCache:
         checked = check_code(code)  # Now, with a copy of every byte: what it was made of may change afterwards.
         return self._entry(self._scope(), lambda: checked)
 
-    def _entry(self, scope: LoaderScope, load: LoadWorker | Callable[[], CheckedCode]) -> LoaderEntry:
+    def _entry(self, scope: LoaderScope, load: Load) -> LoaderEntry:
         return LoaderEntry(self._runtime, label=scope.label, load=load, owner=self, inherited=scope.outbound)
 
     def shared(self, name: str) -> SharedLoader:
@@ -498,6 +516,8 @@ class SharedLoader:
         self._scope = scope
 
     def get(self, worker_id: str | None, load: LoadWorker) -> LoaderEntry:
+        if worker_id is not None and callable(load):
+            return self._cache.get(worker_id, functools.partial(_code_for_all, load), scope=self._scope)
         return self._cache.get(worker_id, load, scope=self._scope)
 
     def load(self, code: WorkerCode | Mapping[str, object]) -> LoaderEntry:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
-from perdure.api import Parcel, Sent, Target, call_value, close_stubs, follow, get_value, release, retain
+from perdure.api import KeptValue, Parcel, Sent, Target, call_value, close_stubs, follow, get_value, release, retain
 from perdure.errors import GuestCrashedError, PerdureError, UsageError, ValueNotCloneableError
 from perdure.isolates import CallHistory, Runner
 from perdure.limits import CALL_ARGUMENTS_MAX, GUEST_RETURNS_S
@@ -96,36 +96,56 @@ class Messages:
         *,
         payer: object = None,
         inside: bool = False,
+        parcel: GuestParcel | None = None,
     ) -> Any:  # noqa: ANN401  # what the guest answers
         """Call what stands at `path`, or read it when `sent` is None: an event with these fields.
 
-        Stubs in the result belong to whoever asked.
+        `parcel`: what the fields take along. Stubs in the result belong to whoever asked.
         """
-        parcel: GuestParcel | None = None
-        if sent is None:
+        if sent is None or len(path) != 1 or fields["k"] == _CALLED:
             fields["path"] = path
         else:
-            if len(path) == 1 and fields["k"] != _CALLED:
-                fields["m"] = path[0]
-            else:
-                fields["path"] = path
-            if sent.has_references:
-                parcel = self.references.parcel()
-                fields["a"] = self._written(sent, parcel)
-            else:
-                fields["a"] = sent.trees() if sent.is_written else await self.convert(_write_all, sent.values())
+            fields["m"] = path[0]
+        if sent is not None and sent.has_references:
+            parcel = parcel or self.references.parcel()
+        if sent is not None:
+            try:
+                fields["a"] = await self._written(sent, parcel)
+            except BaseException:
+                if parcel is not None:
+                    parcel.take_back()
+                raise
         return await self.read(
             await self._session.event(fields, payer=payer, inside=inside, parcel=parcel, is_call=True)
         )
 
-    def _written(self, sent: Sent, parcel: GuestParcel) -> Sequence[object]:
-        try:
+    async def _written(self, sent: Sent, parcel: GuestParcel | None) -> Sequence[object]:
+        if parcel is not None and sent.has_references:
             trees = sent.trees(parcel)
+            parcel.seal()
+            return trees
+        return sent.trees() if sent.is_written else await self.convert(_write_all, sent.values())
+
+    def introduced(self, kept: Mapping[str, KeptValue]) -> Mapping[str, object]:
+        """Fields for a guest that keeps what is in them. Raises OverloadedError."""
+        parcel = self.references.parcel()
+        return {name: self._kept(value, parcel) for name, value in kept.items()}
+
+    def packed(self, name: str, kept: KeptValue) -> tuple[dict[str, object], GuestParcel | None]:
+        """A field of one event, and what it takes along."""
+        if not kept.services:
+            return {name: kept.tree}, None
+        parcel = self.references.parcel()
+        return {name: self._kept(kept, parcel)}, parcel
+
+    def _kept(self, kept: KeptValue, parcel: GuestParcel) -> object:
+        try:
+            tree = kept.written(parcel)
         except BaseException:
             parcel.take_back()
             raise
         parcel.seal()
-        return trees
+        return tree
 
     async def ask_lent(
         self, number: int, path: Sequence[str], sent: Sent | None, *, cause: int | None, request: Request | None = None

@@ -17,7 +17,7 @@ from contextvars import Context
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeVar
 
-from perdure.api import Target
+from perdure.api import KeptValue, Target
 from perdure.clock import CPU, Clock
 from perdure.errors import GuestError, InternalError, ObjectResetError, PerdureError, WorkerCodeError
 from perdure.isolates import CallHistory, GuestHost, InlineOverrunError, Isolate, Isolates, Runner
@@ -157,10 +157,11 @@ _Turned = tuple[list[Report], object]
 
 @dataclass(frozen=True, slots=True)
 class ObjectStart:
-    """How to construct the object that lives in a session: the START payload but for the time."""
+    """How to construct the object that lives in a session: the START payload but for env and the time."""
 
     export: str
     fields: Mapping[str, object]
+    props: KeptValue
 
 
 class GuestSession:
@@ -423,6 +424,7 @@ class GuestSession:
 
     def _call(self, op: GuestOp | None, payload: str, *, is_inline: bool) -> Callable[[int], _Turned]:
         """The work of a turn, to be run on any one thread: the guest's code, then the commit."""
+        introduced = self._introduced() if self._isolate is None else {}
 
         def run(cpu_ms: int) -> _Turned:
             mark = CPU.start()
@@ -443,7 +445,7 @@ class GuestSession:
 
             reports = []
             if self._isolate is None:
-                reports.append(self._boot_isolate(left_ms))
+                reports.append(self._boot_isolate(left_ms, introduced))
             if op is not None:
                 assert self._isolate is not None
                 reports.append(parse_report(self._isolate.call(op, payload, cpu_ms=left_ms())))
@@ -461,18 +463,27 @@ class GuestSession:
             if turns is not None:
                 turns.settle(done.error)
 
-    def _boot_isolate(self, left_ms: Callable[[], int]) -> Report:
+    def _introduced(self) -> Mapping[str, object]:
+        """What a fresh isolate keeps for as long as it lives, with the services in it."""
+        if self._start is not None:
+            return self.messages.introduced({"props": self._start.props, "env": self.code.kept_env()})
+        return self.messages.introduced({"env": self.code.kept_env()}) if self.code.services else {}
+
+    def _boot_isolate(self, left_ms: Callable[[], int], introduced: Mapping[str, object]) -> Report:
         isolate = self._isolates.create(self.code.language, memory_bytes=self.code.memory_bytes)
         self._isolate = isolate
         isolate.host = self._hooks.host_for(self.code, isolate)
         load: dict[str, object] = {"main": self.code.main, "namespaces": sorted(self._namespaces)}
         if self._bindings:
             load["bindings"] = binding_kinds(self._bindings)
+        if self._start is None:
+            load.update(introduced)
         self.exports = parse_loaded(isolate.call(GuestOp.LOAD, _COMPACT(load), cpu_ms=left_ms()))
         if self._start is None:
             return Report()
         check_object_class(self._start.export, self.exports)
-        payload = _COMPACT({"export": self._start.export, **self._start.fields, "now": self._clock.now_ms()})
+        fields = {"export": self._start.export, **self._start.fields, **introduced, "now": self._clock.now_ms()}
+        payload = _COMPACT(fields)
         return parse_report(isolate.call(GuestOp.START, payload, cpu_ms=left_ms()))
 
     def _finish(self, turned: _Turned, event_id: int | None) -> _Answer:

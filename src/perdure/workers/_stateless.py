@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any, Protocol, TypeVar
 
-from perdure.api import Copies, Fetcher, Sent, Stub, Target
+from perdure.api import Copies, Fetcher, KeptValue, Sent, Stub, Target
 from perdure.clock import Clock
 from perdure.errors import GuestError, IsolateAbortedError, PerdureError, UsageError, WorkerCodeError
 from perdure.isolates import GuestHost, Isolate
@@ -27,6 +27,7 @@ from perdure.workers._invocations import NO_LIMITS, EventLimits, Invocation
 from perdure.workers._messages import check_arguments
 from perdure.workers._outbound import FETCH, fetch_outside
 from perdure.workers._pins import Pins
+from perdure.workers._references import GuestParcel
 from perdure.workers._reports import Operation, SectionChange
 from perdure.workers._session import GuestSession
 from perdure.workers._tails import Trace, request_event
@@ -199,15 +200,16 @@ class EntrypointTarget:
         self._entry = entry
         self._name = name or "default"
         self._limits = limits
-        self._props = to_expression({} if props is None else props)
+        self._props = KeptValue.of({} if props is None else props)
 
     async def fetch(self, request: Request) -> Response:
         await self._entry.leave_caller(request)
         with self._entry.in_use():
             session = await self._entry.session()
-            environment = self._environment(session)
+            self._check_exported(session.exports)
             async with self._invocation(session, lambda: request_event(request)) as invocation:
-                response = await session.streams.fetch(request, environment, payer=invocation)
+                fields, parcel = self._environment(session)
+                response = await session.streams.fetch(request, fields, payer=invocation, parcel=parcel)
                 if invocation.trace is not None:
                     invocation.trace.answered(response)
                 return response
@@ -224,9 +226,10 @@ class EntrypointTarget:
         with sent or nullcontext(), self._entry.in_use():
             await self._entry.leave_caller()
             session = await self._entry.session()
-            fields = {"k": "call", **self._environment(session)}
+            self._check_exported(session.exports)
             async with self._invocation(session, lambda: {"rpcMethod": ".".join(path)}) as invocation:
-                return await session.messages.call(fields, path, sent, payer=invocation)
+                fields, parcel = self._environment(session)
+                return await session.messages.call({"k": "call", **fields}, path, sent, payer=invocation, parcel=parcel)
 
     @asynccontextmanager
     async def _invocation(
@@ -262,12 +265,16 @@ class EntrypointTarget:
             self._entry.hangs()
             raise invocation.overdue() from None
 
-    def _environment(self, session: GuestSession) -> Mapping[str, object]:
-        """What an event of this entry point carries. Raises WorkerCodeError when there is none of this name."""
-        self._check_exported(session.exports)
-        return {"x": self._name, "p": self._props, "env": json.loads(session.code.env)}
+    def _environment(self, session: GuestSession) -> tuple[dict[str, object], GuestParcel | None]:
+        """What an event of this entry point carries, and takes along."""
+        fields, parcel = session.messages.packed("p", self._props)
+        fields["x"] = self._name
+        if not session.code.services:  # Else the guest has it since it was loaded.
+            fields["env"] = json.loads(session.code.env)
+        return fields, parcel
 
     def _check_exported(self, exports: Mapping[str, str]) -> None:
+        """Raise WorkerCodeError when there is no entry point of this name."""
         kind = exports.get(self._name)
         if kind == "object":
             raise WorkerCodeError(

@@ -18,6 +18,7 @@ from perdure.limits import STREAM_CHUNK_BYTES_MAX, STREAMS_OPEN_MAX
 from perdure.web import ReadableStream, Request, Response
 from perdure.wire import chunk_from_wire, chunk_to_wire, request_from_wire, request_to_wire, response_from_wire
 from perdure.wire import response_to_wire as to_wire
+from perdure.workers._references import GuestParcel
 
 T = TypeVar("T")
 _READING_NOTHING: Final = "this worker has no such stream of the host's: it has ended, or was handed back"
@@ -26,7 +27,14 @@ _READING_NOTHING: Final = "this worker has no such stream of the host's: it has 
 class Session(Protocol):
     """The session that the streams belong to."""
 
-    async def event(self, fields: Mapping[str, object], *, payer: object = None, inside: bool = False) -> object: ...
+    async def event(
+        self,
+        fields: Mapping[str, object],
+        *,
+        payer: object = None,
+        inside: bool = False,
+        parcel: GuestParcel | None = None,
+    ) -> object: ...
     async def convert(self, convert: Callable[[Any], T], value: Any) -> T: ...  # noqa: ANN401  # any pair that fits
     def start(self, work: Coroutine[object, object, object]) -> None:
         """Work of the session's own; it ends with it."""
@@ -176,14 +184,29 @@ class SessionStreams:
     # ── whole messages ──────────────────────────────────────────────────────────────────────────────────────
 
     async def fetch(
-        self, request: Request, fields: Mapping[str, object], *, payer: object = None, inside: bool = False
+        self,
+        request: Request,
+        fields: Mapping[str, object],
+        *,
+        payer: object = None,
+        inside: bool = False,
+        parcel: GuestParcel | None = None,
     ) -> Response:
-        """Let the guest answer `request`. What it has not read of it is cancelled with the end of its answer."""
-        wire = request_to_wire(request, self.lend)
+        """Let the guest answer `request`. What it has not read of it is cancelled with the end of its answer.
+
+        `parcel`: what the fields take along.
+        """
+        try:
+            wire = request_to_wire(request, self.lend)
+        except BaseException:
+            if parcel is not None:
+                parcel.take_back()
+            raise
         number = wire.get("S")
         answer: object = None
         try:
-            answer = await self._session.event({"k": "fetch", "r": wire, **fields}, payer=payer, inside=inside)
+            message = {"k": "fetch", "r": wire, **fields}
+            answer = await self._session.event(message, payer=payer, inside=inside, parcel=parcel)
             response = await self._session.convert(partial(response_from_wire, take=self.take), answer)
         except BaseException:
             self.reclaim(number)

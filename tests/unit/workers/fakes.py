@@ -14,6 +14,7 @@ from perdure.isolates._runner import Turn
 from perdure.testing import VirtualClock
 from perdure.wire import GuestOp, to_expression
 from perdure.workers import CheckedCode, GuestSession, ObjectStart, Operation, SectionChange, check_code
+from perdure.workers._references import GuestParcel
 from perdure.workers._streams import SessionStreams
 
 T = TypeVar("T")
@@ -217,7 +218,9 @@ class OneSession:
     def __init__(self) -> None:
         self.streams = SessionStreams(self)
 
-    async def event(self, fields: object, *, payer: object = None, inside: bool = False) -> object:
+    async def event(
+        self, fields: object, *, payer: object = None, inside: bool = False, parcel: GuestParcel | None = None
+    ) -> object:
         raise AssertionError("nothing streams here")
 
     async def convert(self, convert: Callable[[V], T], value: V) -> T:

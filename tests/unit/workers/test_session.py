@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.unit.workers.fakes import Stage, done, steps
 
+from perdure.api import KeptValue
 from perdure.errors import (
     GuestCrashedError,
     GuestError,
@@ -52,13 +53,16 @@ def test_a_turn_is_committed_before_the_gate_is_left(is_short: bool) -> None:  #
 
 def test_the_boot_loads_the_code_and_starts_the_object() -> None:
     async def scenario() -> None:
-        stage = Stage(answers_at_once, start=ObjectStart("App", {"id": {"id": "x"}}))
+        stage = Stage(answers_at_once, start=ObjectStart("App", {"id": {"id": "x"}}, KeptValue({"a": 1})))
 
         await stage.session.boot()
 
         load, start = stage.isolates.made[0].calls
         assert load == (GuestOp.LOAD, {"main": "app.py", "namespaces": []})
-        assert start == (GuestOp.START, {"export": "App", "id": {"id": "x"}, "now": stage.clock.now_ms()})
+        assert start == (
+            GuestOp.START,
+            {"export": "App", "id": {"id": "x"}, "props": {"a": 1}, "env": {}, "now": stage.clock.now_ms()},
+        )
         assert stage.session.exports["App"] == "object"
 
     run_sim(scenario)
@@ -402,7 +406,7 @@ def test_a_guest_that_had_to_be_started_again_is_heard_about_its_start() -> None
         return answers_at_once(op, payload)
 
     async def scenario() -> None:
-        stage = await Stage(script, start=ObjectStart("App", {})).booted()
+        stage = await Stage(script, start=ObjectStart("App", {}, KeptValue({}))).booted()
         stage.hooks.operations.clear()
         stage.runner.overruns = 1
 
@@ -518,7 +522,7 @@ def test_code_that_does_not_load_says_why() -> None:
 )
 def test_only_a_class_can_run_as_an_object(export: str, text: str) -> None:
     async def scenario() -> None:
-        stage = Stage(answers_at_once, start=ObjectStart(export, {}))
+        stage = Stage(answers_at_once, start=ObjectStart(export, {}, KeptValue({})))
 
         with pytest.raises(WorkerCodeError, match=text):
             await stage.session.boot()

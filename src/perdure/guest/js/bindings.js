@@ -9,14 +9,19 @@ import { fromExpression } from "./values.js";
 const PREFIX = "env.";
 
 const bound = {};
+let kept = {};
 
-/** Takes what LOAD says: a name and what kind of binding it is. */
-export function bind(kinds) {
+/** Takes what LOAD says: a name and what kind of binding it is, and the `env` when events do not carry it. */
+export function bind(kinds, expression) {
+  if (expression !== undefined) kept = fromExpression(expression, new Receiver());
   for (const name of Object.keys(kinds)) bound[name] = bindingOf(name, kinds[name]);
 }
 
 /** The worker's `env`: these plain values, and what is bound. */
-export const envOf = (expression = {}) => ({ ...fromExpression(expression, new Receiver()), ...bound });
+export const envOf = (expression) => ({
+  ...(expression === undefined ? kept : fromExpression(expression, new Receiver())),
+  ...bound,
+});
 
 function bindingOf(name, kind) {
   if (kind === "namespace") return namespaceOf(PREFIX + name);

@@ -134,9 +134,9 @@ function report() {
 
 // ── LOAD and START ───────────────────────────────────────────────────────────────────────────────────────────
 
-function load({ main, namespaces = [], bindings = {} }) {
+function load({ main, namespaces = [], bindings = {}, env: given }) {
   startClock();
-  bind(bindings);
+  bind(bindings, given);
   isLoading = true;
   import(main).then(
     (namespace) => {
