@@ -36,6 +36,7 @@ FORM_FIELDS_MAX: Final = 1_000
 BIGINT_DIGITS_MAX: Final = 4_300  # what Python itself converts; reading decimal digits is quadratic
 CALL_ARGUMENTS_MAX: Final = 255
 RPC_PATH_STEPS_MAX: Final = 64  # of `stub.a.b.c`
+KEPT_STUBS_DEPTH_MAX: Final = 16  # of stubs in props of stubs that a guest names: each is read inside another
 RPC_CAPABILITIES_MAX: Final = 10_000  # that one side of a session holds of the other's: each keeps something in memory
 ERROR_PROPERTIES_MAX: Final = 32  # of its own that an error takes along; the rest is left behind
 ERROR_PROPERTIES_BYTES_MAX: Final = 8 * KIB  # of them together

@@ -276,7 +276,7 @@ class Guest:
             case "facet":
                 return self._facets.start_callback(message["cb"])(), functools.partial(self._facet, message["cb"])
             case "load":
-                return self._callbacks.callback(message["cb"])(), _code
+                return self._callbacks.callback(message["cb"])(), self._code
             case "eval":
                 variables = {name: from_expression(value) for name, value in message.get("a", {}).items()}
                 return evaluate(message["s"], variables, own_files=self._importer.own_files), to_expression
@@ -347,6 +347,10 @@ class Guest:
             task.add_done_callback(scope.release)
         self._life.wait_until(task)
 
+    def _code(self, value: object) -> object:
+        """What a callback of a loader returned; the host checks it."""
+        return self._references.write_kept(plain_code(value))[0]
+
     def _facet(self, facet: object, answer: object) -> object:
         """What the start callback of a facet returned. `facet`: its name, or its callback's number."""
         options = facet_options(answer)
@@ -360,9 +364,9 @@ class Guest:
             chosen["budget"] = dataclasses.asdict(options.budget)
         if isinstance(kind, DurableObjectClass) and isinstance(kind.definition, LoadedClass):
             self._of_facets[facet] = kind  # It is there until the facet is started anew: the host is about to ask.
-            return {**kind.definition.fields(), "props": to_expression(kind.props), **chosen}
+            return {**kind.definition.fields(), "props": self._references.write_kept(kind.props)[0], **chosen}
         if isinstance(kind, DurableObjectClass):
-            return {"export": str(kind.definition), "props": to_expression(kind.props), **chosen}
+            return {"export": str(kind.definition), "props": self._references.write_kept(kind.props)[0], **chosen}
         return {"export": self._worker.name_of(kind), "props": {}, **chosen}
 
     # ── errors ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -385,11 +389,6 @@ class Guest:
 
 def _nothing(value: object) -> None:
     """Nobody hears what an alarm's handler returns."""
-
-
-def _code(value: object) -> object:
-    """What a callback of a loader returned; the host checks it."""
-    return to_expression(plain_code(value))
 
 
 def _as_it_is(value: object) -> object:

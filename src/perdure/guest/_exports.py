@@ -6,6 +6,7 @@ alone knows a namespace's key. Effects: host calls.
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Final
 
@@ -15,7 +16,7 @@ from perdure.guest._references import GuestReferences
 from perdure.guest._remotes import Pinned, Remote
 from perdure.guest._worker import DEFAULT, Worker
 from perdure.limits import OBJECT_NAME_KEPT_BYTES_MAX
-from perdure.wire import HostOp, to_expression
+from perdure.wire import HostOp
 
 _COMPACT: Final = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -38,12 +39,14 @@ class Exports:
             case "object" | "class":
                 return DurableObjectClass(export)
             case "entrypoint" | "handler":
-                return LoopbackEntrypoint(
-                    lambda props: Remote(self._references, "export", {"x": export, "p": to_expression(props)})
-                )
+                return LoopbackEntrypoint(functools.partial(self._entrypoint, export))
             case _:
                 there = ", ".join(f"`{known}`" for known in sorted(self._worker.kinds())) or "nothing"
                 raise AttributeError(f"the worker exports no class or entry point `{name}`; it exports {there}")
+
+    def _entrypoint(self, export: str, props: object) -> Remote:
+        tree, held = self._references.write_kept(props)
+        return Remote(self._references, "export", {"x": export, "p": tree}, held)
 
 
 class GuestNamespace:

@@ -78,7 +78,8 @@ class GuestLoader:
 
     def load(self, code: WorkerCode | Mapping[str, object]) -> GuestWorker:
         worker = GuestWorker(self._references, {"b": self._binding}, None)
-        checked(self._ask(HostOp.LOAD_CODE, str(worker.number), _COMPACT(to_expression(plain_code(code)))))
+        tree, _ = self._references.write_kept(plain_code(code))
+        checked(self._ask(HostOp.LOAD_CODE, str(worker.number), _COMPACT(tree)))
         worker.is_known = True
         return worker
 
@@ -105,10 +106,11 @@ class GuestWorker:
         return future
 
     def entrypoint(self, name: str | None, props: object, limits: object = None) -> Target:
-        fields: dict[str, object] = {"e": name, "p": to_expression({} if props is None else props)}
+        tree, held = self._references.write_kept({} if props is None else props)
+        fields: dict[str, object] = {"e": name, "p": tree}
         if limits is not None:
             fields["l"] = _plain(limits)
-        return LoadedEntrypoint(self, fields)
+        return LoadedEntrypoint(self, fields, held)
 
     def durable_object_class(self, name: str, props: object, limits: object = None) -> DurableObjectClass:
         if limits is not None:
@@ -136,8 +138,8 @@ class LoadedEntrypoint(Remote):
 
     cannot_be_serialized = DynamicEntrypoint.cannot_be_serialized
 
-    def __init__(self, worker: GuestWorker, fields: dict[str, object]) -> None:
-        super().__init__(worker._references, "worker", {"w": worker.shape, **fields})  # noqa: SLF001  # of this file
+    def __init__(self, worker: GuestWorker, fields: dict[str, object], held: Sequence[object]) -> None:
+        super().__init__(worker._references, "worker", {"w": worker.shape, **fields}, held)  # noqa: SLF001  # of this file
         self._worker = worker
 
     def _ask(self, act: str, payload: dict[str, object], read: Callable[[Any], object] | None) -> Answer:

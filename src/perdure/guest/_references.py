@@ -238,6 +238,11 @@ class GuestReferences:
             parcel.pass_on()
             return tree
 
+    def write_kept(self, value: object) -> tuple[object, list[HostService]]:
+        """`env` or `props`, or code: the expression, and what must be held for as long as it may be sent."""
+        services = _KeptServices()
+        return to_expression(value, services), services.held
+
     def read(self, tree: object) -> object:
         """What the host answers. Its stubs belong to whoever asked."""
         try:
@@ -318,8 +323,35 @@ class GuestParcel(Parcel):
                 raise ValueError("it has another shape")
 
 
+class _KeptServices:
+    """Writes the stubs that `env` and `props` may take along: those of objects and entry points, whosever these are."""
+
+    def __init__(self) -> None:
+        self.held: list[HostService] = []
+
+    def introduce(self, value: object) -> list[object] | None:
+        target = lent_by(value) if isinstance(value, Handle) else None
+        if isinstance(target, HostService):
+            self.held.append(target)
+            return ["import", target.reference.number]
+        channel = getattr(target, "channel", None)
+        if channel is None:
+            return None
+        self.held.extend(getattr(target, "held", ()))
+        return ["channel", *channel]
+
+    def mark(self) -> int:
+        return 0
+
+    def rewind(self, mark: int) -> None:
+        """What is held is held: there is nothing to take back."""
+
+
 class StoredChannels:
-    """Writes and reads the stubs that may be stored: those of this worker's own objects and entry points."""
+    """Writes and reads the stubs that may be stored: those of this worker's own objects and entry points.
+
+    What has stubs in its props may not: their numbers mean nothing to the next life of this guest.
+    """
 
     def __init__(self, references: GuestReferences) -> None:
         self._references = references
@@ -327,6 +359,11 @@ class StoredChannels:
     def introduce(self, value: object) -> list[object] | None:
         target = lent_by(value) if isinstance(value, Handle) else None
         channel = getattr(target, "channel", None)
+        if channel is not None and getattr(target, "held", False):
+            raise ValueNotCloneableError(
+                'could not serialize object of type "Fetcher", it cannot be serialized in this context: stubs stand in '
+                "its props"
+            )
         return None if channel is None else ["channel", *channel]
 
     def mark(self) -> int:

@@ -5,6 +5,7 @@ Effects: host calls.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
 class Remote:
     """`Target`: something beyond the host. `kind` is what its operations are called, `fields` say which it is."""
 
-    def __init__(self, references: GuestReferences, kind: str, fields: dict[str, object]) -> None:
+    def __init__(
+        self, references: GuestReferences, kind: str, fields: dict[str, object], held: Sequence[object] = ()
+    ) -> None:
         self._references = references
         self._kind = kind
         self._fields = fields
+        self.held = held
+        """What stands in its props, which the host may ask for until an operation is done."""
 
     @property
     def channel(self) -> tuple[str, dict[str, object]] | None:
@@ -45,7 +50,14 @@ class Remote:
         return self._ask("get", {"path": list(path)}, self._references.read)
 
     def _ask(self, act: str, payload: dict[str, object], read: Callable[[Any], object] | None) -> Answer:
-        return self._references.operations.start(f"{self._kind}.{act}", {**self._fields, **payload}, read)
+        answer = self._references.operations.start(f"{self._kind}.{act}", {**self._fields, **payload}, read)
+        if self.held:
+            answer.add_done_callback(functools.partial(_held, self))
+        return answer
+
+
+def _held(_remote: Remote, _answer: object) -> None:
+    """What a callback refers to is there until it is called."""
 
 
 class Pinned(Remote):

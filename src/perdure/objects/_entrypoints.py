@@ -6,17 +6,28 @@ context: what it sends does not wait for the caller's writes again. Effects: tas
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, Final
 
-from perdure.api import Copies, Returned, Sent, WorkerContext, WorkerEntrypoint, callable_at, finished, value_at
+from perdure.api import (
+    Copies,
+    KeptValue,
+    Returned,
+    Sent,
+    WorkerContext,
+    WorkerEntrypoint,
+    callable_at,
+    finished,
+    value_at,
+)
 from perdure.errors import UsageError
 from perdure.objects._actor import leave_caller
 from perdure.objects._body_source import Apart
 from perdure.objects._lending import apart
 from perdure.web import ReadableStream, Request, Response
-from perdure.wire import encode, from_expression, to_expression
 
 MakeContext = Callable[[object], WorkerContext]
 """The `ctx` of an instance that has these props."""
@@ -24,6 +35,8 @@ MakeContext = Callable[[object], WorkerContext]
 
 ENTRY_POINT: Final[ContextVar[str]] = ContextVar("perdure_entry_point", default="")
 """The entry point whose trusted code is running, with its props: what it loads is its own."""
+
+_WITH_STUBS: Final = itertools.count(1)
 
 
 class TrustedEntrypoint:
@@ -35,10 +48,13 @@ class TrustedEntrypoint:
         self, kind: type[WorkerEntrypoint], props: object, *, env: Callable[[], object], make_context: MakeContext
     ) -> None:
         self._kind = kind
-        self._props = from_expression(to_expression(props))
+        kept = KeptValue.of(props)
+        self._props = kept.value()
         self._env = env
         self._make_context = make_context
-        self._who = f"{kind.__module__}.{kind.__qualname__} {encode(self._props)}"
+        self._who = f"{kind.__module__}.{kind.__qualname__} {json.dumps(kept.tree)}"
+        if kept.services:  # Two stubs are never the same: what this one loads, no other is handed.
+            self._who += f" {next(_WITH_STUBS)}"
 
     async def fetch(self, request: Request) -> Response:
         """Let a fresh instance answer."""

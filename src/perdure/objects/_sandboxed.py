@@ -55,7 +55,6 @@ from perdure.web import ReadableStream, Request, Response
 from perdure.wire import (
     ALARM,
     START_FACET,
-    from_expression,
 )
 from perdure.workers import (
     FETCH,
@@ -70,6 +69,7 @@ from perdure.workers import (
     ObjectStart,
     Operation,
     Pins,
+    Read,
     SectionChange,
     WorkerExports,
     WorkerRuntime,
@@ -230,7 +230,7 @@ class ObjectHooks:
         self._pins: Pins[Target] = Pins()
         self._exports = ExportCalls(worker, self._pins)
         scope = LoaderScope(place_of(actor), actor.label, code.fetcher)
-        self._loaders = GuestLoaders(worker, scope=scope, ask=self._ask)
+        self._loaders = GuestLoaders(worker, scope=scope, ask=self._ask, read=self._read)
         self._host: ObjectHost | None = None
         self._sections: dict[int, asyncio.TimerHandle | None] = {}
         self._announced: dict[int, int] = {}  # operations that replies wait for, and their locks at the output gate
@@ -413,8 +413,8 @@ class ObjectHooks:
     async def serve(self, event: str, deliver: Callable[[object], Awaitable[Result]]) -> Result:
         return await self._actor.serve(event, lambda body, served: deliver(served))
 
-    def channel(self, what: object, fields: object) -> Target:
-        return self._exports.channel(what, fields)
+    def channel(self, what: object, fields: object, read: Read) -> Target:
+        return self._exports.channel(what, fields, read)
 
     async def _perform_on_facet(self, operation: Operation) -> object:
         assert self.session is not None
@@ -464,7 +464,11 @@ class ObjectHooks:
 
     async def _ask(self, event: Mapping[str, object]) -> object:
         assert self.session is not None
-        return await self.session.convert(from_expression, await self.session.event(event, inside=True))
+        return await self.session.convert(self._read, await self.session.event(event, inside=True))
+
+    def _read(self, tree: object) -> object:
+        assert self.session is not None
+        return self.session.messages.read_kept(tree)
 
     async def _ask_start(self, event: Mapping[str, object], *, inside: bool = False) -> FacetOptions:
         """What a guest's start callback returned: a class of its own worker, or of one that it has loaded."""
@@ -477,7 +481,7 @@ class ObjectHooks:
             raise FacetError(f"the id of a facet is a text of at most {OBJECT_NAME_KEPT_BYTES_MAX} characters")
         return FacetOptions(
             cls=self._class_of(
-                answer, await self.session.messages.convert(from_expression, answer.get("props")), event.get("o")
+                answer, await self.session.messages.convert(self._read, answer.get("props")), event.get("o")
             ),
             id=identity,
             inherit_id=inherit_id,

@@ -28,6 +28,7 @@ from perdure.workers._outbound import FETCH as FETCH
 from perdure.workers._outbound import fetch as fetch
 from perdure.workers._outbound import fetch_outside as fetch_outside
 from perdure.workers._pins import Pins as Pins
+from perdure.workers._references import Read as Read
 from perdure.workers._reports import Operation as Operation
 from perdure.workers._reports import SectionChange as SectionChange
 from perdure.workers._session import EventTurns as EventTurns

@@ -13,12 +13,10 @@ from typing import Final, Protocol, TypeVar
 from perdure.api import JURISDICTIONS, DurableObjectClass, NamespaceCalls, ObjectId, Target, checked_path
 from perdure.errors import ObjectIdError, UsageError
 from perdure.limits import OBJECT_NAME_KEPT_BYTES_MAX
-from perdure.wire import (
-    from_expression,
-    read_json,
-)
+from perdure.wire import read_json
 from perdure.workers._bindings import ENV_PREFIX, Binding, BoundNamespace, BoundService
 from perdure.workers._pins import Pins
+from perdure.workers._references import Read
 from perdure.workers._reports import Operation
 from perdure.workers._streams import SessionStreams
 
@@ -38,6 +36,10 @@ class Messages(Protocol):
 
     def convert(self, convert: Callable[[V], T], value: V, /) -> Awaitable[T]:
         """`convert(value)`, beside the event loop when that takes long."""
+        ...
+
+    def read_kept(self, tree: object) -> object:
+        """`env` or `props` that the guest wrote, or code, with the services in it."""
         ...
 
     def write(self, operation: Operation, value: object) -> Awaitable[object]:
@@ -90,19 +92,19 @@ class ExportCalls:
             case "stub.fetch" | "stub.call" | "stub.get":
                 target = self._object(payload)
             case "export.fetch" | "export.call" | "export.get":
-                target = self._entrypoint(_text(payload, "x"), payload.get("p"))
+                target = self._entrypoint(_text(payload, "x"), payload.get("p"), session.read_kept)
             case _:
                 raise UsageError(f"a guest asked for `{operation.kind[:40]}`, which no guest may")
         return await send(target, operation, session)
 
-    def channel(self, what: object, fields: object) -> Target:
+    def channel(self, what: object, fields: object, read: Read) -> Target:
         """What a stub of the guest's own worker points at, which it has sent or stored. Raises UsageError."""
         if not isinstance(fields, dict):
             raise UsageError("a stub was sent without saying what it points at")
         if what == "stub":
             return self._reach(fields)
         if what == "export":
-            return self._entrypoint(_text(fields, "x"), fields.get("p"))
+            return self._entrypoint(_text(fields, "x"), fields.get("p"), read)
         raise UsageError(f"a stub of an unknown kind, `{str(what)[:40]}`, was sent")
 
     def _object(self, payload: Mapping[str, object]) -> Target:
@@ -116,10 +118,10 @@ class ExportCalls:
         calls = self._namespace(_text(payload, "x"))
         return calls.target(_named(calls, calls.id_from_text(_text(payload, "i")), payload.get("name")))
 
-    def _entrypoint(self, export: str, props: object) -> Target:
+    def _entrypoint(self, export: str, props: object, read: Read) -> Target:
         """An entry point of its own worker, or a service of its env: that has the props of whoever bound it."""
         if not export.startswith(ENV_PREFIX):
-            return self._worker.entrypoint(export, from_expression(props))
+            return self._worker.entrypoint(export, read(props))
         binding = self._bound(export)
         if not isinstance(binding, BoundService):
             raise UsageError(f"`{export[:80]}` is no service")

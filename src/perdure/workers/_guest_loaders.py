@@ -18,6 +18,7 @@ from perdure.workers._bindings import BoundLoader, LoaderScope, ScopedLoader
 from perdure.workers._code import check_code
 from perdure.workers._exports import Messages, WorkerExports, send
 from perdure.workers._pins import Pins
+from perdure.workers._references import Read
 from perdure.workers._reports import Operation
 
 LOADER_KINDS: Final = ("loader.", "worker.")
@@ -33,7 +34,8 @@ AskCode = Callable[[Mapping[str, object]], Awaitable[object]]
 class GuestLoaders:
     """What one isolate asks of the loaders in its env."""
 
-    def __init__(self, worker: WorkerExports, *, scope: LoaderScope, ask: AskCode) -> None:
+    def __init__(self, worker: WorkerExports, *, scope: LoaderScope, ask: AskCode, read: Read) -> None:
+        self._read = read
         self._worker = worker
         self._scope = scope
         self._ask = ask
@@ -46,7 +48,7 @@ class GuestLoaders:
         if not number.isdecimal() or len(number) > 15:
             raise UsageError("a loaded worker has no number")
         try:
-            code = from_expression(read_json(payload))
+            code = self._read(read_json(payload))
         except (ValueError, RecursionError) as error:
             raise WorkerCodeError(f"the code of a worker cannot be read: {error}") from None
         check_code(code)
@@ -68,7 +70,7 @@ class GuestLoaders:
                     raise UsageError("the names of a snippet are an object")
                 return await session.convert(to_expression, await worker.evaluate(_text(payload, "s"), variables))
             case "worker.fetch" | "worker.call" | "worker.get":
-                props = await session.convert(from_expression, payload.get("p"))
+                props = await session.convert(self._read, payload.get("p"))
                 return await send(
                     worker.entrypoint(_text_or_none(payload, "e"), props, payload.get("l")), operation, session
                 )

@@ -23,7 +23,7 @@ from perdure.wire import (
     is_large,
     to_expression,
 )
-from perdure.workers._references import GuestParcel, References
+from perdure.workers._references import GuestParcel, KeptReader, Read, References
 from perdure.workers._reports import Operation
 from perdure.workers._streams import SessionStreams
 
@@ -47,8 +47,8 @@ class Channels(Protocol):
         """Deliver an event that somebody else's code caused, with whose account pays for it."""
         ...
 
-    def channel(self, what: object, fields: object) -> Target:
-        """What a stub of the guest's own worker points at. Raises UsageError."""
+    def channel(self, what: object, fields: object, read: Read) -> Target:
+        """What a stub of the guest's own worker points at; `read` reads its props. Raises UsageError."""
         ...
 
 
@@ -328,9 +328,13 @@ class Messages:
             keep.move_to(self.references)
         ended.end(error)
 
-    def channel(self, what: object, fields: object) -> Target:
-        """What a stub of the guest's own worker points at. Raises UsageError."""
-        return self._hooks.channel(what, fields)
+    def channel(self, what: object, fields: object, read: Read) -> Target:
+        """What a stub of the guest's own worker points at; `read` reads its props. Raises UsageError."""
+        return self._hooks.channel(what, fields, read)
+
+    def read_kept(self, tree: object) -> object:
+        """`env` or `props` that the guest wrote, or code, with the services in it; on any thread."""
+        return KeptReader(self.references).read(tree)
 
     async def convert(self, convert: Callable[[V], T], value: V) -> T:
         """`convert(value)`, beside the event loop when that takes long: a guest chooses what it sends."""

@@ -6,13 +6,17 @@ who hold that are told why, and what it held is released. Effects: none (the ses
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Protocol
 
-from perdure.api import Capability, Copies, Parcel, Sent, Target, kind_of, release, retain
-from perdure.errors import PerdureError
+from perdure.api import Capability, Copies, Parcel, Sent, Stub, Target, kind_of, release, retain
+from perdure.errors import PerdureError, UsageError, ValueNotCloneableError
+from perdure.limits import KEPT_STUBS_DEPTH_MAX
 from perdure.web import Request, Response
 from perdure.wire import Borrowed, BorrowedTable, LentTable, from_expression
+
+Read = Callable[[object], object]
+"""The value of an expression that stands in `env` or `props`."""
 
 
 class Deliver(Protocol):
@@ -26,8 +30,8 @@ class Deliver(Protocol):
         """There are references to be given back to the guest."""
         ...
 
-    def channel(self, what: object, fields: object) -> Target:
-        """What a guest's own stub stands for. Raises UsageError."""
+    def channel(self, what: object, fields: object, read: Read) -> Target:
+        """What a guest's own stub stands for; `read` reads its props. Raises UsageError."""
         ...
 
 
@@ -128,13 +132,49 @@ class References:
             for target in self._lent.clear():
                 release(target)
 
-    def channel(self, what: object, fields: object) -> Target:
-        """What a guest's own stub stands for. Raises UsageError."""
-        return self._session.channel(what, fields)
+    def channel(self, what: object, fields: object, *, depth: int = 0) -> Target:
+        """What a guest's own stub stands for, in the props of `depth` others. Raises UsageError."""
+        return self._session.channel(what, fields, KeptReader(self, depth).read)
 
     def is_alive(self) -> bool:
         """Whether the isolate is still there."""
         return self._error is None
+
+
+class KeptReader:
+    """Reads `env` and `props` that a guest wrote, for any thread: copies, and services that it can reach itself."""
+
+    __slots__ = ("_depth", "_references")
+
+    def __init__(self, references: References, depth: int = 0) -> None:
+        self._references = references
+        self._depth = depth
+
+    def read(self, tree: object) -> object:
+        """The value. Raises ValueNotCloneableError, UsageError."""
+        return from_expression(tree, self)
+
+    def resolve(self, expression: list[object]) -> Stub:
+        """The stub for a service: one that the guest was given, or one of its own worker."""
+        self._references.check()
+        match expression:
+            case ["import", number]:
+                target = self._references.find(number)
+            case ["channel", what, fields]:
+                if self._depth >= KEPT_STUBS_DEPTH_MAX:
+                    raise UsageError(f"stubs stand in the props of more than {KEPT_STUBS_DEPTH_MAX} others, the limit")
+                target = self._references.channel(what, fields, depth=self._depth + 1)
+            case _:
+                raise ValueNotCloneableError(_ALIVE)
+        if isinstance(target, Capability):
+            raise ValueNotCloneableError(_ALIVE)
+        return Stub(target)
+
+
+_ALIVE: Final = (
+    'could not serialize object of type "RpcStub", it cannot be serialized in this context: env and props take stubs '
+    "of objects and entry points, which can be reached again"
+)
 
 
 class GuestParcel(Parcel):

@@ -28,7 +28,7 @@ from perdure.workers._code import CheckedCode
 from perdure.workers._invocations import Invocation
 from perdure.workers._messages import Messages
 from perdure.workers._performing import Performing
-from perdure.workers._references import GuestParcel
+from perdure.workers._references import GuestParcel, Read
 from perdure.workers._reports import Done, Operation, Report, SectionChange, parse_loaded, parse_report
 from perdure.workers._streams import SessionStreams
 from perdure.workers._tasks import shared_task
@@ -105,8 +105,8 @@ class TurnHooks(Protocol):
         """Deliver an event that somebody else's code caused, with whose account pays for it."""
         ...
 
-    def channel(self, what: object, fields: object) -> Target:
-        """What a stub of the guest's own worker points at. Raises UsageError."""
+    def channel(self, what: object, fields: object, read: Read) -> Target:
+        """What a stub of the guest's own worker points at; `read` reads its props. Raises UsageError."""
         ...
 
     def announced(self, operation: Operation, mark: int) -> int:

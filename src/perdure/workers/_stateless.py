@@ -17,7 +17,7 @@ from perdure.clock import Clock
 from perdure.errors import GuestError, IsolateAbortedError, PerdureError, UsageError, WorkerCodeError
 from perdure.isolates import GuestHost, Isolate
 from perdure.web import Request, Response
-from perdure.wire import from_expression, to_expression
+from perdure.wire import to_expression
 from perdure.workers._bindings import LoaderScope
 from perdure.workers._code import CheckedCode
 from perdure.workers._exports import ExportCalls, WorkerExports
@@ -27,7 +27,7 @@ from perdure.workers._invocations import NO_LIMITS, EventLimits, Invocation
 from perdure.workers._messages import check_arguments
 from perdure.workers._outbound import FETCH, fetch_outside
 from perdure.workers._pins import Pins
-from perdure.workers._references import GuestParcel
+from perdure.workers._references import GuestParcel, Read
 from perdure.workers._reports import Operation, SectionChange
 from perdure.workers._session import GuestSession
 from perdure.workers._tails import Trace, request_event
@@ -66,7 +66,9 @@ class StatelessHooks:
         self._pins: Pins[Target] = Pins()
         self._exports = ExportCalls(worker, self._pins)
         self._in_use = in_use
-        self._loaders = GuestLoaders(worker, scope=LoaderScope(f"worker {label}", label, outbound), ask=self._ask)
+        self._loaders = GuestLoaders(
+            worker, scope=LoaderScope(f"worker {label}", label, outbound), ask=self._ask, read=self._read
+        )
         self._lock = asyncio.Lock()
         self._host: WorkerHost | None = None
         self.error: PerdureError | None = None
@@ -86,7 +88,11 @@ class StatelessHooks:
 
     async def _ask(self, event: Mapping[str, object]) -> object:
         assert self.session is not None
-        return await self.session.convert(from_expression, await self.session.event(event, inside=True))
+        return await self.session.convert(self._read, await self.session.event(event, inside=True))
+
+    def _read(self, tree: object) -> object:
+        assert self.session is not None
+        return self.session.messages.read_kept(tree)
 
     def try_enter(self, *, inside: bool) -> bool:
         return False
@@ -154,8 +160,8 @@ class StatelessHooks:
         with self._in_use():
             return await deliver(None)
 
-    def channel(self, what: object, fields: object) -> Target:
-        return self._exports.channel(what, fields)
+    def channel(self, what: object, fields: object, read: Read) -> Target:
+        return self._exports.channel(what, fields, read)
 
     def section(self, change: SectionChange) -> None: ...
 

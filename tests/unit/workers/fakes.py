@@ -12,9 +12,9 @@ from perdure.errors import PerdureError, UsageError
 from perdure.isolates import CallHistory, GuestHost, InlineOverrunError, Isolate, Isolates, Runner
 from perdure.isolates._runner import Turn
 from perdure.testing import VirtualClock
-from perdure.wire import GuestOp, to_expression
+from perdure.wire import GuestOp, from_expression, to_expression
 from perdure.workers import CheckedCode, GuestSession, ObjectStart, Operation, SectionChange, check_code
-from perdure.workers._references import GuestParcel
+from perdure.workers._references import GuestParcel, Read
 from perdure.workers._streams import SessionStreams
 
 T = TypeVar("T")
@@ -193,7 +193,7 @@ class FakeHooks:
         self.log.append(f"serve {event}")
         return await deliver(None)
 
-    def channel(self, what: object, fields: object) -> Target:
+    def channel(self, what: object, fields: object, read: Read) -> Target:
         raise UsageError("there are no channels here")
 
     def section(self, change: SectionChange) -> None:
@@ -225,6 +225,9 @@ class OneSession:
 
     async def convert(self, convert: Callable[[V], T], value: V) -> T:
         return convert(value)
+
+    def read_kept(self, tree: object) -> object:
+        return from_expression(tree)
 
     async def write(self, operation: Operation, value: object) -> object:
         return to_expression(value)

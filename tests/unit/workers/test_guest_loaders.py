@@ -14,6 +14,7 @@ from perdure.api import DurableObjectClass, LoadWorker, NamespaceCalls, Target
 from perdure.errors import OverloadedError, PerdureError, UsageError, WorkerCodeError
 from perdure.limits import GUEST_LOADED_CODE_BYTES_MAX, GUEST_STUBS_MAX
 from perdure.testing import run_sim
+from perdure.wire import from_expression
 from perdure.workers import Binding, BoundLoader, GuestLoaders, LoaderScope, Operation
 
 GET = {"n": 1, "b": "LOADER", "id": "app", "cb": 7}
@@ -69,7 +70,9 @@ class Stage:
         self.loader = Loader()
         self.events: list[Mapping[str, object]] = []
         self.answer: object = {"mainModule": "a.js", "modules": {"a.js": ""}}
-        self.loaders = GuestLoaders(Owner(self.loader), scope=LoaderScope("it", "log"), ask=self.ask)
+        self.loaders = GuestLoaders(
+            Owner(self.loader), scope=LoaderScope("it", "log"), ask=self.ask, read=from_expression
+        )
 
     async def ask(self, event: Mapping[str, object]) -> object:
         self.events.append(event)

@@ -18,7 +18,7 @@ import { targetOf } from "./hooks.js";
 import { requestFromWire, Response, responseToWire } from "./http.js";
 import { handlersOfInstance, instance, setInstance } from "./instance.js";
 import { backgroundCount, waitUntil } from "./life.js";
-import { loadCallback } from "./loaders.js";
+import { codeExpression, loadCallback } from "./loaders.js";
 import { noteArrival, sectionOf, settleOperation, takeReleased, takeStarted } from "./operations.js";
 import { perform, performOnHandler } from "./paths.js";
 import { streamEvent } from "./passing.js";
@@ -241,7 +241,7 @@ function begin(message, brought, scope) {
     case "facet":
       return { outcome: startCallback(message.cb)(), convert: (answer) => facetStart(answer, message.cb) };
     case "load":
-      return { outcome: loadCallback(message.cb)(), convert: toExpression };
+      return { outcome: loadCallback(message.cb)(), convert: codeExpression };
     case "stream":
       return { outcome: streamEvent(message), convert: asItIs };
     case "eval":

@@ -26,9 +26,9 @@ const ofFacets = new Map();
 export const loadedClassOf = (value) => loadedClasses.get(value);
 
 /** The host is about to start a facet with a class of this worker: it is there until the facet is started anew. */
-export function keepForFacet(facet, worker) {
+export function keepForFacet(facet, worker, props) {
   held(worker);
-  ofFacets.set(facet, worker);
+  ofFacets.set(facet, { worker, props });
 }
 
 /** The callback that the host asks to be run. */
@@ -37,6 +37,9 @@ export function loadCallback(number) {
   if (callback === undefined) throw new Error("the callback that gave the code of this worker is gone: call LOADER.get again");
   return callback;
 }
+
+/** Code as the host takes it: its env may hold stubs. */
+export const codeExpression = (code) => toExpression(code, Sender.ofProps());
 
 /** What is bound as `env[binding]`. */
 export class Loader {
@@ -59,7 +62,7 @@ export class Loader {
   /** A worker to use once and throw away. Throws when the code is malformed. */
   load(code) {
     const worker = pinned({ b: this.#binding });
-    host.loadCode(worker.n, toExpression(code));
+    host.loadCode(worker.n, codeExpression(code));
     held(worker);
     return new WorkerStub(worker);
   }
@@ -89,9 +92,11 @@ class WorkerStub {
 
   /** A stub for an entry point, the default one without a name. */
   getEntrypoint(name, { props, limits } = {}) {
-    const fields = { w: this.#worker, e: name == null || name === "default" ? null : String(name), p: toExpression(props ?? {}, Sender.ofProps()) };
+    const sender = Sender.ofProps();
+    const p = toExpression(props ?? {}, sender);
+    const fields = { w: this.#worker, e: name == null || name === "default" ? null : String(name), p };
     if (limits != null) fields.l = { ...limits };
-    const stub = remoteStub("worker", fields);
+    const stub = remoteStub("worker", fields, { keeps: sender.held.map((hook) => hook.dup()) });
     neverCloned.set(stub, NOT_TRANSFERABLE);
     return stub;
   }

@@ -59,7 +59,7 @@ export function facetStart(answer, facet) {
   const { name, props, worker } = loadedClassOf(kind) ?? handleOf(kind) ?? { name: nameOf(kind), props: {} };
   const chosen = { export: name, id: id == null ? null : String(id), props: toExpression(props, Sender.ofProps()) };
   if (worker !== undefined) {
-    keepForFacet(facet, worker);
+    keepForFacet(facet, worker, props);
     chosen.w = worker;
   }
   if (inheritsId) chosen.inherit = true;
