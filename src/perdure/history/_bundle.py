@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -32,13 +31,14 @@ from perdure.limits import (
     FACET_DEPTH_MAX,
     FACETS_PER_ROOT_MAX,
 )
-from perdure.storage import APPLICATION_ID, PAGE_SIZE, Lineage, number_of
+from perdure.storage import APPLICATION_ID, PAGE_SIZE, Disk, Lineage, SystemDisk, number_of
 
 _FORMAT: Final = "perdure-object"
 _VERSION: Final = 1
 _MANIFEST: Final = "manifest.json"
 _FILE: Final = re.compile(r"databases/[0-9]{1,6}\.sqlite")
 _CHUNK_BYTES: Final = 1024 * 1024
+_SYSTEM_DISK: Final = SystemDisk()
 _CHECK_STEPS: Final = 10_000_000
 _RESERVED: Final = (
     "SELECT type, name FROM sqlite_schema WHERE '_cf_' IN (lower(substr(name, 1, 4)), lower(substr(tbl_name, 1, 4))) "
@@ -55,16 +55,19 @@ class Bundle(NamedTuple):
     files: dict[Lineage, Path]
 
 
-def write_bundle(target: Path, then: AsOf, *, name: str | None, class_name: str, at: str) -> None:
+def write_bundle(
+    target: Path, then: AsOf, *, name: str | None, class_name: str, at: str, disk: Disk = _SYSTEM_DISK
+) -> None:
     """Write an object as of some moment. `target` must not exist: raises FileExistsError, OSError.
 
-    It is whole and durable, or not there.
+    It is whole and durable, its name too, or not there.
     """
     with target.open("xb") as file:
         try:
             _write(file, then, name=name, class_name=class_name, at=at)
             file.flush()
-            os.fsync(file.fileno())
+            disk.sync_file(target)
+            disk.sync_directory(target.parent)
         except BaseException:
             target.unlink(missing_ok=True)
             raise

@@ -16,6 +16,7 @@ from tests.unit.history.history_world import NAMESPACE, OBJECT_ID, HistoryWorld,
 
 from perdure.errors import UsageError
 from perdure.history import AsOf, read_bundle, write_bundle
+from perdure.storage import SystemDisk
 
 
 async def exported(tmp_path: Path) -> Path:
@@ -154,3 +155,37 @@ async def test_an_export_that_fails_leaves_no_file(tmp_path: Path) -> None:
         write_bundle(tmp_path / "a.zip", lost, name=None, class_name=NAMESPACE, at="now")
 
     assert not (tmp_path / "a.zip").exists()
+
+
+class DiskThatNotes(SystemDisk):
+    """A disk that notes what was made durable, in order; it fails at the file named `fails_at`."""
+
+    def __init__(self, fails_at: Path | None = None) -> None:
+        self.synced: list[Path] = []
+        self._fails_at = fails_at
+
+    def sync_file(self, path: Path) -> None:
+        super().sync_file(path)
+        self.synced.append(path)
+
+    def sync_directory(self, path: Path) -> None:
+        if path == self._fails_at:
+            raise OSError(5, "Input/output error")
+        super().sync_directory(path)
+        self.synced.append(path)
+
+
+async def test_the_name_of_a_bundle_is_durable_like_what_it_holds(tmp_path: Path) -> None:
+    world = HistoryWorld(tmp_path / "data")
+    async with world.store() as store:
+        root = store.root(NAMESPACE, OBJECT_ID)
+        await Tree(Random(5)).work(root, 3)
+        async with world.past(root).as_of() as then:
+            disk = DiskThatNotes()
+            write_bundle(tmp_path / "a.zip", then, name=None, class_name=NAMESPACE, at="now", disk=disk)
+            failing = DiskThatNotes(fails_at=tmp_path)
+            with pytest.raises(OSError, match="Input/output"):
+                write_bundle(tmp_path / "b.zip", then, name=None, class_name=NAMESPACE, at="now", disk=failing)
+
+    assert disk.synced == [tmp_path / "a.zip", tmp_path]
+    assert not (tmp_path / "b.zip").exists()
