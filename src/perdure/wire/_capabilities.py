@@ -57,10 +57,11 @@ class _Lent(Generic[C]):
 class LentTable(Generic[C]):
     """What this side has lent. The same capability keeps its number for as long as the peer holds it."""
 
-    __slots__ = ("_last", "_lent", "_numbers")
+    __slots__ = ("_lent", "_numbers", "last")
 
-    def __init__(self) -> None:
-        self._last = 0
+    def __init__(self, *, last: int = 0) -> None:
+        self.last = last
+        """The last number that was given; a table that follows another goes on from there."""
         self._lent: dict[int, _Lent[C]] = {}
         self._numbers: dict[int, int] = {}  # by the identity of the capability, which the table keeps alive
 
@@ -77,8 +78,8 @@ class LentTable(Generic[C]):
                     f"{RPC_CAPABILITIES_MAX} functions, targets and stubs are held across this connection, the limit: "
                     "dispose of stubs that are not needed any more (`stub.close()`, `with`; in JavaScript `using`)"
                 )
-            self._last += 1
-            number = self._numbers[id(capability)] = self._last
+            self.last += 1
+            number = self._numbers[id(capability)] = self.last
             self._lent[number] = _Lent(capability)
         self._lent[number].count += 1
         return number, is_new
@@ -87,7 +88,7 @@ class LentTable(Generic[C]):
         """Lend under a number that another table gave; whether the peer had no reference before."""
         is_new = number not in self._lent
         if is_new:
-            self._last = max(self._last, number)
+            self.last = max(self.last, number)
             self._numbers[id(capability)] = number
             self._lent[number] = _Lent(capability)
         self._lent[number].count += 1

@@ -323,7 +323,7 @@ class Messages:
         if self._returning is not None:
             self._returning.cancel()
             self._returning = None
-        ended, self.references = self.references, References(self)
+        ended, self.references = self.references, References(self, after=self.references)
         if keep is not None:
             keep.move_to(self.references)
         ended.end(error)

@@ -60,13 +60,21 @@ class GuestReference(Capability):
 
 
 class References:
-    """The tables of one isolate's life: a fresh isolate begins with fresh ones."""
+    """The tables of one isolate's life: a fresh isolate begins with fresh ones.
 
-    def __init__(self, session: Deliver) -> None:
+    `after`: those of the life before. Numbers go on, so that a message written for that finds nothing in this.
+    """
+
+    def __init__(self, session: Deliver, *, after: References | None = None) -> None:
         self._session = session
-        self._lent: LentTable[Target] = LentTable()
+        self._lent: LentTable[Target] = LentTable(last=0 if after is None else after.last_number)
         self._borrowed = BorrowedTable()
         self._error: PerdureError | None = None
+
+    @property
+    def last_number(self) -> int:
+        """The last number that something lent has got."""
+        return self._lent.last
 
     @property
     def is_held(self) -> bool:

@@ -101,3 +101,13 @@ def test_an_ended_life_gives_nothing(references: References) -> None:
 
     with pytest.raises(PerdureError, match="over"):
         KeptReader(references).read(["import", number])
+
+
+def test_numbers_go_on_in_the_next_life(references: References) -> None:
+    before = lend(references, Named("a", {}, None))
+    references.end(PerdureError("over"))
+    after = References(Session(), after=references)
+
+    assert lend(after, Named("b", {}, None)) > before
+    with pytest.raises(UsageError):
+        KeptReader(after).read(["import", before])
