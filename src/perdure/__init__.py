@@ -35,11 +35,15 @@ if TYPE_CHECKING:
     from perdure.errors import BudgetExceededError as BudgetExceededError
     from perdure.errors import FetchError as FetchError
     from perdure.errors import GuestError as GuestError
+    from perdure.errors import HttpMessageError as HttpMessageError
+    from perdure.errors import KvError as KvError
     from perdure.errors import LimitExceededError as LimitExceededError
     from perdure.errors import ObjectResetError as ObjectResetError
+    from perdure.errors import OverloadedError as OverloadedError
     from perdure.errors import PerdureError as PerdureError
     from perdure.errors import QuotaExceededError as QuotaExceededError
     from perdure.errors import RpcSessionError as RpcSessionError
+    from perdure.errors import SqlError as SqlError
     from perdure.errors import StorageFailedError as StorageFailedError
     from perdure.errors import WorkerLoadError as WorkerLoadError
     from perdure.history import HistoryOptions as HistoryOptions
@@ -93,6 +97,10 @@ _HOMES = {
     "GuestError": "perdure.errors",
     "BookmarkError": "perdure.errors",
     "WorkerLoadError": "perdure.errors",
+    "HttpMessageError": "perdure.errors",
+    "KvError": "perdure.errors",
+    "OverloadedError": "perdure.errors",
+    "SqlError": "perdure.errors",
     "LimitExceededError": "perdure.errors",
     "ObjectResetError": "perdure.errors",
     "BudgetExceededError": "perdure.errors",
