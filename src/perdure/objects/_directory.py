@@ -530,6 +530,7 @@ class Directory:
         if self._sweeper is not None:
             self._sweeper.cancel()
         await self._visits.finish()
+        await self.travels.finish()
         actors = [*self._live, *(actor for actor in self._slots.values() if actor.state is State.STARTING)]
         for actor in sorted(actors, key=lambda actor: -actor.depth):
             if actor.is_idle:

@@ -7,12 +7,12 @@ as one record. A rewind ends well or changes nothing, and gives the bookmark tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from perdure.clock import Clock
 from perdure.errors import BookmarkError, FacetError, ObjectResetError, OverloadedError, UsageError
@@ -48,6 +48,7 @@ from perdure.storage import (
 )
 from perdure.workers import shared_task
 
+Result = TypeVar("Result")
 _ATTEMPTS_MAX: Final = 100
 _REWOUND: Final = "the object was brought back to an earlier state: call it again"
 _HIGHEST_NUMBER: Final = "SELECT ifnull(max(number), 0) FROM _cf_FACETS"
@@ -76,6 +77,7 @@ class Travels:
         self._clock = clock
         self._tasks: set[asyncio.Task[object]] = set()
         self._last_us = 0
+        self._is_finished = False
 
     def _now_us(self) -> int:
         """Microseconds that always grow, so that bookmarks do."""
@@ -94,26 +96,30 @@ class Travels:
         )
 
     async def finish(self) -> None:
-        """Wait for what is under way."""
+        """Wait for what is under way; nothing begins from now on."""
+        self._is_finished = True
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    async def _to_its_end(self, work: Coroutine[object, object, Result]) -> Result:
+        if self._is_finished:
+            work.close()
+            raise UsageError("the platform has been stopped")
+        task = shared_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
 
     async def rewind(self, key: ObjectKey, to: When, *, path: Sequence[str] = ()) -> str:
         """Bring an object, or the facet that names lead to with all below it, back to a bookmark or a time.
 
         Returns the bookmark that takes it back. Raises BookmarkError, FacetError, UsageError when too much differs.
         """
-        task = shared_task(self._rewind(key, to, tuple(path)))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
+        return await self._to_its_end(self._rewind(key, to, tuple(path)))
 
     async def fork(self, key: ObjectKey, target: ObjectKey, *, name: str | None, at: When = None) -> None:
         """Make a new object of what another is or was, with its facets and alarms. Raises UsageError if it exists."""
-        task = shared_task(self._fork(key, target, name, at))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        await asyncio.shield(task)
+        await self._to_its_end(self._fork(key, target, name, at))
 
     # ── rewinding ────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -240,6 +240,31 @@ async def test_a_fork_is_another_object_with_alarms(tmp_path: Path) -> None:
 
 
 @in_loop
+async def test_a_stop_waits_for_rewinds_and_forks_that_are_under_way(tmp_path: Path) -> None:
+    async with platform(tmp_path) as running:
+        for name in "ab":
+            await running.get(Book, name).put("k", 1)
+        bookmark = await running.history(Book, "a").bookmark()
+        await running.get(Book, "a").put("k", 2)
+        rewinding = asyncio.ensure_future(running.history(Book, "a").rewind(bookmark))
+        forking = asyncio.ensure_future(running.history(Book, "b").fork("c"))
+        assert running._directory is not None
+        travels = running._directory.travels
+        for _ in range(5):  # of the loop: both are under way then
+            await asyncio.sleep(0)
+        assert len(travels._tasks) == 2
+
+        await running.stop()
+
+        await rewinding
+        await forking
+        with pytest.raises(UsageError, match="stopped"):
+            await travels.rewind(running._object_key(Book, "a"), bookmark)
+    async with platform(tmp_path) as running:
+        assert [await running.get(Book, name).get("k") for name in "abc"] == [1, 1, 1]
+
+
+@in_loop
 async def test_an_exported_object_is_imported_elsewhere(tmp_path: Path) -> None:
     bundle = tmp_path / "a.zip"
     (tmp_path / "one").mkdir()
