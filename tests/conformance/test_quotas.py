@@ -7,8 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from perdure import DurableObject, FacetLimits, NamespaceOptions, NamespaceQuota, QuotaExceededError, Request, Response
+from perdure import (
+    DurableObject,
+    FacetLimits,
+    NamespaceOptions,
+    NamespaceQuota,
+    QuotaExceededError,
+    Request,
+    Response,
+)
 from perdure.clock import SystemEntropy
+from perdure.errors import UsageError
 from perdure.limits import KIB, MIB, TREE_BYTES_MAX
 from perdure.server._errors import ErrorAnswers
 from perdure.testing import World
@@ -52,6 +61,71 @@ async def test_a_deleted_object_does_not_count_after_a_restart(world: World) -> 
     await world.restart()
 
     await world.get(Room, "b").put(1)
+
+
+async def forked(world: World, name: str, *, of: str = "a") -> None:
+    await world._inside(world.platform.history(Room, of).fork(name))
+
+
+async def deleted(world: World, name: str) -> None:
+    directory = world.platform._directory
+    assert directory is not None
+    await world._inside(directory.delete(world.platform._object_key(Room, name)))
+
+
+async def test_forks_count_like_others(world: World) -> None:
+    rooms(world, objects=3)
+    await world.get(Room, "a").put(1)
+    await forked(world, "f1")
+    await forked(world, "f2")
+
+    with pytest.raises(QuotaExceededError) as caught:
+        await forked(world, "f3")
+    assert (caught.value.quota, caught.value.used) == ("objects", 3)
+    with pytest.raises(UsageError, match="exists"):
+        await forked(world, "f1")
+    await deleted(world, "f1")
+
+    await world.get(Room, "b").put(1)
+    with pytest.raises(QuotaExceededError):
+        await world.get(Room, "c").put(1)
+    await deleted(world, "b")
+    await forked(world, "f3")
+    with pytest.raises(QuotaExceededError):
+        await world.get(Room, "c").put(1)
+
+
+async def test_forks_and_imports_come_at_the_rate_of_others(world: World, tmp_path: Path) -> None:
+    rooms(world, new_objects_per_minute=2)
+    await world.get(Room, "a").put(1)
+    await world._inside(world.platform.history(Room, "a").export(tmp_path / "a.zip"))
+    await forked(world, "f1")
+
+    with pytest.raises(QuotaExceededError, match="2 new objects each minute"):
+        await forked(world, "f2")
+    with pytest.raises(QuotaExceededError, match="2 new objects each minute"):
+        await world._inside(world.platform.import_object(Room, "i", tmp_path / "a.zip"))
+
+    await world.advance(31)
+    await world._inside(world.platform.import_object(Room, "i", tmp_path / "a.zip"))
+
+
+async def test_a_deleted_object_that_is_brought_back_counts_again(world: World) -> None:
+    rooms(world, objects=1)
+    await world.get(Room, "a").put(1)
+    history = world.platform.history(Room, "a")
+    then = await world._inside(history.bookmark())
+    await deleted(world, "a")
+    await world.get(Room, "b").put(1)
+
+    with pytest.raises(QuotaExceededError):
+        await world._inside(history.rewind(then))
+    await deleted(world, "b")
+    await world._inside(history.rewind(then))
+
+    with pytest.raises(QuotaExceededError):
+        await world.get(Room, "b").put(1)
+    await world.get(Room, "a").put(2)
 
 
 async def test_reading_a_missing_object_leaves_nothing(world: World) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
@@ -36,7 +37,7 @@ from perdure.objects._ids import IdFactory
 from perdure.objects._lifecycle import State
 from perdure.objects._metering import Metering
 from perdure.objects._namespaces import ObjectCalls, ObjectNamespace
-from perdure.objects._population import NamespaceQuota, Population
+from perdure.objects._population import Census, NamespaceQuota
 from perdure.objects._restores import Restore
 from perdure.objects._sandboxed import SandboxedBody
 from perdure.objects._travels import Travels
@@ -109,8 +110,8 @@ class Directory:
         self._compacting_idle: asyncio.Future[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._isolate_bytes = 0
-        self._populations: dict[str, Population] = {}
-        self._newcomers: dict[Actor, tuple[Population, RootStore]] = {}
+        self._census = Census(store.count_objects, clock.monotonic_s)
+        self._newcomers: dict[Actor, tuple[Key, RootStore]] = {}
         self._visits = Visits(store, self, clock)
         self._metering = Metering(self._write_usage, clock=clock, wake=self._sweep_later)
         self.travels: Final = Travels(store, self, clock)
@@ -180,7 +181,9 @@ class Directory:
         async def make_body(actor: Actor) -> Body:
             self._admit(actor, key, kind.quota)
             if isinstance(kind, GuestClass):
-                return await self._guest_body(actor, kind.definition, {}, kind.storage_limits)
+                body = await self._guest_body(actor, kind.definition, {}, kind.storage_limits)
+                self._admit(actor, key, kind.quota)  # It may have been deleted while its code was loaded.
+                return body
             return self._trusted_body(actor, kind.kind, kind, {}, kind.storage_limits)
 
         return Actor(
@@ -204,19 +207,29 @@ class Directory:
         root = self._store.root(*key)
         if root.exists or actor in self._newcomers:
             return
-        population = self._populations.get(key[0])
-        if population is None:
-            count = self._store.count_objects(key[0])
-            population = Population(quota, scope=key[0], count=count, now_s=self._clock.monotonic_s())
-            self._populations[key[0]] = population
-        population.admit(now_s=self._clock.monotonic_s())
-        self._newcomers[actor] = (population, root)
+        self._census.arrive(key, quota)
+        self._newcomers[actor] = (key, root)
 
     def _settle(self, actor: Actor) -> None:
         """A newcomer is closed, or never came to be: it counts if it stored something."""
         newcomer = self._newcomers.pop(actor, None)
-        if newcomer is not None and not newcomer[1].exists:
-            newcomer[0].withdraw()
+        if newcomer is not None:
+            self._census.settle(newcomer[0], exists=newcomer[1].exists)
+
+    @contextmanager
+    def admitted(self, root: RootStore) -> Iterator[None]:
+        """Meanwhile an object is made of files: it counts from now on, if it comes to be. Raises QuotaExceededError."""
+        kind = self._classes.get(root.key.namespace)
+        if kind is None or root.exists:
+            yield
+            return
+        self._census.arrive(root.key, kind.quota)
+        exists = False
+        try:
+            yield
+            exists = True
+        finally:
+            self._census.settle(root.key, exists=exists or root.exists)
 
     def _forget(self, key: Key, actor: Actor) -> None:
         if self._slots.get(key) is actor:
@@ -358,9 +371,10 @@ class Directory:
     async def delete(self, key: ObjectKey) -> None:
         """Reset an object and delete it with all its facets. Raises UnknownObjectError."""
         self._check_open()
+        kind = self._classes.get(key.namespace)
+        if kind is not None:
+            self._census.population(key.namespace, kind.quota)  # Counted before, so that `deleted` is no guess.
         await self._visits.delete(key)
-        if key.namespace in self._populations:
-            self._populations[key.namespace].died()
 
     async def delete_facet(self, key: ObjectKey, path: Sequence[str]) -> None:
         """Reset a facet and delete it with all below it. Raises UnknownObjectError, FacetError."""
@@ -381,7 +395,8 @@ class Directory:
         return self._open
 
     def deleted(self, key: ObjectKey) -> None:
-        """An object is deleted: what its facets used is of no use to one that is made anew."""
+        """An object is deleted: it counts no longer, and what its facets used is of no use to one made anew."""
+        self._census.died(key)
         self._metering.forget(key)
 
     async def _write_usage(self, key: ObjectKey, work: Callable[[Database], None]) -> None:

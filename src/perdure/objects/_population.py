@@ -1,11 +1,13 @@
 """Population: how many objects a namespace has, and how fast new ones may come.
 
 A name in a URL makes an object, so whoever sends requests could make files without end. An object counts from its
-first start on; one that was evicted and stored nothing counts no longer. Effects: none.
+first start on, or from the moment a fork, an import or a rewind begins to make it; what came to nothing counts no
+longer. Effects: none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from perdure.api import FacetLimits
@@ -13,6 +15,8 @@ from perdure.errors import ConfigurationError, QuotaExceededError
 from perdure.limits import NEW_OBJECTS_PER_MINUTE_MAX, OBJECTS_PER_NAMESPACE_MAX, TREE_BYTES_MAX
 
 _MINUTE_S = 60.0
+
+Key = tuple[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +92,48 @@ class Population:
     def _refill(self, rate: int, now_s: float) -> None:
         self._tokens = min(float(rate), self._tokens + (now_s - self._at_s) * rate / _MINUTE_S)
         self._at_s = now_s
+
+
+class Census:
+    """The populations of all namespaces, and who is just coming. An object counts once, however many bring it."""
+
+    __slots__ = ("_arriving", "_count_objects", "_now_s", "_populations")
+
+    def __init__(self, count_objects: Callable[[str], int], now_s: Callable[[], float]) -> None:
+        self._count_objects = count_objects
+        self._now_s = now_s
+        self._populations: dict[str, Population] = {}
+        self._arriving: dict[Key, int] = {}
+
+    def population(self, namespace: str, quota: NamespaceQuota) -> Population:
+        """Those of one namespace; they are counted when somebody asks first."""
+        population = self._populations.get(namespace)
+        if population is None:
+            count = self._count_objects(namespace)
+            population = Population(quota, scope=namespace, count=count, now_s=self._now_s())
+            self._populations[namespace] = population
+        return population
+
+    def arrive(self, key: Key, quota: NamespaceQuota) -> None:
+        """Somebody may bring an object that does not exist, and says by `settle` what came of it.
+
+        Raises QuotaExceededError when it would be one too many.
+        """
+        bringing = self._arriving.get(key, 0)
+        if not bringing:
+            self.population(key[0], quota).admit(now_s=self._now_s())
+        self._arriving[key] = bringing + 1
+
+    def settle(self, key: Key, *, exists: bool) -> None:
+        """Whoever brought an object has done so, or not; the last of them decides whether it counts."""
+        self._arriving[key] -= 1
+        if not self._arriving[key]:
+            del self._arriving[key]
+            if not exists:
+                self._populations[key[0]].withdraw()
+
+    def died(self, key: Key) -> None:
+        """An object was deleted. While somebody brings it anew, it goes on to count."""
+        population = self._populations.get(key[0])
+        if population is not None and key not in self._arriving:
+            population.died()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -67,6 +67,10 @@ class Slots(Protocol):
         """Who has a database of a root open, or is about to."""
         ...
 
+    def admitted(self, root: RootStore) -> AbstractContextManager[None]:
+        """Meanwhile an object is made: it counts from now on, if it comes to be. Raises QuotaExceededError."""
+        ...
+
 
 class Travels:
     """Rewinds and forks. Each runs to its end, even when whoever asked gives up."""
@@ -118,7 +122,10 @@ class Travels:
         return await self._to_its_end(self._rewind(key, to, tuple(path)))
 
     async def fork(self, key: ObjectKey, target: ObjectKey, *, name: str | None, at: When = None) -> None:
-        """Make a new object of what another is or was, with its facets and alarms. Raises UsageError if it exists."""
+        """Make a new object of what another is or was, with its facets and alarms. Raises UsageError if it exists.
+
+        Raises QuotaExceededError when the namespace has as many as it may.
+        """
         await self._to_its_end(self._fork(key, target, name, at))
 
     # ── rewinding ────────────────────────────────────────────────────────────────────────────────────────────
@@ -137,7 +144,8 @@ class Travels:
                         self._reset(self._slots.slot_or_none(key))
                         for user in list(self._slots.users.get(root, ())):
                             await user.wait_closed()
-                        before = await rewind_tree(root, then, cause)
+                        with self._slots.admitted(root):  # It may have been deleted since.
+                            before = await rewind_tree(root, then, cause)
                 except ObjectResetError:
                     continue  # Somebody called it meanwhile.
                 finally:
@@ -256,19 +264,23 @@ class Travels:
             self._store.release(past.root)
 
     async def make(self, target: ObjectKey, files: Mapping[Lineage, Path], *, name: str | None, cause: str) -> None:
-        """Make a new object of files, whose alarms are in them. Raises UsageError when it exists."""
+        """Make a new object of files, whose alarms are in them.
+
+        Raises UsageError when it exists, QuotaExceededError when its namespace has as many as it may.
+        """
         slot = self._slots.slot_or_none(target)
         if () not in files:
             raise UsageError("the object did not exist at that moment, so there is nothing to make another of")
         if slot is not None and slot.state is not State.COLD:
             raise UsageError(f"object `{name or target.object_id.hex()}` exists: choose another name")
         root = self._store.root(*target)
-        await root.aside(lambda: forget_restores(files))
-        await root.aside(lambda: keep_usage(files[()], ()))
-        alarms = await root.aside(lambda: alarms_of(files))
-        due = {number: change.at_ms for number, change in alarms.items() if change.at_ms is not None}
         try:
-            await root.adopt(files, alarms=due, cause=cause, new_name=name)
+            with self._slots.admitted(root):
+                await root.aside(lambda: forget_restores(files))
+                await root.aside(lambda: keep_usage(files[()], ()))
+                alarms = await root.aside(lambda: alarms_of(files))
+                due = {number: change.at_ms for number, change in alarms.items() if change.at_ms is not None}
+                await root.adopt(files, alarms=due, cause=cause, new_name=name)
         finally:
             if root not in self._slots.users:
                 self._store.release(root)

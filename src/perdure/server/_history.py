@@ -150,7 +150,7 @@ class ObjectHistory:
     async def fork(self, name: str, *, at: When = None) -> None:
         """Make a new object called `name`, of the same class, of what this one is or was: data, facets and alarms.
 
-        Raises UsageError when there is one of that name.
+        Raises UsageError when there is one of that name, QuotaExceededError when the class has as many as it may.
         """
         await (await self._travels()).fork(self._key, self._key_of(name), name=name, at=at)
 
@@ -176,7 +176,10 @@ class ObjectHistory:
 
 
 async def import_object(travels: Travels, target: ObjectKey, name: str, path: str | Path, *, temporary: Path) -> None:
-    """Make a new object of an exported one. Raises UsageError when the file is refused, or the object exists."""
+    """Make a new object of an exported one. Raises UsageError when the file is refused, or the object exists.
+
+    Raises QuotaExceededError when the class has as many objects as it may.
+    """
     with tempfile.TemporaryDirectory(dir=temporary) as directory:
         bundle = await asyncio.to_thread(read_bundle, Path(path), Path(directory))
         cause = f"imported from {bundle.class_name}/{bundle.name}"

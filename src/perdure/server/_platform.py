@@ -472,7 +472,8 @@ class Platform:
     async def import_object(self, kind: type[DurableObject] | str, name: str, path: str | Path) -> None:
         """Make the object called `name` of a file that `history(…).export` wrote, on this platform or another.
 
-        Raises UsageError when the file is refused, or there is an object of that name.
+        Raises UsageError when the file is refused, or there is an object of that name, and QuotaExceededError when the
+        class has as many objects as it may.
         """
         self._check_class(kind)
         travels = await self._started_travels()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from perdure.errors import ConfigurationError, QuotaExceededError
 from perdure.objects import NamespaceQuota
-from perdure.objects._population import Population
+from perdure.objects._population import Census, Population
 
 
 def population(*, count: int = 0, **quota: Any) -> Population:
@@ -100,3 +100,30 @@ def test_the_bounds_are_never_overstepped(objects: int, rate: int, steps: list[t
             born.pop()
         assert rooms.count == living <= objects
         assert len([at for at in born if at > now_s - 60]) <= 2 * rate
+
+
+@given(st.lists(st.tuples(st.sampled_from(["arrive", "store", "settle", "die"]), st.integers(0, 3)), max_size=80))
+def test_a_census_counts_each_object_once(steps: list[tuple[str, int]]) -> None:
+    """However many bring an object at once, and whatever is deleted meanwhile."""
+    quota = NamespaceQuota(objects=3, new_objects_per_minute=None)
+    census = Census(lambda _: 0, lambda: 0.0)
+    existing: set[int] = set()
+    bringing = dict.fromkeys(range(4), 0)
+    rooms = census.population("Room", quota)
+    for act, number in steps:
+        key = ("Room", bytes([number]))
+        if act == "arrive" and number not in existing:
+            try:
+                census.arrive(key, quota)
+                bringing[number] += 1
+            except QuotaExceededError:
+                assert rooms.count == 3
+        elif act == "store" and bringing[number]:
+            existing.add(number)
+        elif act == "settle" and bringing[number]:
+            bringing[number] -= 1
+            census.settle(key, exists=number in existing)
+        elif act == "die" and number in existing:
+            existing.remove(number)
+            census.died(key)
+        assert rooms.count == len(existing | {other for other, count in bringing.items() if count}) <= 3
