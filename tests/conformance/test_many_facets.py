@@ -67,13 +67,16 @@ async def crowded(world: World) -> Any:
     world.add(Crowd, options=NamespaceOptions(quota=NamespaceQuota(limits=FacetLimits(facets=MANY + 1))))
     crowd = world.get(Crowd, "crowd")
     await crowd.put_in(name_of(1), "the first")
+    namespace = await world.namespace(Crowd)
+    await fill(world, ObjectKey("Crowd", bytes.fromhex(str(namespace.id_from_name("crowd")))))
+    return crowd
+
+
+async def fill(world: World, key: ObjectKey) -> None:
     directory = world.platform._directory
     assert directory is not None
-    namespace = await world.namespace(Crowd)
-    key = ObjectKey("Crowd", bytes.fromhex(str(namespace.id_from_name("crowd"))))
     await directory.visit(key, (), add_to_index, cause="test", may_write=True)
     await world.restart()
-    return crowd
 
 
 async def test_a_hundred_thousand_facets_are_used_as_a_few_are(world: World) -> None:

@@ -38,6 +38,7 @@ from perdure.limits import FACET_DEPTH_MAX
 from perdure.objects._actor import Actor, Keeper, leave_caller
 from perdure.objects._body import Body
 from perdure.objects._facet_events import EventStream
+from perdure.objects._facet_names import FacetNames
 from perdure.objects._lifecycle import State
 from perdure.objects._root_index import index_changeable, index_held
 from perdure.objects._tree_usage import Meter
@@ -80,7 +81,7 @@ class FacetSlots:
         self._slots: dict[str, Actor] = {}
         self._starts: dict[str, StartFacet] = {}
         self._changing: dict[str, asyncio.Task[None]] = {}
-        self._names: set[str] | None = None
+        self._names: FacetNames | None = None
         self._closing: WeakValueDictionary[str, Actor] = WeakValueDictionary()
         self.is_inside: Callable[[], bool] = lambda: False
         """Whether the code of the object that asks now runs inside the transaction that is open, if one is."""
@@ -410,7 +411,7 @@ class FacetSlots:
     async def remember_names(self) -> None:
         """Keep the names in memory, for `known_names`: a guest asks on its own thread, and the index is the root's."""
         async with index_held(self._actor):
-            self._names = set(self._actor.root.facet_numbers(self._actor.number))
+            self._names = FacetNames(self._actor.root.facet_numbers(self._actor.number))
 
     async def _remember_name(self, name: str) -> None:
         """Facet `name` was thought to be gone: it is there if the index says so."""
@@ -427,7 +428,7 @@ class FacetSlots:
     def known_names(self, start_after: str, limit: int) -> builtins.list[str]:
         """The same page, on any thread."""
         assert self._names is not None, "the names are remembered before a guest runs"
-        return sorted(name for name in self._names.copy() if name > start_after)[:limit]
+        return self._names.page(start_after, limit)
 
     async def rewind(self, name: str, to: str | int) -> str:
         """Bring facet `name` and all below it back to an earlier state; the bookmark that takes it back."""
