@@ -37,6 +37,20 @@ class InlineOverrunError(UnavailableError):
     retryable = True
 
 
+class _Place(threading.local):
+    """What the thread that reads it runs now."""
+
+    is_inline = False
+
+
+_PLACE: Final = _Place()
+
+
+def is_inline() -> bool:
+    """Whether this thread runs a turn that the event loop waits for. What may take long raises InlineOverrunError."""
+    return _PLACE.is_inline
+
+
 class CallHistory:
     """What is known about the turns of one piece of code. Pure: it is told their CPU time.
 
@@ -88,9 +102,12 @@ class Runner:
     def run_inline(self, turn: Turn[T], history: CallHistory, *, cpu_ms: int) -> T:
         """Run `turn` while the event loop waits, with little CPU time. Raises InlineOverrunError when it overran."""
         budget_ms = min(cpu_ms, INLINE_CPU_MS)
-        timed = _Timed(turn)
+        timed = _Timed(turn, is_inline=True)
         try:
             result = timed(budget_ms) if has_room_for_guest() else self._threads.run(timed, budget_ms)
+        except InlineOverrunError:  # The turn knew it itself, ahead of time.
+            history.record_overrun()
+            raise
         except LimitExceededError as error:
             if error.limit != "cpu" or budget_ms == cpu_ms:
                 raise
@@ -124,17 +141,20 @@ class Runner:
 class _Timed(Generic[T]):
     """A turn, and how much CPU time it took on whichever thread ran it."""
 
-    __slots__ = ("_turn", "duration_ms")
+    __slots__ = ("_is_inline", "_turn", "duration_ms")
 
-    def __init__(self, turn: Turn[T]) -> None:
+    def __init__(self, turn: Turn[T], *, is_inline: bool = False) -> None:
         self._turn = turn
+        self._is_inline = is_inline
         self.duration_ms = 0.0
 
     def __call__(self, cpu_ms: int) -> T:
         started_s = CPU.total_s()
+        _PLACE.is_inline = self._is_inline
         try:
             return self._turn(cpu_ms)
         finally:
+            _PLACE.is_inline = False
             self.duration_ms = (CPU.total_s() - started_s) * 1000
 
 

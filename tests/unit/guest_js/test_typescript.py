@@ -179,7 +179,7 @@ def test_what_was_translated_is_kept_by_content_and_kind() -> None:
 
 
 def test_what_was_used_least_recently_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(translator, "TRANSLATED_CHARACTERS_MAX", 10)
+    monkeypatch.setattr(translator, "TRANSLATED_CHARACTERS_MAX", 2 * len(json.dumps({"ok": "aaaa"})))
     asked = _Asked()
     one = translator.Translator(asked.make)
 
