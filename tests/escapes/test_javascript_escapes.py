@@ -69,7 +69,6 @@ NETWORK = {
     "connect": "typeof require('net').connect(9, '127.0.0.1').on('error', () => {}) === 'object'",
     "datagram": "typeof require('dgram').createSocket('udp4').bind(0) === 'object'",
     "resolve a name": "const found = await require('dns').promises.lookup('localhost'); found.address.length > 0",
-    "fetch": "const answer = await fetch('data:,x'); await answer.text() === 'x'",
 }
 LANGUAGE = {
     "the function constructor": "(() => {}).constructor('return process')().pid > 0",

@@ -6,10 +6,10 @@ from perdure.wire import ERROR_MARK, NETWORK_DENIED, GuestOp, HostOp, encode
 
 
 def test_what_the_host_asks_keeps_its_numbers() -> None:
-    names = ["LOAD", "START", "EVENT", "RESUME", "WAKE", "REHEARSE"]
+    names = ["LOAD", "START", "EVENT", "RESUME", "WAKE", "REHEARSE", "TRANSLATE"]
 
     assert [op.name for op in sorted(GuestOp)] == names
-    assert [op.value for op in sorted(GuestOp)] == list(range(1, 7))
+    assert [op.value for op in sorted(GuestOp)] == list(range(1, 8))
 
 
 def test_what_a_guest_asks_keeps_its_numbers() -> None:
