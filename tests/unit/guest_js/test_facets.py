@@ -32,6 +32,15 @@ export class App extends DurableObject {
     this.ctx.facets.delete(name);
     return this.ctx.facets.list();
   }
+  purge(count, act) {
+    const { facets } = this.ctx;
+    for (let n = 0; n < count; n++) facets.delete(`f${n}`);
+    if (act === "delete") facets.delete("last");
+    if (act === "abort") facets.abort("last");
+    if (act === "clone") facets.clone("f0", "last");
+    if (act === "setBudget") facets.setBudget("last", null);
+    return "done";
+  }
   noStart() { this.ctx.facets.get("app"); }
   named(name) { this.facet(name); }
 }
@@ -123,6 +132,11 @@ def test_too_many_operations_are_refused(guest: Driver) -> None:
 
     assert error_of({"d": report["d"]})["code"] == "overloaded"
     assert len(report["o"]) == GUEST_PENDING_OPERATIONS_MAX
+
+
+@pytest.mark.parametrize("act", ["delete", "abort", "clone", "setBudget"])
+def test_an_order_that_is_one_too_many_throws_at_the_call(guest: Driver, act: str) -> None:
+    assert error_of(guest.call("purge", GUEST_PENDING_OPERATIONS_MAX, act))["code"] == "overloaded"
 
 
 def test_answer_to_an_unknown_operation_is_dropped(guest: Driver) -> None:

@@ -2,7 +2,7 @@
 import { pastTime } from "./alarms.js";
 import * as host from "./host.js";
 import { instance } from "./instance.js";
-import { startOperation } from "./operations.js";
+import { beginOperation, startOperation } from "./operations.js";
 import { pinned } from "./pins.js";
 import { remoteStub } from "./stubs.js";
 import { neverCloned } from "./values.js";
@@ -50,9 +50,7 @@ export class Facets {
   clone(source, target) {
     checkName(source);
     checkName(target);
-    const done = startOperation("facet.clone", { f: source, to: target }).then(() => undefined);
-    done.catch(() => {}); // Nobody need wait for it.
-    return done;
+    return order("facet.clone", { f: source, to: target });
   }
 
   /** The names of the facets that exist, sorted: those behind `startAfter`, `limit` of them at most. */
@@ -108,9 +106,12 @@ function startByName(name) {
 /** The start callback that the host asks to be run. */
 export const startCallback = (number) => starts.get(number);
 
-/** Something for the host to do, of which nobody waits to hear. */
+/** Something for the host to do; nobody need wait to hear of it. Throws at once when too much is under way. */
 function order(kind, payload) {
-  startOperation(kind, payload).catch(() => {});
+  const { promise, resolve, reject } = Promise.withResolvers();
+  beginOperation(kind, payload, (isDone, result) => (isDone ? resolve() : reject(result)));
+  promise.catch(() => {});
+  return promise;
 }
 
 function checkName(name) {
