@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.conformance.flavours import Subject, failure
+from tests.conformance.flavours import Subject, failure, type_name
 
 from perdure.limits import KIB
 
@@ -140,6 +140,25 @@ async def test_a_clone_that_is_too_many_leaves_everything_as_it_was(subject: Sub
 
     assert "may have 3 facets at once" in str(error)
     assert await subject.call("relay", ["a"], "names") == ["one", "two"]
+
+
+async def test_clones_stay_below_the_quota_of_their_tree(subject: Subject) -> None:
+    limits = {"treeBytes": 400 * KIB}
+    await subject.call("relayUnder", "a", limits, None, "put", "n", 1)
+    await subject.call("relay", ["a", "one"], "fill", 150 * KIB)
+    await subject.call("relay", ["a"], "clone", "one", "two")
+
+    error = await failure(subject.call("relay", ["a"], "clone", "one", "three"))
+
+    assert type_name(error) == "QuotaExceededError"
+    assert "may have 409600 bytes together (`tree_bytes`)" in str(error)
+    used = (await subject.call("usage", "a"))["databaseBytes"]
+    assert used <= 400 * KIB
+    assert await subject.call("relay", ["a"], "names") == ["one", "two"]
+    await subject.call("relay", ["a"], "clone", "one", "two")  # In its place it needs no more room.
+    assert (await subject.call("usage", "a"))["databaseBytes"] == used
+    await subject.call("relay", ["a"], "forget", "two")
+    await subject.call("relay", ["a"], "clone", "one", "three")
 
 
 async def test_a_deletion_of_many_facets_is_whole_after_a_crash(subject: Subject) -> None:

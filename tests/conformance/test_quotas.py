@@ -20,6 +20,7 @@ from perdure.clock import SystemEntropy
 from perdure.errors import UsageError
 from perdure.limits import KIB, MIB, TREE_BYTES_MAX
 from perdure.server._errors import ErrorAnswers
+from perdure.storage import Database, _facet_clone
 from perdure.testing import World
 
 
@@ -180,6 +181,46 @@ async def test_many_facets_together_have_a_size(world: World) -> None:
     await world.restart()
     with pytest.raises(QuotaExceededError, match="tree_bytes"):
         await world.get(House, "a").fill("other", MIB)
+
+
+class Cloner(House):
+    async def clone(self, names: list[str]) -> list[str]:
+        """Clone facet `a` at once under all these names; the types of what went wrong."""
+        ends = await asyncio.gather(*(self._clone(name) for name in names), return_exceptions=True)
+        return [type(end).__name__ for end in ends if isinstance(end, BaseException)]
+
+    async def _clone(self, name: str) -> None:
+        await self.ctx.facets.clone("a", name)
+
+
+async def test_clones_at_once_do_not_overstep_a_bound_together(world: World) -> None:
+    bound = MIB
+    world.add(Cloner, options=NamespaceOptions(quota=NamespaceQuota(limits=FacetLimits(tree_bytes=bound))))
+    cloner = world.get(Cloner, "a")
+    await cloner.fill("a", 300 * KIB)
+
+    failed = await cloner.clone([f"c{number}" for number in range(8)])
+
+    used = await cloner.used()
+    assert failed == ["QuotaExceededError"] * 6
+    assert 900 * KIB < used <= bound
+    await world.restart()
+    assert used <= await world.get(Cloner, "a").used() <= bound  # The root's own database may have grown.
+
+
+async def test_a_clone_that_no_record_holds_is_refused_before_it_is_copied(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_facet_clone, "REWRITE_BYTES_MAX", 64 * KIB)
+    monkeypatch.setattr(Database, "copy_to", None)
+    world.add(Cloner)
+    cloner = world.get(Cloner, "a")
+    await cloner.fill("a", 100 * KIB)
+    used = await cloner.used()
+
+    assert await cloner.clone(["b"]) == ["UsageError"]
+
+    assert await cloner.used() == used
 
 
 def test_a_tree_is_bounded_unless_the_owner_says_otherwise() -> None:

@@ -13,6 +13,7 @@ import inspect
 import tempfile
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -37,12 +38,13 @@ from perdure.errors import FacetError, ObjectResetError, PerdureError, QuotaExce
 from perdure.limits import FACET_DEPTH_MAX
 from perdure.objects._actor import Actor, Keeper, leave_caller
 from perdure.objects._body import Body
+from perdure.objects._byte_quota import tree_bounds
 from perdure.objects._facet_events import EventStream
 from perdure.objects._facet_names import FacetNames
 from perdure.objects._lifecycle import State
 from perdure.objects._root_index import index_changeable, index_held
 from perdure.objects._tree_usage import Meter
-from perdure.storage import PAGE_SIZE, Commit, Database, FacetCopy, ObjectKey, replace_facet
+from perdure.storage import PAGE_SIZE, CloneRoom, Commit, Database, FacetCopy, ObjectKey, replace_facet
 from perdure.web import Request, Response
 from perdure.workers import shared_task
 
@@ -270,11 +272,14 @@ class FacetSlots:
     async def _clone(self, source: str, target: str) -> None:
         parent, root = self._actor, self._actor.root
         await asyncio.to_thread(root.temporary.mkdir, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root.temporary) as directory:
+        async with index_held(parent):
+            room = CloneRoom(root, parent.number, source, target, lambda: tree_bounds(parent.account))
+        with closing(room), tempfile.TemporaryDirectory(dir=root.temporary) as directory:
             copies = await self._copies(source, Path(directory))
             async with index_changeable(parent, target):
                 check_facet_count(parent, target, count=len(copies))
-                await replace_facet(root, parent.number, target, copies, end_turn=root_of(parent).end_turn)
+                end_turn = root_of(parent).end_turn
+                await replace_facet(root, parent.number, target, copies, room=room, end_turn=end_turn)
         if self._names is not None:
             (self._names.add if copies else self._names.discard)(target)
 

@@ -13,6 +13,7 @@ from perdure.storage._database_quota import DatabaseQuota as DatabaseQuota
 from perdure.storage._directory_lock import DirectoryLock as DirectoryLock
 from perdure.storage._disk import Disk as Disk
 from perdure.storage._disk import SystemDisk as SystemDisk
+from perdure.storage._facet_clone import CloneRoom as CloneRoom
 from perdure.storage._facet_clone import FacetCopy as FacetCopy
 from perdure.storage._facet_clone import replace_facet as replace_facet
 from perdure.storage._facet_index import FacetCount as FacetCount

@@ -49,14 +49,14 @@ class DatabaseQuota:
         """A unit is about to be committed that leaves the database with `pages`. Raises QuotaExceededError."""
         bound = self._ledger.claim(self._lineage, pages, self._tree_bounds())
         if bound is not None:
-            raise self._tree_is_full(bound)
+            raise tree_is_full(self._ledger, bound)
 
     def exceeded(self) -> QuotaExceededError:
         """The error for a statement that found no page left."""
         own = self._own_bound()
         room = self._ledger.room(self._lineage, self._tree_bounds())
         if room is not None and room[0] < own:
-            return self._tree_is_full(room[1])
+            return tree_is_full(self._ledger, room[1])
         used = self._ledger.pages(number_of(self._lineage)) * PAGE_SIZE
         return QuotaExceededError(
             f"database of `{self._scope}` may have {own * PAGE_SIZE} bytes (`database_bytes`), it had {used} before "
@@ -71,13 +71,15 @@ class DatabaseQuota:
         own_bytes = self._own_pages_max()
         return PAGES_MAX if own_bytes is None else min(own_bytes // PAGE_SIZE, PAGES_MAX)
 
-    def _tree_is_full(self, bound: TreeBound) -> QuotaExceededError:
-        used, allowed = self._ledger.total(bound.number) * PAGE_SIZE, bound.pages_max * PAGE_SIZE
-        return QuotaExceededError(
-            f"`{bound.scope}` and the facets below it may have {allowed} bytes together (`tree_bytes`), they have "
-            f"{used}: delete what is not needed, or raise the quota",
-            quota="tree_bytes",
-            scope=bound.scope,
-            used=used,
-            bound=allowed,
-        )
+
+def tree_is_full(ledger: PageLedger, bound: TreeBound) -> QuotaExceededError:
+    """The error for what would overstep the bound of a tree."""
+    used, allowed = ledger.total(bound.number) * PAGE_SIZE, bound.pages_max * PAGE_SIZE
+    return QuotaExceededError(
+        f"`{bound.scope}` and the facets below it may have {allowed} bytes together (`tree_bytes`), they have "
+        f"{used}: delete what is not needed, or raise the quota",
+        quota="tree_bytes",
+        scope=bound.scope,
+        used=used,
+        bound=allowed,
+    )

@@ -7,7 +7,7 @@ Effects: threads (a lock).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from perdure.storage._layout import ROOT, Lineage, number_of
@@ -53,12 +53,47 @@ class PageLedger:
     def claim(self, lineage: Lineage, pages: int, bounds: Sequence[TreeBound]) -> TreeBound | None:
         """Record `pages`, unless a bound forbids it; then returns that. Shrinking is never forbidden."""
         with self._lock:
-            grown = pages - self.pages(number_of(lineage))
-            for bound in bounds:
-                if grown > 0 and self.total(bound.number) + grown > bound.pages_max:
-                    return bound
-            self._record(lineage, pages)
-        return None
+            exceeded = self._exceeded(pages - self.pages(number_of(lineage)), bounds)
+            if exceeded is None:
+                self._record(lineage, pages)
+        return exceeded
+
+    def hold(self, above: Lineage, pages: int, bounds: Sequence[TreeBound]) -> TreeBound | None:
+        """Keep room for `pages` that are about to come below `above`, unless a bound forbids it; then returns that.
+
+        Until `let_go`, or until `claim_all` takes it, the room counts as used.
+        """
+        with self._lock:
+            exceeded = self._exceeded(pages, bounds)
+            if exceeded is None:
+                self._add(above, pages)
+        return exceeded
+
+    def let_go(self, above: Lineage, pages: int) -> None:
+        """Give back room that `hold` kept."""
+        with self._lock:
+            self._add(above, -pages)
+
+    def claim_all(
+        self, changes: Mapping[Lineage, int], bounds: Sequence[TreeBound], *, above: Lineage, held: int
+    ) -> TreeBound | None:
+        """Record the pages of databases below `above` in place of the room held, unless a bound forbids it.
+
+        Then it returns that, and the room is still held. `bounds`: of databases that are `above`, or over it.
+        """
+        with self._lock:
+            grown = sum(pages - self.pages(number_of(lineage)) for lineage, pages in changes.items())
+            exceeded = self._exceeded(grown, bounds, held=held)
+            if exceeded is None:
+                self._add(above, -held)
+                for lineage, pages in changes.items():
+                    self._record(lineage, pages)
+        return exceeded
+
+    def _exceeded(self, grown: int, bounds: Iterable[TreeBound], *, held: int = 0) -> TreeBound | None:
+        if grown <= 0:
+            return None
+        return next((bound for bound in bounds if self.total(bound.number) - held + grown > bound.pages_max), None)
 
     def _record(self, lineage: Lineage, pages: int) -> None:
         number = number_of(lineage)
@@ -67,8 +102,10 @@ class PageLedger:
             self._pages[number] = pages
         else:
             self._pages.pop(number, None)
-        if not grown:
-            return
+        if grown:
+            self._add(lineage, grown)
+
+    def _add(self, lineage: Lineage, grown: int) -> None:
         for above in (number_of(ROOT), *lineage):
             total = self._totals.get(above, 0) + grown
             if total:

@@ -75,3 +75,23 @@ def test_no_claim_oversteps_a_bound(claims: list[tuple[Lineage, int]], pages_max
         for other in TREE:
             below = [pages for path, pages in model.items() if path[: len(other)] == other]
             assert ledger.total(number_of(other)) == sum(below)
+
+
+def test_room_that_is_held_counts_until_it_is_let_go_or_taken() -> None:
+    ledger = PageLedger()
+    ledger.record((), 2)
+    ledger.record((1,), 3)
+    bounds = [TreeBound(0, 10, "it")]
+
+    assert ledger.hold((), 4, bounds) is None
+    assert ledger.total(0) == 9
+    assert ledger.hold((), 2, bounds) == bounds[0]
+    assert ledger.claim((1,), 5, bounds) == bounds[0]
+    ledger.let_go((), 4)
+    assert ledger.total(0) == 5
+    assert ledger.hold((), 4, bounds) is None
+    assert ledger.claim_all({(2,): 6}, bounds, above=(), held=4) == bounds[0]
+    assert (ledger.total(0), ledger.pages(2)) == (9, 0)
+    assert ledger.claim_all({(1,): 0, (2,): 5, (2, 3): 3}, bounds, above=(), held=4) is None
+    assert (ledger.total(0), ledger.total(2), ledger.total(1)) == (10, 8, 0)
+    assert ledger.claim_all({(2,): 4, (2, 3): 0}, [TreeBound(0, 1, "it")], above=(), held=0) is None
