@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import gc
+from collections.abc import Awaitable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from perdure import DurableObject, FacetOptions, WorkerCode
+from perdure import DurableObject, FacetOptions, Worker, WorkerCode
+from perdure.errors import ObjectResetError
 from perdure.isolates import Isolates
+from perdure.objects import Actor, Directory, Travels
+from perdure.storage import RootStore
 from perdure.testing import World
 
 PYTHON = """
@@ -21,8 +26,16 @@ class App(DurableObject):
         for _ in range(2_000_000):
             pass
 
+    def write_and_count(self):
+        self.ctx.storage.kv.put("old", True)
+        query = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 6000000) SELECT max(x) FROM n"
+        return self.ctx.storage.sql.exec(query).one()
+
     def read(self):
         return self.ctx.storage.kv.get("old")
+
+    def last(self):
+        return self.ctx.storage.kv.get("new")
 
     def write(self, value):
         self.ctx.storage.kv.put("new", value)
@@ -31,7 +44,9 @@ class App(DurableObject):
 
 
 class Supervisor(DurableObject):
-    def start_facet(self, _name: str) -> FacetOptions:
+    def start_facet(self, name: str) -> FacetOptions:
+        if name == "below":
+            return FacetOptions(cls=Supervisor)
         worker = self.env.LOADER.get("app", lambda: WorkerCode.python(PYTHON))
         return FacetOptions(cls=worker.get_durable_object_class("App"))
 
@@ -47,6 +62,58 @@ class Supervisor(DurableObject):
         successor = facets.get("app")
         answers = [unclosed, await successor.read(), await successor.write(how)]
         return [*answers, type((await asyncio.gather(burning, return_exceptions=True))[0]).__name__]
+
+    async def replace_twice(self, second: str) -> list[Any]:
+        """Abort a facet in the midst of a turn, and its successor, which waits; what the one after that says."""
+        facets: Any = self.ctx.facets
+        await facets.get("app").read()
+        counting, old = await in_a_turn(facets.get("app").write_and_count(), facets._calls, "app")
+        facets.abort("app")
+        waiting = asyncio.ensure_future(facets.get("app").read())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        facets.abort("app")
+        outcomes = []
+        if second == "forgotten":
+            outcomes.append(type((await asyncio.gather(waiting, return_exceptions=True))[0]).__name__)
+            del waiting
+            gc.collect()
+        is_open = not old.is_closed
+        successor = facets.get("app")
+        answers = [is_open, await successor.read(), old.is_closed, await successor.write("third")]
+        left = [counting] if second == "forgotten" else [counting, waiting]
+        outcomes += [type(outcome).__name__ for outcome in await asyncio.gather(*left, return_exceptions=True)]
+        return [*answers, *outcomes]
+
+    async def count_below(self, depth: int) -> Any:
+        facets: Any = self.ctx.facets
+        return await (facets.get("below").count_below(depth - 1) if depth else facets.get("app").write_and_count())
+
+    async def read_below(self, depth: int) -> Any:
+        facets: Any = self.ctx.facets
+        return await (facets.get("below").read_below(depth - 1) if depth else facets.get("app").read())
+
+    async def replace_what_is_above(self) -> list[Any]:
+        """Abort a facet that has a facet that has one in a turn on a thread; what the latter's successor says."""
+        facets: Any = self.ctx.facets
+        await self.read_below(2)
+        counting, old = await in_a_turn(self.count_below(2), facets._calls, "below", "below", "app")
+        facets.abort("below")
+        answers = [not old.is_closed, await self.read_below(2), old.is_closed]
+        return [*answers, type((await asyncio.gather(counting, return_exceptions=True))[0]).__name__]
+
+    async def rewind_in_a_turn(self) -> list[Any]:
+        """Abort a facet in the midst of a turn, and bring it back to an earlier state."""
+        facets: Any = self.ctx.facets
+        await facets.get("app").write("first")
+        bookmark = await self.ctx.storage.get_current_bookmark()
+        await facets.get("app").write("second")
+        counting, old = await in_a_turn(facets.get("app").write_and_count(), facets._calls, "app")
+        facets.abort("app")
+        is_open = not old.is_closed
+        await facets.rewind("app", bookmark)
+        answers = [is_open, old.is_closed, await facets.get("app").last()]
+        return [*answers, type((await asyncio.gather(counting, return_exceptions=True))[0]).__name__]
 
     async def delete_before_a_transaction(self, how: str, open_s: float) -> tuple[bool, bool]:
         """Delete a facet in the midst of a turn or a clone, then begin a transaction.
@@ -87,10 +154,52 @@ class Supervisor(DurableObject):
         return await self.ctx.facets.get("app").write("again")
 
 
+async def in_a_turn(call: Awaitable[Any], facets: Any, *names: object) -> tuple[asyncio.Future[Any], Any]:
+    """The call, and the slot that names lead to from these facets, once its turn runs on a thread.
+
+    The thread does not see soon that the turn has been aborted.
+    """
+    calling = asyncio.ensure_future(call)
+    slot: Any = None
+    for _ in range(200):
+        slot = None
+        for name in names:
+            slot = (facets if slot is None else slot.facets).slot_or_none(name)
+        if slot.body_or_none is not None and slot.body_or_none.is_in_turn:
+            break
+        await asyncio.sleep(0)
+    turn_abandoned = slot.turn_abandoned
+
+    async def notice() -> None:
+        await asyncio.sleep(1)
+        turn_abandoned()
+
+    def end_late() -> None:
+        slot.noticing = asyncio.ensure_future(notice())
+
+    slot.turn_abandoned = end_late
+    return calling, slot
+
+
 @pytest.fixture
-def world(perdure_isolates: Isolates) -> Iterator[World]:
+def world(perdure_isolates: Isolates, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A world in which no file is opened, and no facet rewritten, while another slot still uses it."""
+    met: list[str] = []
+    opened, rewrite = Directory.opened, Travels._rewrite_below
+
+    def check_opened(self: Directory, actor: Actor, root: RootStore) -> None:
+        met.extend(f"opened: {user.label}" for user in self.users.get(root, ()) if user.number == actor.number)
+        opened(self, actor, root)
+
+    async def check_rewrite(self: Travels, key: Any, root: RootStore, then: Any, wanted: Any, *rest: Any) -> int:
+        met.extend(f"rewritten: {user.label}" for user in self._slots.users[root] if user.number in wanted)
+        return await rewrite(self, key, root, then, wanted, *rest)
+
+    monkeypatch.setattr(Directory, "opened", check_opened)
+    monkeypatch.setattr(Travels, "_rewrite_below", check_rewrite)
     with World([Supervisor], isolates=perdure_isolates) as world:
         yield world
+    assert met == []
 
 
 @pytest.mark.parametrize("how", ["abort", "delete"])
@@ -104,6 +213,51 @@ async def test_a_successor_waits_for_the_turn_of_the_facet_before_it(world: Worl
     assert sorted(files) == ["1.sqlite" if how == "abort" else "2.sqlite", "sqlite"]
     await world.crash()
     assert await supervisor.read() == "again"
+
+
+@pytest.mark.parametrize("second", ["kept", "forgotten"])
+async def test_a_successor_waits_for_the_turn_though_the_one_between_never_began(world: World, second: str) -> None:
+    supervisor = world.get(Supervisor, "one")
+
+    answers = await supervisor.replace_twice(second)
+
+    assert answers == [True, None, True, "third", "ObjectResetError", "ObjectResetError"]
+    await world.crash()
+    assert await supervisor.read() == "again"
+
+
+async def test_the_successors_of_a_root_object_wait_too(world: World) -> None:
+    world.add_worker(Worker("apps", WorkerCode.python(PYTHON), classes=["App"]))
+    app = world.get("apps-App", "one")
+    await app.read()
+    directory = world.platform._directory
+    assert directory is not None
+    slots: Any = directory._slots
+    key = next(key for key in slots if key[0] == "apps-App")
+    counting, old = await in_a_turn(app.write_and_count(), SimpleNamespace(slot_or_none=slots.get), key)
+    old.break_(ObjectResetError("the first reset"))
+    waiting = asyncio.ensure_future(app.read())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    slots[key].break_(ObjectResetError("the second reset"))
+
+    answers = [not old.is_closed, await app.read(), old.is_closed, await app.write("third")]
+
+    assert answers == [True, None, True, "third"]
+    outcomes = await asyncio.gather(counting, waiting, return_exceptions=True)
+    assert [str(outcome) for outcome in outcomes] == ["the first reset", "the second reset"]
+
+
+async def test_a_successor_waits_for_turns_at_any_depth(world: World) -> None:
+    supervisor = world.get(Supervisor, "one")
+
+    assert await supervisor.replace_what_is_above() == [True, None, True, "ObjectResetError"]
+
+
+async def test_a_rewind_waits_for_the_turn_of_a_facet_that_was_aborted(world: World) -> None:
+    supervisor = world.get(Supervisor, "one")
+
+    assert await supervisor.rewind_in_a_turn() == [True, True, "first", "ObjectResetError"]
 
 
 LEFT = {"in a turn": [], "after an abort": [], "in a clone": ["app"]}

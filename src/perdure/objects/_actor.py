@@ -379,7 +379,9 @@ class Actor:
         self._closed.set()
 
     async def wait_closed(self) -> None:
-        """Until no connection of this slot, or of a facet below it, is open."""
+        """Until no connection of this slot, of the one before it, or of a facet below it, is open."""
+        if self._after is not None:
+            await self._after.wait_closed()
         await self._closed.wait()
         if self.facets is not None:
             for facet in self.facets.unclosed():
@@ -387,8 +389,15 @@ class Actor:
 
     @property
     def is_closed(self) -> bool:
-        """True while this slot has no connection open."""
-        return self._closed.is_set()
+        """True while no connection is open of this slot, of the one before it, or of a facet below it."""
+        if not self._closed.is_set() or (self._after is not None and not self._after.is_closed):
+            return False
+        return self.facets is None or not self.facets.unclosed()
+
+    @property
+    def has_had_files(self) -> bool:
+        """False while it waits for those of the slot before it, which its own successor has to wait for, then."""
+        return self._after is None
 
     async def checkpoint(self) -> None:
         """Between two turns, move what was committed into the database file. Raises what broke the object."""

@@ -234,7 +234,8 @@ class Directory:
     def _forget(self, key: Key, actor: Actor) -> None:
         if self._slots.get(key) is actor:
             del self._slots[key]
-        self._closing[key] = actor
+        if actor.has_had_files:
+            self._closing[key] = actor
 
     # ── bodies ──────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -223,7 +223,8 @@ class FacetSlots:
         if self._slots.get(name) is actor:
             del self._slots[name]
             self._starts.pop(name, None)
-        self._closing[name] = actor
+        if actor.has_had_files:
+            self._closing[name] = actor
 
     def abort(self, name: str, reason: str) -> None:
         """Reset facet `name` if it is in memory."""
@@ -377,7 +378,7 @@ class FacetSlots:
         self.check_may_change(name)
         earlier = self._changing.get(name)
         running = self._stop(name)
-        if earlier is None and all(_is_closed(member) for member in running):
+        if earlier is None and all(member.is_closed for member in running):
             number = self._actor.root.facet_number_or_none(self._actor.number, name)
             if number is not None:
                 self._delete(number)
@@ -610,11 +611,6 @@ async def _ask(start: Callable[[], object | Awaitable[object]]) -> FacetOptions:
     if inspect.isawaitable(answer):
         answer = await answer
     return facet_options(answer)
-
-
-def _is_closed(actor: Actor) -> bool:
-    """Whether nothing has a file of this facet open, or of one below it."""
-    return actor.is_closed and not (isinstance(actor.facets, FacetSlots) and actor.facets.unclosed())
 
 
 def tree_of(actor: Actor) -> list[Actor]:

@@ -30,7 +30,7 @@ from perdure.history import (
     restore_cause,
 )
 from perdure.objects._actor import Actor
-from perdure.objects._facets import FacetSlots, tree_of
+from perdure.objects._facets import FacetSlots
 from perdure.objects._lifecycle import State
 from perdure.objects._restores import Restore, remember
 from perdure.objects._root_index import files_held, index_held
@@ -167,11 +167,10 @@ class Travels:
             parent = parent.facets.slot_or_none(name) if parent and isinstance(parent.facets, FacetSlots) else None
         facets = parent.facets if parent is not None and isinstance(parent.facets, FacetSlots) else None
         slot = facets.slot_or_none(path[-1]) if facets is not None else None
-        if slot is not None:
-            members = tree_of(slot)
-            self._reset(slot)
-            for member in members:
-                await member.wait_closed()
+        self._reset(slot)
+        for user in list(self._slots.users.get(root, ())):
+            if user.state is State.BROKEN:  # An earlier reset, too, may have left a turn on a thread.
+                await user.wait_closed()
         now, parent_now = await self._lineages_now(root, path)
         if parent_now != wanted[:-1]:
             raise FacetError(f"the parent of facet `{'/'.join(path)}` was made anew since then: rewind that instead")
