@@ -8,7 +8,9 @@ Effects: none.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+_E = TypeVar("_E", bound=BaseException)
 
 
 class PerdureError(Exception):
@@ -345,3 +347,16 @@ class InternalError(PerdureError):
     """A bug in perdure. Please report it with the text and the log around it."""
 
     code = "internal"
+
+
+# ── an error that is kept ────────────────────────────────────────────────────────────────────────────────────
+
+
+def again(error: _E) -> _E:
+    """A kept error, to be raised once more: without the frames, and what they hold, of the times before.
+
+    Python appends to the traceback of an error each time it is raised. One that is kept, and raised for
+    everybody who comes, would otherwise keep every frame that it has ever left, with all its arguments.
+    """
+    error.__context__ = None
+    return error.with_traceback(None)

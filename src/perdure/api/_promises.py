@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, Self
 
 from perdure.api._capabilities import Disposable
 from perdure.api._rpc import checked_path
-from perdure.errors import RpcDisposedError
+from perdure.errors import RpcDisposedError, again
 
 if TYPE_CHECKING:
     from perdure.api._targets import Target
@@ -124,7 +124,7 @@ class RpcPromise(_Awaited):
             yield from asyncio.sleep(0).__await__()  # What was called earlier begins first, and then this.
         if self._state is _State.DONE:
             if self._error is not None:
-                raise self._error
+                raise again(self._error)
             return self._result
         if self._future is None:  # Somebody else drives it.
             self._future = asyncio.get_running_loop().create_future()

@@ -16,7 +16,7 @@ from typing import Final
 
 from perdure.capnweb._payload import Payload
 from perdure.capnweb._references import Path
-from perdure.errors import UsageError
+from perdure.errors import UsageError, again
 
 _LOG: Final = logging.getLogger("perdure.capnweb")
 
@@ -84,7 +84,7 @@ class FailedHook(Hook):
         return self
 
     async def pull(self) -> Payload:
-        raise _again(self.error)
+        raise again(self.error)
 
     def dispose(self) -> None:
         return
@@ -223,8 +223,3 @@ def _act(act: Callable[[], None]) -> None:
             _LOG.exception("a promise could not be kept, or not be disposed of")
         finally:
             waiting.popleft()
-
-
-def _again(error: BaseException) -> BaseException:
-    """The error, to be raised once more: without the frames of the time before."""
-    return error.with_traceback(None)

@@ -18,7 +18,7 @@ from typing import Final, Protocol, TypeVar
 
 from perdure.api import Capability, ObjectId, Sent
 from perdure.clock import Clock
-from perdure.errors import ObjectResetError, OverloadedError, PerdureError, UsageError
+from perdure.errors import ObjectResetError, OverloadedError, PerdureError, UsageError, again
 from perdure.limits import BACKGROUND_WORK_S, FORGOTTEN_S
 from perdure.objects._account import Account, Served
 from perdure.objects._alarm_run import AlarmRun
@@ -243,7 +243,7 @@ class Actor:
         """The running body; starts it if need be. However many first calls race, one start serves them all."""
         if self.state is State.BROKEN:
             assert self.error is not None
-            raise self.error
+            raise again(self.error)
         if self._body is not None and self.state is State.RUNNING:
             return self._body
         if self._starting is None:
@@ -254,7 +254,7 @@ class Actor:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
             if starting.cancelled() and self.error is not None:  # It was reset before its start had taken a step.
-                raise self.error from None
+                raise again(self.error) from None
             raise
 
     async def _start(self) -> Body:
@@ -309,7 +309,7 @@ class Actor:
 
     def _check_not_broken(self) -> None:
         if self.error is not None:
-            raise self.error
+            raise again(self.error)
 
     async def _open_database(self) -> None:
         self.number = self.account.number = await self._number()
@@ -627,7 +627,7 @@ class Actor:
     def lend(self, value: object) -> Capability:
         """The capability of a function or target of the trusted code that runs here."""
         if self._body is None:
-            raise self.error or ObjectResetError("the object has gone, and its functions with it")
+            raise again(self.error or ObjectResetError("the object has gone, and its functions with it"))
         return self._body.lend(value)
 
     def touch(self) -> None:

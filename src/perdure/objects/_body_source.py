@@ -14,7 +14,7 @@ from contextvars import Context
 from typing import Any, Final, Protocol
 
 from perdure.api import Section
-from perdure.errors import PerdureError
+from perdure.errors import PerdureError, again
 
 _END: Final = object()
 _WAITS_ENDED_MAX: Final = 100
@@ -82,7 +82,7 @@ class BodyRun:
     async def step(self) -> Any:  # noqa: ANN401  # as above
         """What comes next. Raises StopAsyncIteration, what the source raises, and what reset the object."""
         if self._error is not None:
-            raise self._error
+            raise again(self._error)
         self._is_running = True
         try:
             with self._body.in_use():

@@ -34,7 +34,7 @@ from perdure.api import (
     facet_options,
     no_start_facet,
 )
-from perdure.errors import FacetError, ObjectResetError, PerdureError, QuotaExceededError
+from perdure.errors import FacetError, ObjectResetError, PerdureError, QuotaExceededError, again
 from perdure.limits import FACET_DEPTH_MAX
 from perdure.objects._actor import Actor, Keeper, leave_caller
 from perdure.objects._body import Body
@@ -349,7 +349,7 @@ class FacetSlots:
             await member.wait_closed()
         async with index_changeable(self._actor, name):
             if self._actor.error is not None:
-                raise self._actor.error  # Its successor may use the facet, and nobody heard that it is deleted.
+                raise again(self._actor.error)  # Its successor may use the facet, and nobody heard that it is deleted.
             if self._names is not None:
                 self._names.discard(name)  # An earlier deletion that failed may have put it back.
             number = self._actor.root.facet_number_or_none(self._actor.number, name)

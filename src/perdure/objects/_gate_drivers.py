@@ -6,6 +6,7 @@ import asyncio
 from typing import Final
 
 from perdure.clock import Clock
+from perdure.errors import again
 from perdure.objects._gates import InputGate, OutputGate
 
 Waiter = asyncio.Future[None]
@@ -38,7 +39,7 @@ class InputDriver:
             self.gate.withdraw(waiter)
             raise
         if self.gate.error is not None:  # It broke after the admission: this turn must not begin.
-            raise self.gate.error
+            raise again(self.gate.error)
 
     def leave(self) -> None:
         """End the turn and let the next in."""
@@ -61,7 +62,7 @@ class InputDriver:
             self._section_ends.append(waiter)
             await waiter
         if self.gate.error is not None:
-            raise self.gate.error
+            raise again(self.gate.error)
 
     def break_(self, error: Exception) -> None:
         """Turn everybody away, now and later."""

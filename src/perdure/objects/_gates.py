@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from perdure.errors import OverloadedError
+from perdure.errors import OverloadedError, again
 from perdure.limits import INPUT_QUEUE_MAX
 
 W = TypeVar("W")
@@ -91,7 +91,7 @@ class InputGate(Generic[W]):
 
     def _check(self) -> None:
         if self.error is not None:
-            raise self.error
+            raise again(self.error)
 
 
 @dataclass(slots=True)
@@ -162,7 +162,7 @@ class OutputGate(Generic[W]):
         `of_all`: batches that need no confirmation count too.
         """
         if self.error is not None and (self._failed is None or upto >= self._failed):
-            raise self.error
+            raise again(self.error)
         return self._oldest(of_all=of_all) > upto
 
     def wait(self, waiter: W, upto: int, *, for_all: bool = False) -> None:

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import Any, TypeVar, cast
 
 from perdure.api import CURRENT_SECTION, Section
-from perdure.errors import ObjectResetError
+from perdure.errors import ObjectResetError, again
 from perdure.objects._actor import CURRENT, Actor
 from perdure.objects._trusted import TrustedBody
 
@@ -44,7 +44,7 @@ class EventHost:
         assert section is None or isinstance(section, Section), "it was given by `section`"
         body = self._body
         if self._actor.body_or_none is not body:
-            raise self._actor.error or ObjectResetError("the object was reset or evicted: connect again")
+            raise again(self._actor.error or ObjectResetError("the object was reset or evicted: connect again"))
         return cast(
             "T", await self._actor.serve("rpc", lambda _, served: body.run_turns(work, served, section=section))
         )

@@ -27,7 +27,7 @@ from perdure.api import (
     use_lender,
     value_at,
 )
-from perdure.errors import PerdureError
+from perdure.errors import PerdureError, again
 from perdure.objects._account import Served
 from perdure.objects._actor import CURRENT, Actor, leave_caller
 from perdure.web import Request, Response
@@ -105,7 +105,7 @@ class Lent(LocalCapability):
             await leave_caller()
             body = self._body
             if body.error is not None:
-                raise body.error
+                raise again(body.error)
             return await body.actor.serve(
                 event, lambda _, served: body.deliver_lent(handler, served, section=self._section)
             )

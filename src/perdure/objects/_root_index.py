@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 
-from perdure.errors import FacetError
+from perdure.errors import FacetError, again
 from perdure.limits import FACET_TRANSACTION_WAIT_S
 from perdure.objects._actor import Actor
 from perdure.objects._lifecycle import State
@@ -24,7 +24,7 @@ async def index_held(member: Actor) -> AsyncIterator[None]:
     """While it lasts no turn of the root object that `member` belongs to uses its database. Raises what broke it."""
     top = member.top
     if top.error is not None:
-        raise top.error
+        raise again(top.error)
     if top.is_used_on_loop:
         yield
         return

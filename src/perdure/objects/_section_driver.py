@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from perdure.api import CURRENT_SECTION, Section, Sections
+from perdure.errors import again
 from perdure.objects._gate_drivers import InputDriver
 
 _Change = asyncio.Future[None]
@@ -85,7 +86,7 @@ class SectionDriver:
         """Done when a section has ended, or the object is broken."""
         change: _Change = asyncio.get_running_loop().create_future()
         if self._error is not None:
-            change.set_exception(self._error)
+            change.set_exception(again(self._error))
         else:
             self._held.append(change)
         return change

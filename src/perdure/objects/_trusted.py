@@ -41,7 +41,7 @@ from perdure.api import (
     value_at,
 )
 from perdure.clock import CPU
-from perdure.errors import AbortedError, ObjectResetError, PerdureError, UsageError
+from perdure.errors import AbortedError, ObjectResetError, PerdureError, UsageError, again
 from perdure.limits import BLOCK_CONCURRENCY_TIMEOUT_S
 from perdure.objects._account import Served
 from perdure.objects._actor import CURRENT, Actor
@@ -468,7 +468,7 @@ class _Steps:
     ) -> Generator[object, object, object]:
         if actor.error is not None:  # It was reset by its own turn: it never runs again.
             _close(coroutine)
-            raise actor.error
+            raise again(actor.error)
         self._task = asyncio.current_task()
         self._body.suspend(self)
         try:
@@ -502,7 +502,7 @@ async def _as_coroutine(awaitable: Awaitable[T]) -> T:
 
 
 def _reason(actor: Actor) -> PerdureError:
-    return actor.error or ObjectResetError("the object was reset")
+    return again(actor.error or ObjectResetError("the object was reset"))
 
 
 class TrustedStorage:

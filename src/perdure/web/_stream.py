@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Final, TypeAlias
 
-from perdure.errors import BodyTooLargeError, HttpMessageError, StreamLostError
+from perdure.errors import BodyTooLargeError, HttpMessageError, StreamLostError, again
 from perdure.limits import BODY_BYTES_MAX
 from perdure.web._text import to_utf8
 
@@ -142,7 +142,7 @@ class ReadableStream:
             if chunk:
                 return chunk
         if self._error is not None:
-            raise self._error
+            raise again(self._error)
         return None
 
     def _end(self, error: BaseException | None) -> None:

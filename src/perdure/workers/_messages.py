@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from perdure.api import KeptValue, Parcel, Sent, Target, call_value, close_stubs, follow, get_value, release, retain
-from perdure.errors import GuestCrashedError, PerdureError, UsageError, ValueNotCloneableError
+from perdure.errors import GuestCrashedError, PerdureError, UsageError, ValueNotCloneableError, again
 from perdure.isolates import CallHistory, Runner
 from perdure.limits import CALL_ARGUMENTS_MAX, GUEST_RETURNS_S
 from perdure.web import Request
@@ -207,7 +207,7 @@ class Messages:
         """The value of an expression that the guest sent. Its stubs belong to whoever asked."""
         if isinstance(tree, Received):
             if tree.error is not None:
-                raise tree.error
+                raise again(tree.error)
             return tree.value
         try:
             return await self.convert(from_expression, tree)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from perdure.errors import GuestCrashedError, OverloadedError, PerdureError, UsageError
+from perdure.errors import GuestCrashedError, OverloadedError, PerdureError, UsageError, again
 from perdure.limits import GUEST_PENDING_OPERATIONS_MAX, KIB
 from perdure.workers._error_shape import error_shape
 from perdure.workers._exports import path_of, send
@@ -182,11 +182,11 @@ class Performing:
         if large is not None:
             await asyncio.wait([large])
             if operation.sent is None and not large.cancelled() and (error := large.exception()) is not None:
-                raise error
+                raise again(error)
         if base is not None:
             settled = await asyncio.shield(base)
             if settled.error is not None:
-                raise settled.error
+                raise again(settled.error)
             return await self._messages.pipelined(operation, path_of(operation.payload), settled.result)
         if operation.kind == "stream":
             return await self._messages.streams.perform(operation.payload)

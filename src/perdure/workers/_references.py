@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 from perdure.api import Capability, Copies, Parcel, Sent, Stub, Target, kind_of, release, retain
-from perdure.errors import PerdureError, UsageError, ValueNotCloneableError
+from perdure.errors import PerdureError, UsageError, ValueNotCloneableError, again
 from perdure.limits import KEPT_STUBS_DEPTH_MAX
 from perdure.web import Request, Response
 from perdure.wire import Borrowed, BorrowedTable, LentTable, from_expression
@@ -121,7 +121,7 @@ class References:
     def check(self) -> None:
         """Raise what ended this life of the guest."""
         if self._error is not None:
-            raise self._error
+            raise again(self._error)
 
     def given_back(self, reference: GuestReference) -> None:
         """Nobody holds a reference any more."""

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from perdure.api import KeptValue, Target
 from perdure.clock import CPU, Clock
-from perdure.errors import GuestError, InternalError, ObjectResetError, PerdureError, WorkerCodeError
+from perdure.errors import GuestError, InternalError, ObjectResetError, PerdureError, WorkerCodeError, again
 from perdure.isolates import CallHistory, GuestHost, InlineOverrunError, Isolate, Isolates, Runner
 from perdure.limits import GUEST_PENDING_OPERATIONS_MAX, GUEST_TIMER_MS_MIN
 from perdure.wire import GuestOp
@@ -334,7 +334,7 @@ class GuestSession:
             await self._hooks.enter(inside=inside)
         if self._error is not None:
             self._hooks.leave()
-            raise self._error
+            raise again(self._error)
 
     def end(self, error: PerdureError) -> None:
         """Throw the isolate away; everything under way in it fails with `error`."""
@@ -494,7 +494,7 @@ class GuestSession:
             mark = self._hooks.committed(captured)
             self._pay()
             if self._error is not None:  # It was ended while it ran.
-                raise self._error
+                raise again(self._error)
             for report in reports[:-1]:  # The start's, when the turn had to start the guest first.
                 self._absorb(report, mark, None)
             own = self._absorb(reports[-1], mark, event_id)
@@ -512,7 +512,7 @@ class GuestSession:
         self._hooks.rollback()
         if self._error is not None:
             self._drop_isolate()
-            return self._error
+            return again(self._error)
         if not isinstance(error, PerdureError):
             cause = error
             error = InternalError(f"{type(cause).__name__} in a turn: {cause}; please report this")

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
-from perdure.errors import GuestError, OverloadedError, PerdureError, StreamLostError, UsageError
+from perdure.errors import GuestError, OverloadedError, PerdureError, StreamLostError, UsageError, again
 from perdure.limits import STREAM_CHUNK_BYTES_MAX, STREAMS_OPEN_MAX
 from perdure.web import ReadableStream, Request, Response
 from perdure.wire import chunk_from_wire, chunk_to_wire, request_from_wire, request_to_wire, response_from_wire
@@ -268,7 +268,7 @@ class TakenStream:
     async def step(self) -> bytes:
         """The next chunk. Raises StopAsyncIteration, what the guest's source raises, and what ended the session."""
         if self._error is not None:
-            raise self._error
+            raise again(self._error)
         try:
             answer = await self._streams.ask(self)
         except GuestError:
