@@ -44,10 +44,13 @@ class Slots:
 
 
 def hooks_over(slots: Slots) -> ObjectHooks:
-    actor = SimpleNamespace(output=OutputDriver(VirtualClock()), parent=None, in_transaction=False, label="it")
+    actor = SimpleNamespace(
+        output=OutputDriver(VirtualClock()), parent=None, in_transaction=False, label="it", identity="it"
+    )
     actor.top = SimpleNamespace(identity="it")
+    code = SimpleNamespace(fetcher=None)
     hooks = ObjectHooks(
-        cast("Any", actor), cast("Any", None), cast("Any", slots), cast("Any", None), forget_code=lambda: None
+        cast("Any", actor), cast("Any", code), cast("Any", slots), cast("Any", None), forget_code=lambda: None
     )
     hooks.session = cast("Any", object())
     return hooks
