@@ -129,7 +129,7 @@ LOG_LINE_BYTES_MAX: Final = 8 * KIB  # the rest of the line is cut, and says so
 LOG_LINES_PER_TURN_MAX: Final = 1_000
 CODE_BYTES_MAX: Final = 64 * MIB
 ENV_BYTES_MAX: Final = 1 * MIB
-ISOLATE_IDLE_S: Final = 10.0
+ISOLATE_IDLE_S: Final = 10.0  # of a stateless worker; what keeps itself busy goes as objects do (`FORGOTTEN_S`)
 ISOLATES_LIVE_MAX: Final = 4_096
 ISOLATES_MEMORY_BYTES_MAX: Final = 2_048 * MIB  # of objects and facets
 TRANSLATION_CPU_MS_MAX: Final = 5_000  # for one TypeScript or JSX module: 17 ms for each KiB
@@ -162,8 +162,8 @@ GUEST_EXPORTS_MAX: Final = 1_000  # names one module may export: error texts lis
 
 # ── objects (spec 1.8, 1.10, 2) ──────────────────────────────────────────────────────────────────────────────
 IDLE_EVICTION_S: Final = 10.0
-FORGOTTEN_S: Final = 105.0  # without a call, timers alone keep no object in memory; the reference takes 70 to 140 s
-BACKGROUND_WORK_S: Final = 15 * 60.0  # without a call, that work given to `wait_until` keeps an object in memory
+FORGOTTEN_S: Final = 105.0  # without a call, timers alone keep no object or worker in memory; workerd: 70 to 140 s
+BACKGROUND_WORK_S: Final = 15 * 60.0  # without a call, that `wait_until` keeps an object in memory; or loans a worker
 BLOCK_CONCURRENCY_TIMEOUT_S: Final = 30.0
 BLOCK_CONCURRENCY_DEPTH_MAX: Final = 64
 SECTIONS_WAITING_MAX: Final = 1_000  # critical sections that wait inside one object

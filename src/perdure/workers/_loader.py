@@ -2,7 +2,8 @@
 
 An id belongs to whoever asked: two objects that use the same id get two entries, so that no supervisor is ever handed
 another's code or env. What nobody has used for a while goes: first the isolate, then the entry with its code, which is
-asked for again when it is wanted. Effects: tasks, timers.
+asked for again when it is wanted. What keeps itself busy goes too when nobody has called it for long: its timers, or
+what it has lent, must not hold a sandbox for ever. Effects: tasks, timers.
 """
 
 from __future__ import annotations
@@ -33,7 +34,13 @@ from perdure.api import (
 from perdure.clock import Clock
 from perdure.errors import PerdureError, WorkerCodeError
 from perdure.isolates import CallHistory, Isolates, Runner
-from perdure.limits import ISOLATE_IDLE_S, LOADER_CALLBACK_S, LOADER_MEMORY_BYTES_MAX
+from perdure.limits import (
+    BACKGROUND_WORK_S,
+    FORGOTTEN_S,
+    ISOLATE_IDLE_S,
+    LOADER_CALLBACK_S,
+    LOADER_MEMORY_BYTES_MAX,
+)
 from perdure.web import Request
 from perdure.workers._bindings import NO_BINDINGS, Binding, LoaderScope
 from perdure.workers._code import CheckedCode, check_code, check_limits, lowered
@@ -168,6 +175,7 @@ class LoaderEntry:
         self._in_flight = 0
         self._hangs = False
         self.last_used_s = 0.0
+        self._last_called_s = 0.0
         self.touch()
 
     # ── LoadedWorker, as `perdure.api` sees it ──────────────────────────────────────────────────────────────
@@ -308,6 +316,7 @@ class LoaderEntry:
         finally:
             self._in_flight -= 1
             self.touch()
+            self._last_called_s = self.last_used_s
             if self._hangs and not self._in_flight:
                 self._hangs = False
                 self.close()
@@ -337,6 +346,22 @@ class LoaderEntry:
     def is_busy(self) -> bool:
         """True while something is under way here."""
         return bool(self._in_flight or self._loading or (self._session is not None and self._session.is_busy))
+
+    @property
+    def is_awaited(self) -> bool:
+        """True while somebody waits for what it does."""
+        return bool(self._in_flight or self._loading or self._booting)
+
+    @property
+    def has_only_timers(self) -> bool:
+        """True when nothing but its own timers is under way here, if there are any."""
+        return not self.is_awaited and (self._session is None or self._session.has_only_own_turns)
+
+    @property
+    def is_forgotten(self) -> bool:
+        """True when nobody has called for long, and its own timers, work or what it has lent keep it busy."""
+        uncalled_s = self._runtime.clock.monotonic_s() - self._last_called_s
+        return not self.is_awaited and uncalled_s > (FORGOTTEN_S if self.has_only_timers else BACKGROUND_WORK_S)
 
     @property
     def memory_bytes(self) -> int:
@@ -478,9 +503,9 @@ class LoaderCache:
         idle_since_s = self._runtime.clock.monotonic_s() - ISOLATE_IDLE_S
         thrown_away = 0
         for entry in self._live:
-            if entry.is_busy:
+            if entry.is_busy and not entry.is_forgotten:
                 entry.touch()
-            elif entry.last_used_s < idle_since_s and thrown_away < _THROWN_AWAY_AT_ONCE:
+            elif (entry.is_busy or entry.last_used_s < idle_since_s) and thrown_away < _THROWN_AWAY_AT_ONCE:
                 entry.close()
                 thrown_away += 1
         self._live = {entry: None for entry in self._live if entry.is_live}
@@ -496,16 +521,30 @@ class LoaderCache:
                 self.failed(entry)
 
     def _make_room(self) -> None:
-        """Keep isolates under their ceiling: the least recently used idle ones go first."""
+        """Keep isolates under their ceiling: idle ones go first, then those nobody waits for, oldest use first."""
         self._live_bytes = sum(entry.memory_bytes for entry in self._live)
         excess_bytes = self._live_bytes - LOADER_MEMORY_BYTES_MAX
-        if excess_bytes <= 0:
-            return
-        for entry in sorted(self._live, key=lambda entry: entry.last_used_s):
-            if excess_bytes > 0 and not entry.is_busy:
-                excess_bytes -= entry.memory_bytes
-                entry.close()
-                del self._live[entry]
+        oldest_first = sorted(self._live, key=lambda entry: entry.last_used_s)
+        for may_go in (_is_idle, _has_only_timers, _is_unawaited):
+            for entry in oldest_first:
+                if excess_bytes <= 0:
+                    return
+                if entry in self._live and may_go(entry):
+                    excess_bytes -= entry.memory_bytes
+                    entry.close()
+                    del self._live[entry]
+
+
+def _is_idle(entry: LoaderEntry) -> bool:
+    return not entry.is_busy
+
+
+def _has_only_timers(entry: LoaderEntry) -> bool:
+    return entry.has_only_timers
+
+
+def _is_unawaited(entry: LoaderEntry) -> bool:
+    return not entry.is_awaited
 
 
 class SharedLoader:

@@ -200,6 +200,7 @@ class GuestSession:
         self._calls: set[int] = set()  # events whose result is a value
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_resuming = False
+        self._resuming: asyncio.Task[Any] | None = None  # the last such turn
         self._events = 0
         self._timer: asyncio.TimerHandle | None = None
         self._pending = 0
@@ -227,6 +228,12 @@ class GuestSession:
     def has_only_timers(self) -> bool:
         """True when nothing is under way but timers, if there are any."""
         under_way = self._events or self._is_running or self._waiting or self._tasks or self._pending
+        return not (under_way or self.streams.is_open or self.messages.is_held)
+
+    @property
+    def has_only_own_turns(self) -> bool:
+        """As `has_only_timers`, also while a turn of a timer runs: one that burns is hardly ever between two."""
+        under_way = self._events or self._waiting or self._pending or self._tasks - {self._resuming}
         return not (under_way or self.streams.is_open or self.messages.is_held)
 
     @property
@@ -614,7 +621,7 @@ class GuestSession:
         """Have one turn for all that is settled by then: a guest's many operations must not fill the event loop."""
         if not self._is_resuming:
             self._is_resuming = True
-            self._spawn(self._resume())
+            self._resuming = self._spawn(self._resume())
 
     async def _resume(self) -> None:
         try:

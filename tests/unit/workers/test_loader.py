@@ -11,7 +11,7 @@ from tests.unit.workers.fakes import FakeIsolates, FakeRunner, Script, done, ste
 
 from perdure.api import LoadWorker, WorkerCode
 from perdure.errors import GuestCrashedError, GuestError, WorkerCodeError, WorkerLoadError
-from perdure.limits import ISOLATE_IDLE_S
+from perdure.limits import BACKGROUND_WORK_S, FORGOTTEN_S, ISOLATE_IDLE_S
 from perdure.testing import VirtualClock, run_sim
 from perdure.wire import GuestOp
 from perdure.workers import DynamicClass, LoaderCache, LoaderScope, WorkerRuntime, _loader
@@ -242,6 +242,68 @@ def test_an_isolate_that_works_is_not_idle() -> None:
 
         assert await event == ["slow", "default"]
         assert cache.isolates.alive == 1
+
+    run_sim(scenario)
+
+
+def ticking(op: int, payload: dict[str, Any]) -> Any:
+    """A guest with an endless interval."""
+    return {"t": 500, **(echo(op, payload) or {})} if op in {GuestOp.EVENT, GuestOp.RESUME} else None
+
+
+def working(op: int, payload: dict[str, Any]) -> Any:
+    """A guest that has work given to `wait_until`, besides an interval."""
+    return {"p": 1, **ticking(op, payload)} if op in {GuestOp.EVENT, GuestOp.RESUME} else None
+
+
+@pytest.mark.parametrize(("script", "allowed_s"), [(ticking, FORGOTTEN_S), (working, BACKGROUND_WORK_S)])
+def test_what_only_keeps_itself_busy_goes_when_nobody_calls(script: Any, allowed_s: float) -> None:
+    async def scenario() -> None:
+        cache = Cache(script)
+        target = cache.get("a", Loads()).entrypoint(None, None)
+        await target.call(["x"], [])
+
+        await asyncio.sleep(allowed_s - 5)
+        await target.call(["x"], [])
+        await asyncio.sleep(allowed_s - 5)
+        assert cache.isolates.alive == 1
+        await asyncio.sleep(10)
+
+        assert cache.isolates.alive == 0
+        assert await target.call(["x"], []) == ["x", "default"]
+        cache.close()
+
+    run_sim(scenario)
+
+
+def test_an_interval_that_burns_is_forgotten_within_its_turn() -> None:
+    async def scenario() -> None:
+        cache = Cache(ticking)
+        await cache.get("a", Loads()).entrypoint(None, None).call(["x"], [])
+        cache.runner.hold = asyncio.Event()
+
+        await asyncio.sleep(FORGOTTEN_S + 5)
+        cache.runner.hold.set()
+        await steps()
+
+        assert cache.isolates.alive == 0
+
+    run_sim(scenario)
+
+
+@pytest.mark.parametrize("script", [ticking, working])
+def test_what_keeps_itself_busy_makes_room_at_once(monkeypatch: pytest.MonkeyPatch, script: Any) -> None:
+    monkeypatch.setattr(_loader, "LOADER_MEMORY_BYTES_MAX", 1000)
+
+    async def scenario() -> None:
+        cache = Cache(script)
+        await cache.get("a", Loads()).entrypoint(None, None).call(["x"], [])
+        await asyncio.sleep(1)
+
+        assert await cache.get("b", Loads()).entrypoint(None, None).call(["x"], []) == ["x", "default"]
+
+        assert [isolate.is_alive for isolate in cache.isolates.made] == [False, True]
+        cache.close()
 
     run_sim(scenario)
 
