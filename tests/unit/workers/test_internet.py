@@ -292,3 +292,36 @@ def test_this_machine_is_found_by_its_name() -> None:
         assert "127.0.0.1" in await look_up("localhost", 80) or "::1" in await look_up("localhost", 80)
 
     run(work)
+
+
+class _Packed:
+    """An answer whose content came in one piece."""
+
+    headers = ((b"content-encoding", b"gzip"),)
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def aiter_stream(self) -> AsyncIterator[bytes]:
+        yield self._content
+
+
+def test_others_have_a_turn_while_an_answer_is_unpacked() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def work() -> None:
+        beside = asyncio.ensure_future(others())
+        content = bytes(BODY_BYTES_MAX - 5) + b"the end"[:5]
+        answer = _Packed(gzip.compress(content))
+        assert await _internet._content(answer, "here") == content  # type: ignore[arg-type]  # as much of one as it reads
+        beside.cancel()
+
+    run(work)
+
+    assert turns >= BODY_BYTES_MAX // (64 * 1024)
