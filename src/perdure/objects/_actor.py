@@ -74,6 +74,10 @@ class Children(Protocol):
         """Everything was deleted, and they are too."""
         ...
 
+    def let_go(self) -> None:
+        """The instance whose facets they are is gone: keep nothing of it in memory."""
+        ...
+
 
 class Keeper(Protocol):
     """Who keeps actors in memory: told what becomes of them."""
@@ -338,6 +342,8 @@ class Actor:
         self.state = after(self.state, Event.EVICTED)
         if body is not None:
             body.discard(ObjectResetError("the object was evicted from memory; try again", retryable=True))
+        if self.facets is not None:
+            self.facets.let_go()
         self._close_database()
         self._keeper.stopped(self)
 
@@ -354,6 +360,7 @@ class Actor:
         self.output.break_(error)
         if self.facets is not None:
             self.facets.break_all(error)
+            self.facets.let_go()
         body, self._body = self._body, None
         if body is not None:
             body.discard(error)

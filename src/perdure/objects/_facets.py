@@ -85,15 +85,16 @@ class FacetSlots:
         self._changing: dict[str, asyncio.Task[None]] = {}
         self._names: FacetNames | None = None
         self._closing: WeakValueDictionary[str, Actor] = WeakValueDictionary()
-        self.is_inside: Callable[[], bool] = lambda: False
+        self.is_inside: Callable[[], bool] = _nowhere
         """Whether the code of the object that asks now runs inside the transaction that is open, if one is."""
         self.start_facet: StartByName | None = None
         """The object's own way to start any facet it has, if its class has one."""
+        self._could_wake = False
 
     @property
     def can_wake(self) -> bool:
         """Whether a facet that is cold can be started by its name alone."""
-        return self.start_facet is not None
+        return self._could_wake or self.start_facet is not None
 
     def start_by_name(self, name: str) -> StartFacet:
         """What starts facet `name` when nobody gave a callback. Raises FacetError."""
@@ -143,7 +144,7 @@ class FacetSlots:
 
         async def make_body(actor: Actor) -> Body:
             await self._unchanged(name)
-            options = await _ask(self._starts[name])
+            options = await _ask(self._starts.pop(name) if name in self._starts else self.start_by_name(name))
             account = actor.account
             account.limits = options.limits or FacetLimits()
             account.budget = options.budget
@@ -500,6 +501,11 @@ class FacetSlots:
         for actor in list(self._slots.values()):
             actor.break_(error)
 
+    def let_go(self) -> None:
+        """The instance of the object is gone: nothing here keeps it in memory while a stub of a facet is held."""
+        self._could_wake = self.can_wake  # Its class has not changed.
+        self.is_inside, self.start_facet = _nowhere, None
+
 
 class FacetTarget:
     """What a facet's stub points at: the slot it reached first, for good."""
@@ -572,6 +578,10 @@ def check_facet_count(parent: Actor, name: str, *, count: int = 1) -> None:
                         bound=bound,
                     )
         above = above.parent
+
+
+def _nowhere() -> bool:
+    return False
 
 
 def _in_transaction(name: str) -> FacetError:
