@@ -27,7 +27,7 @@ from perdure.capnweb._references import (
 from perdure.capnweb._streams import ValueStream, WritableStream
 from perdure.capnweb._stubs import PeerStub
 from perdure.capnweb._values import Side, ValueHook, take
-from perdure.errors import LimitExceededError
+from perdure.errors import LimitExceededError, OverloadedError
 from perdure.web import ReadableStream
 
 
@@ -76,7 +76,7 @@ class Evaluator:
 
     def payload(self, parsed: Parsed) -> Payload:
         """A value whose references mean something."""
-        payload = Payload(root=parsed.root, size=self._size)
+        payload = Payload(root=parsed.root, size=self._size, values=parsed.values)
         for place in parsed.places:
             self._fill(payload, place)
         return payload
@@ -151,7 +151,7 @@ def apply_map(
             return _apply(side, value, captures, instructions, budget)
         results = [_apply(side, item, captures, instructions, budget) for item in value]
         return _gather(side, results)
-    except (MalformedError, LimitExceededError) as error:
+    except (MalformedError, LimitExceededError, OverloadedError) as error:
         return FailedHook(error)
     finally:
         for each in captures:
@@ -162,7 +162,7 @@ def _gather(side: Side, results: list[Hook]) -> Hook:
     payload = Payload(owned=[each.dispose for each in results])
     items: list[object] = [None] * len(results)
     payload.root[0] = items
-    payload.vacancies = [Vacancy(items, place, hook.pull) for place, hook in enumerate(results)]
+    payload.vacancies.extend(Vacancy(items, place, hook.pull) for place, hook in enumerate(results))
     return Evaluator(side, _MapScope([], []), MapBudget(0)).settle(payload)
 
 
@@ -173,12 +173,17 @@ def _apply(
     budget.left -= len(instructions)
     if budget.left < 0:
         raise LimitExceededError("a map() takes too many steps: map fewer elements, or do less for each", limit="map")
-    variables: list[Hook] = [ValueHook(side, take(side, value, is_moved=False))]
+    side.work.charge(1)
+    taken = ValueHook(side, take(side, value, is_moved=False))
+    variables: list[Hook] = [taken]
     scope = _MapScope(captures, variables)
     evaluator = Evaluator(side, scope, budget)
     try:
+        side.work.charge(taken.values)
         for instruction in instructions:  # Each may refer to those before.
-            variables.append(evaluator.hook(read_expression(instruction, scope)))  # noqa: PERF401  # see above
+            parsed = read_expression(instruction, scope)
+            side.work.charge(parsed.values)
+            variables.append(evaluator.hook(parsed))
         return variables.pop()
     finally:
         for each in variables:

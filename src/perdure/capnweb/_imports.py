@@ -139,7 +139,7 @@ class ImportHook(Hook):
                 return False
         for vacancy in arguments.vacancies:
             vacancy.container[vacancy.key] = vacancy.promise
-        arguments.vacancies = []
+        arguments.vacancies.clear()
         return True
 
     def _call_when_filled(self, path: Path, arguments: Payload) -> Hook:

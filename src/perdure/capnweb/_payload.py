@@ -5,6 +5,7 @@ Effects: none (it awaits what it is given).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,8 +35,9 @@ class Payload:
     owned: list[Callable[[], None]] = field(default_factory=list)  # what gives each thing back
     # There is one of each: they go to whoever takes the value. What disposes of one does nothing while it is read.
     streams: list[tuple[object, Callable[[], None]]] = field(default_factory=list)
-    vacancies: list[Vacancy] = field(default_factory=list)
+    vacancies: deque[Vacancy] = field(default_factory=deque)
     size: int = 0  # about so many bytes of a message, if it came in one
+    values: int = 1  # in it, with those that have come where promises stood
 
     @property
     def value(self) -> Any:  # noqa: ANN401  # user data
@@ -53,7 +55,13 @@ class Payload:
                 vacancy.container[vacancy.key] = inner.value
                 self.owned += inner.owned
                 self.streams += inner.streams
-                self.vacancies = self.vacancies[1:]
+                if self.vacancies:  # It may have been disposed of meanwhile.
+                    self.vacancies.popleft()
+                self.values += inner.values
+                if self.values > JSON_VALUES_MAX:
+                    raise ValueNotCloneableError(
+                        f"a value holds more than {JSON_VALUES_MAX} values once its promises are kept: send it in parts"
+                    )
         except BaseException:
             self.dispose()
             raise
@@ -62,7 +70,8 @@ class Payload:
     def dispose(self) -> None:
         """Give back what it owns."""
         owned, self.owned = [*self.owned, *(dispose for _, dispose in self.streams)], []
-        self.streams, self.vacancies = [], []
+        self.streams = []
+        self.vacancies.clear()
         for each in owned:
             each()
 
@@ -71,8 +80,10 @@ Convert = Callable[[Any, str | int, Any], bool]
 """Sets `container[key]` to what a value becomes, if it is one that is not copied as it is."""
 
 
-def copy_value(value: object, convert: Convert) -> list[Any]:
+def copy_value(value: object, convert: Convert) -> tuple[list[Any], int]:
     """A list of one: a copy of the lists and dicts of `value`, in which `convert` has replaced what it knows.
+
+    And how many values there are in it.
 
     Raises ValueNotCloneableError for a value that is too deep, or contains itself, or is too large once its shared
     parts are copied.
@@ -100,4 +111,4 @@ def copy_value(value: object, convert: Convert) -> list[Any]:
         else:
             made = item
         container[key] = made
-    return root
+    return root, JSON_VALUES_MAX - left

@@ -17,7 +17,7 @@ from perdure.capnweb._reader import MalformedError, read_expression, shown, whol
 from perdure.capnweb._references import Parsed
 from perdure.capnweb._writer import Introducer, write_error, write_expression
 from perdure.errors import ValueNotCloneableError
-from perdure.limits import CAPNWEB_HELD_BYTES_MAX, CAPNWEB_TABLE_MAX, RPC_MESSAGE_BYTES_MAX
+from perdure.limits import CAPNWEB_HELD_BYTES_MAX, CAPNWEB_HELD_VALUES_MAX, CAPNWEB_TABLE_MAX, RPC_MESSAGE_BYTES_MAX
 from perdure.wire import read_json
 
 _TO_JSON: Final = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
@@ -94,6 +94,7 @@ class _Export:
     holder: object
     references: int = 1
     size: int = 0
+    values: int = 0
     has_unread_pipe: bool = False
     is_pulled: bool = False
     is_dropped_when_settled: bool = False
@@ -119,6 +120,7 @@ class Protocol:
         self._pushed = 0
         self._introduced = 0
         self._held_bytes = 0
+        self._held_values = 0
         self._messages: deque[str] = deque()
 
     # ── what the driver asks ────────────────────────────────────────────────────────────────────────────────
@@ -144,6 +146,14 @@ class Protocol:
         if export is not None:
             self._held_bytes -= export.size
             export.size = 0
+
+    def hold_values(self, number: int, values: int) -> bool:
+        """Export `number` is a value that is made of so many; whether the peer may hold as much."""
+        export = self._exports.get(number)
+        if export is not None:
+            self._held_values += values - export.values
+            export.values = values
+        return self._held_values <= CAPNWEB_HELD_VALUES_MAX
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -362,6 +372,7 @@ class Protocol:
             return Nothing()
         del self._exports[number]
         self._held_bytes -= export.size
+        self._held_values -= export.values
         self._numbers.pop(self._identities.pop(number, None), None)
         return Drop(export.holder)
 

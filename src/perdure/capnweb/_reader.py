@@ -93,6 +93,7 @@ class _Reader:
     def put(self, container: Any, key: str | int, expression: Any, depth: int) -> None:  # noqa: ANN401  # JSON
         """Set `container[key]` to the value of an expression that stands in `depth` others."""
         kind = type(expression)
+        self._parsed.values += 1
         if kind is not list and kind is not dict:
             container[key] = from_expression(expression) if kind is int else expression
             return

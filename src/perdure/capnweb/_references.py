@@ -94,3 +94,4 @@ class Parsed:
 
     root: list[Any] = field(default_factory=lambda: [None])
     places: list[Place] = field(default_factory=list)
+    values: int = 0  # how many were read

@@ -41,8 +41,16 @@ from perdure.capnweb._streams import Pipe, ValueStream, WritableStream
 from perdure.capnweb._stubs import PeerStub, hook_and_path
 from perdure.capnweb._targets import disposer_or_none
 from perdure.capnweb._values import SharedTarget, SinkHook, ValueHook, take
+from perdure.capnweb._work import Work
 from perdure.errors import GuestError, HttpMessageError, OverloadedError, PerdureError, RpcSessionError, UsageError
-from perdure.limits import CAPNWEB_CALLS_MAX, CAPNWEB_CLOSE_S, CAPNWEB_MAP_STEPS_MAX, CAPNWEB_OUTBOX_BYTES_MAX
+from perdure.limits import (
+    CAPNWEB_CALLS_MAX,
+    CAPNWEB_CLOSE_S,
+    CAPNWEB_HELD_VALUES_MAX,
+    CAPNWEB_MAP_STEPS_MAX,
+    CAPNWEB_OUTBOX_BYTES_MAX,
+    CAPNWEB_WORK_MESSAGE_VALUES,
+)
 
 T = TypeVar("T")
 _LOG: Final = logging.getLogger("perdure.capnweb")
@@ -112,6 +120,7 @@ class Session:
         self._transport = transport
         self._host = host or Nobody()
         self.shared_targets: dict[int, SharedTarget] = {}
+        self.work = Work(self.abort)
         self._error: Exception | None = None
         self._ended: asyncio.Event = asyncio.Event()
         self._tasks: set[asyncio.Task[Hook]] = set()
@@ -214,12 +223,14 @@ class Session:
 
     async def _read(self) -> None:
         while (message := await self._transport.receive()) is not None:
-            self.receive(message)
+            await self.work.turn()
             if self._error is not None:
                 return
+            self.receive(message)
 
     def receive(self, message: str) -> None:
         """Do what one message asks for. One that breaks the protocol ends the session."""
+        self.work.note(CAPNWEB_WORK_MESSAGE_VALUES)
         try:
             self._perform(self.protocol.receive(message))
         except (MalformedError, HttpMessageError) as error:
@@ -268,9 +279,11 @@ class Session:
     def _perform(self, act: Act) -> None:
         match act:
             case Evaluate(number, parsed, is_stream, size):
+                self.work.note(parsed.values)
                 hook = self._evaluator(size).hook(parsed)
                 self.protocol.hold(number, hook)
                 self._forget_when_made(number, hook)
+                self._count_when_made(number, hook)
                 if is_stream:
                     self._answer(number, hook)
             case MakePipe(number):
@@ -279,6 +292,7 @@ class Session:
                 assert isinstance(holder, Hook)
                 self._answer(number, holder)
             case Settle(number, parsed, is_error):
+                self.work.note(parsed.values)
                 self.imports.settle(number, self._settlement(parsed, is_error=is_error))
             case Discard(parsed):
                 self._evaluator().payload(parsed).dispose()
@@ -308,6 +322,20 @@ class Session:
         elif isinstance(hook, ImportHook | FailedHook):
             self.protocol.forget_message(number)
 
+    def _count_when_made(self, number: int, hook: Hook) -> None:
+        """A result that is there is held until the peer releases it, however few bytes asked for it."""
+        there: Hook | None = hook
+        while isinstance(there, PendingHook):
+            box = there.box
+            there = box.hook_or_none
+            if there is None:
+                box.when_there(lambda: self._count_when_made(number, hook))
+                return
+        if isinstance(there, ValueHook) and not self.protocol.hold_values(number, there.values):
+            self.abort(
+                OverloadedError(f"the peer holds results of more than {CAPNWEB_HELD_VALUES_MAX} values: release some")
+            )
+
     def _answer(self, number: int, hook: Hook) -> None:
         """Tell the peer what an export resolves to, once that is known."""
         self._answers_owed += 1
@@ -316,6 +344,7 @@ class Session:
         async def answer() -> Hook:
             try:
                 payload = await (await own.pull()).filled()
+                self.work.note(payload.values)
                 self.exporter.resolve(number, payload)
             except Exception as error:  # noqa: BLE001  # whatever user code raised is the answer
                 self.exporter.reject(number, error)

@@ -16,7 +16,8 @@ from perdure.capnweb._references import Path
 from perdure.capnweb._streams import Sink, ValueStream, WritableStream
 from perdure.capnweb._stubs import Caller, PeerPromise, PeerStub, caller_of, hook_and_path
 from perdure.capnweb._targets import NotAFunctionError, dotted, find, is_target
-from perdure.errors import UsageError
+from perdure.capnweb._work import Work
+from perdure.errors import OverloadedError, UsageError
 from perdure.web import Request, Response
 
 
@@ -46,6 +47,7 @@ class Side(Caller, Protocol):
         ...
 
     shared_targets: dict[int, SharedTarget]
+    work: Work  # what the session may still do for its peer
 
 
 class SharedTarget:
@@ -230,6 +232,11 @@ class ValueHook(Hook):
         """The value itself."""
         return self._payload.value
 
+    @property
+    def values(self) -> int:
+        """How many it is made of."""
+        return self._payload.values
+
     def call(self, path: Path, arguments: Payload) -> Hook:
         try:
             stub, rest = self._find(path)
@@ -248,7 +255,7 @@ class ValueHook(Hook):
             if isinstance(found, PeerStub) and rest:
                 hook, before = hook_and_path(found)
                 return hook.get((*before, *rest))
-            return ValueHook(self._side, take(self._side, found, is_moved=False, owner=self._payload))
+            return ValueHook(self._side, self._copy(found))
         except Exception as error:  # noqa: BLE001  # as above
             return FailedHook(error)
 
@@ -271,9 +278,20 @@ class ValueHook(Hook):
         return self.get(())
 
     async def pull(self) -> Payload:
+        await self._side.work.turn()
         if self._is_disposed:
             raise UsageError("RPC promise used after being disposed")
-        return take(self._side, self._payload.value, is_moved=False, owner=self._payload)
+        return self._copy(self._payload.value)
+
+    def _copy(self, value: object) -> Payload:
+        self._side.work.charge(1)  # Nothing more is copied once the budget is used up.
+        copied = take(self._side, value, is_moved=False, owner=self._payload)
+        try:
+            self._side.work.charge(copied.values)
+        except OverloadedError:
+            copied.dispose()
+            raise
+        return copied
 
     def dispose(self) -> None:
         if not self._is_disposed:
@@ -317,7 +335,7 @@ def take(side: Side, value: object, *, is_moved: bool, owner: Payload | None = N
         return True
 
     try:
-        payload.root = copy_value(value, convert)
+        payload.root, payload.values = copy_value(value, convert)
     except BaseException:
         payload.dispose()
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.unit.capnweb.test_protocol import messages
 
 from perdure import RpcTarget
 from perdure.capnweb import Session, WritableStream
-from perdure.errors import OverloadedError
+from perdure.errors import OverloadedError, RpcSessionError
 from perdure.limits import CAPNWEB_OUTBOX_BYTES_MAX
 
 
@@ -139,3 +140,65 @@ def test_a_peer_that_takes_nothing_is_cut_off() -> None:
     assert isinstance(error, OverloadedError)
     with pytest.raises(OverloadedError, match="the peer does not take its messages"):
         raise error
+
+
+class Ticker:
+    """Something else that runs in the same event loop."""
+
+    def __init__(self) -> None:
+        self.ticks = 0
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(0)
+            self.ticks += 1
+
+
+async def attacked(*messages: object) -> tuple[BaseException | None, int]:
+    """Why the session of a peer that says all of this at once has ended, and how often another had its turn."""
+    lines = deque(json.dumps(message) for message in messages)
+
+    class AtOnce(DeafTransport):
+        async def receive(self) -> str | None:
+            return lines.popleft() if lines else None
+
+    session = Session(AtOnce([]), Api())
+    ticker = Ticker()
+    ticking = asyncio.ensure_future(ticker.run())
+    async with asyncio.timeout(60):
+        await session.run_batch()
+    ticking.cancel()
+    return session.error, ticker.ticks
+
+
+LARGE = ["push", {"a": [[0] * 20_000]}]
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([LARGE, ["push", ["remap", 1, [], [], [["pipeline", 0, ["a"]]] * 100]]], "to be copied at once"),
+        ([LARGE, ["push", [[["pipeline", 1, ["a"]]] * 100]]], "to be copied at once"),
+        ([["push", [[0] * 1000]], ["push", ["remap", 1, [], [], [[[0] * 2000]]]]], "to be copied at once"),
+        ([LARGE, *[["push", ["pipeline", 1, ["a"]]]] * 200], "the peer holds results"),
+    ],
+    ids=["map", "places", "instructions", "results"],
+)
+def test_a_few_bytes_that_ask_for_many_copies_end_the_session(messages: list[object], reason: str) -> None:
+    error, ticks = asyncio.run(attacked(*messages))
+    assert isinstance(error, OverloadedError)
+    assert reason in str(error)
+    assert ticks >= len(messages) // 2, "others have their turn after 20,000 values"
+
+
+def test_copies_that_are_released_are_made_in_turns_with_others() -> None:
+    asked = [[["push", ["pipeline", 1, ["a"]]], ["release", number, 1]] for number in range(2, 60)]
+    error, ticks = asyncio.run(attacked(LARGE, *(message for pair in asked for message in pair)))
+    assert isinstance(error, RpcSessionError), "it is slowed down, not cut off"
+    assert ticks > 50
+
+
+def test_many_promises_in_one_value_are_filled_in_turns_with_others() -> None:
+    error, ticks = asyncio.run(attacked(["push", 1], ["push", [[["pipeline", 1]] * 40_000]], ["pull", 2]))
+    assert isinstance(error, RpcSessionError)
+    assert ticks >= 4
