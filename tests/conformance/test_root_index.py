@@ -142,11 +142,19 @@ async def test_a_transaction_that_waits_for_a_new_facet_further_down_is_told(sub
     assert await subject.call("read", "n") == 1
 
 
-async def test_a_facet_is_not_deleted_inside_a_transaction(subject: Subject) -> None:
+@pytest.mark.parametrize("change", [("drop", "a", 1), ("drop", "a", 0), ("clone", "a", "b")])
+async def test_a_facet_is_not_changed_inside_a_transaction(subject: Subject, change: tuple[str, str, object]) -> None:
     await with_facets(subject)
 
-    await subject.call("transactOver", [], "drop", "a", 1)
+    text = await subject.call("transactOver", [], *change)
 
+    name = change[1] if change[0] == "drop" else change[2]
+    assert text == (
+        f"facet `{name}` cannot be made, deleted or cloned while its root object has a transaction() open: "
+        "do it before, or after"
+    )
+    assert await subject.call("names") == ["a"]
+    await subject.crash()
     assert await subject.call("names") == ["a"]
 
 
@@ -189,5 +197,7 @@ async def test_a_deletion_that_waited_for_too_long_leaves_the_facet(subject: Sub
 
     # Trusted code below goes on in its caller's task, which the root holds back: it deletes after the transaction.
     left = [] if subject.flavour == "trusted" else ["old"]
+    if left:
+        assert "facet `old` could not be deleted" in str(forgetting.exception())
     assert await subject.call("relay", ["a"], "names") == left
     assert await subject.call("relay", ["a", "old"], "read", "n") == ("a/old" if left else None)

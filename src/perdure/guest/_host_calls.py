@@ -213,9 +213,11 @@ class GuestFacets:
         self._operations.start("facet.abort", {"f": name, "reason": reason})
 
     def delete(self, name: str) -> None:
+        self._check_change(name)
         self._operations.start("facet.delete", {"f": name})
 
     def clone(self, source: str, target: str) -> Awaitable[None]:
+        self._check_change(target)
         return self._operations.start("facet.clone", {"f": source, "to": target})
 
     def list(self, start_after: str, limit: int) -> list[str]:
@@ -237,6 +239,9 @@ class GuestFacets:
 
     def events(self) -> AsyncIterator[FacetEvent]:
         raise FacetError("facets.events() is for trusted supervisors: ask facets.usage(name) instead")
+
+    def _check_change(self, name: str) -> None:
+        checked(self._ask(HostOp.FACET_CHANGE, "", json.dumps(name)))
 
     def start_callback(self, number: int) -> StartFacet:
         """The callback the host asks to be run."""

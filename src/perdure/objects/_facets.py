@@ -217,6 +217,11 @@ class FacetSlots:
         if root_of(self._actor).in_transaction:
             raise _in_transaction(name)
 
+    def check_may_change_in_turn(self, name: str) -> None:
+        """The same for a guest's turn, on its thread: what a root object that is not its own does is not seen there."""
+        if self._actor.parent is None:
+            self.check_may_change(name)
+
     def _meter(self, number: int) -> Meter:
         return self._actor.account.tree.meter(number, self._actor.root.usage_or_none)
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from perdure.api import facet_name
 from perdure.errors import (
     AlarmError,
     GuestCrashedError,
@@ -52,6 +53,7 @@ class ObjectHost(WorkerHost):
         *,
         language: str,
         facet_names: Callable[[str, int], list[str]],
+        check_facet_change: Callable[[str], None],
         tell: Callable[..., object],
         exports: ExportCalls,
         loaders: GuestLoaders,
@@ -60,6 +62,7 @@ class ObjectHost(WorkerHost):
         self.request_id = 0
         self._actor = actor
         self._facet_names = facet_names
+        self._check_facet_change = check_facet_change
         self._tell = tell
         self._exact_integers = language == "python"
         self._answers.update(
@@ -79,6 +82,7 @@ class ObjectHost(WorkerHost):
                 HostOp.ALARM_GET: self._alarm_get,
                 HostOp.ALARM_SET: self._alarm_set,
                 HostOp.FACET_LIST: self._facet_list,
+                HostOp.FACET_CHANGE: self._facet_change,
             }
         )
 
@@ -112,6 +116,10 @@ class ObjectHost(WorkerHost):
 
     def _facet_list(self, start_after: str, limit: str) -> str:
         return _COMPACT(self._facet_names(start_after, min(int(limit), FACET_LIST_PAGE_NAMES)))
+
+    def _facet_change(self, _: str, name: str) -> str:
+        self._check_facet_change(facet_name(read_json(name)))
+        return ""
 
     @property
     def _database(self) -> Database:

@@ -31,6 +31,7 @@ from perdure.errors import (
     GuestCrashedError,
     GuestError,
     IsolateAbortedError,
+    ObjectResetError,
     PerdureError,
     UsageError,
     WorkerCodeError,
@@ -40,6 +41,7 @@ from perdure.isolates import GuestHost, Isolate
 from perdure.limits import (
     BLOCK_CONCURRENCY_DEPTH_MAX,
     BLOCK_CONCURRENCY_TIMEOUT_S,
+    FACET_NAME_BYTES_MAX,
     LOG_LINE_BYTES_MAX,
     OBJECT_NAME_KEPT_BYTES_MAX,
     SECTIONS_WAITING_MAX,
@@ -249,6 +251,7 @@ class ObjectHooks:
             self._actor,
             language=code.language,
             facet_names=self._facets.known_names,
+            check_facet_change=self._facets.check_may_change_in_turn,
             tell=self._tell_soon,
             exports=self._exports,
             loaders=self._loaders,
@@ -402,6 +405,11 @@ class ObjectHooks:
         if operation.kind.startswith("facet."):
             try:
                 return await self._perform_on_facet(operation)
+            except Exception as error:
+                if operation.kind == "facet.delete":  # Nobody has heard that it is deleted, and nobody shall.
+                    name = str(operation.payload.get("f"))[:FACET_NAME_BYTES_MAX]
+                    self._actor.break_(ObjectResetError(f"facet `{name}` could not be deleted: {error}"))
+                raise
             finally:
                 self._performed(operation)
         if operation.kind.startswith(LOADER_KINDS):

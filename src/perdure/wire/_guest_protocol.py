@@ -48,6 +48,7 @@ class HostOp(IntEnum):
     ALARM_SET = 21
     OBJECT_ID = 26
     LOAD_CODE = 27
+    FACET_CHANGE = 28
 
 
 ERROR_MARK: Final = "!"

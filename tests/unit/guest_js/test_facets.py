@@ -9,7 +9,7 @@ from tests.unit.isolates.conftest import JavaScript
 from tests.unit.isolates.fake_host import Driver, error_of, only
 
 from perdure.limits import GUEST_PENDING_OPERATIONS_MAX
-from perdure.wire import HostOp
+from perdure.wire import ERROR_MARK, HostOp
 
 SUPERVISOR = """
 import { DurableObject } from "cloudflare:workers";
@@ -137,6 +137,17 @@ def test_too_many_operations_are_refused(guest: Driver) -> None:
 @pytest.mark.parametrize("act", ["delete", "abort", "clone", "setBudget"])
 def test_an_order_that_is_one_too_many_throws_at_the_call(guest: Driver, act: str) -> None:
     assert error_of(guest.call("purge", GUEST_PENDING_OPERATIONS_MAX, act))["code"] == "overloaded"
+
+
+@pytest.mark.parametrize("act", ["delete", "clone"])
+def test_what_the_host_refuses_now_throws_at_the_call(guest: Driver, act: str) -> None:
+    refusal = ERROR_MARK + json.dumps({"type": "FacetError", "message": "not now"})
+    guest.host.answers[HostOp.FACET_CHANGE] = lambda key, payload: refusal if payload == '"last"' else ""
+
+    report = guest.call("purge", 0, act)
+
+    assert error_of(report)["message"] == "not now"
+    assert "o" not in report
 
 
 def test_answer_to_an_unknown_operation_is_dropped(guest: Driver) -> None:

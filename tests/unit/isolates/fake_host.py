@@ -45,6 +45,8 @@ class FakeHost:
             case HostOp.KV_PUT:
                 self.values[key] = payload
                 return ""
+            case HostOp.FACET_CHANGE:
+                return ""
             case HostOp.KV_DELETE:
                 return "1" if self.values.pop(key, None) is not None else ""
             case _:

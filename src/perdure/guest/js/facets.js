@@ -40,6 +40,7 @@ export class Facets {
   /** Stops facet `name` and forgets its data and that of its descendants. */
   delete(name) {
     checkName(name);
+    host.checkFacetChange(name);
     order("facet.delete", { f: name });
   }
 
@@ -50,6 +51,7 @@ export class Facets {
   clone(source, target) {
     checkName(source);
     checkName(target);
+    host.checkFacetChange(target);
     return order("facet.clone", { f: source, to: target });
   }
 

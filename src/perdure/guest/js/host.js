@@ -33,6 +33,7 @@ const ALARM_GET = 20;
 const ALARM_SET = 21;
 const OBJECT_ID = 26;
 const LOAD_CODE = 27;
+const FACET_CHANGE = 28;
 
 const ERROR_MARK = "!";
 
@@ -76,6 +77,9 @@ export function alarmSet(atMs, isConfirmed) {
 }
 
 export const facetList = (startAfter, limit) => parse(ask(FACET_LIST, startAfter, String(limit)));
+
+/** Throws when facet `name` may not be deleted or cloned now. */
+export const checkFacetChange = (name) => void ask(FACET_CHANGE, undefined, stringify(name));
 
 /** `{ i, j }`: an id of the namespace of class `name`, and its jurisdiction. */
 export const objectId = (name, wanted) => parse(ask(OBJECT_ID, name, stringify(wanted)));
