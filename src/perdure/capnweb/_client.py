@@ -16,6 +16,7 @@ from urllib.error import HTTPError, URLError
 
 import websockets
 from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as connect_websocket
 
 from perdure.capnweb._session import Session
 from perdure.errors import RpcSessionError, UsageError
@@ -59,11 +60,19 @@ async def connect(url: str, main: object = None, *, headers: Mapping[str, str] |
         await running
 
 
+class _Connect(connect_websocket):
+    """Goes where it was told to, and nowhere else: who redirects must not get what the headers say."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 async def _open(url: str, headers: Mapping[str, str]) -> ClientConnection:
     try:
-        return await websockets.connect(
+        return await _Connect(
             url,
             additional_headers=headers,
+            proxy=None,
             open_timeout=WEBSOCKET_OPEN_S,
             max_size=WEBSOCKET_MESSAGE_BYTES_MAX,
             compression=None,
@@ -141,12 +150,26 @@ _STEPS_OF_A_GATHER: Final = 5
 async def _post(url: str, headers: Mapping[str, str], body: str) -> str:
     """Send a batch, and give the answer."""
     request = urllib.request.Request(url, body.encode(), {"content-type": "text/plain;charset=UTF-8", **headers})  # noqa: S310  # http and https only
-    return await asyncio.to_thread(_exchange, request)
+    try:
+        async with asyncio.timeout(CAPNWEB_BATCH_ANSWER_S):
+            return await asyncio.to_thread(_exchange, request)
+    except TimeoutError:
+        raise RpcSessionError(f"`{url:.100}` has not answered within {CAPNWEB_BATCH_ANSWER_S} s") from None
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """An answer to a batch is never a redirect: who sends one must not get what the headers say."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Follow none: urllib raises what it got."""
+
+
+_OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects())
 
 
 def _exchange(request: urllib.request.Request) -> str:
     try:
-        with urllib.request.urlopen(request, timeout=CAPNWEB_BATCH_ANSWER_S) as answer:  # noqa: S310  # as above
+        with _OPENER.open(request, timeout=CAPNWEB_BATCH_ANSWER_S) as answer:
             content: bytes = answer.read(CAPNWEB_BATCH_ANSWER_BYTES_MAX + 1)
     except HTTPError as error:
         with error:
