@@ -180,7 +180,7 @@ LARGE = ["push", {"a": [[0] * 20_000]}]
         ([LARGE, ["push", ["remap", 1, [], [], [["pipeline", 0, ["a"]]] * 100]]], "to be copied at once"),
         ([LARGE, ["push", [[["pipeline", 1, ["a"]]] * 100]]], "to be copied at once"),
         ([["push", [[0] * 1000]], ["push", ["remap", 1, [], [], [[[0] * 2000]]]]], "to be copied at once"),
-        ([LARGE, *[["push", ["pipeline", 1, ["a"]]]] * 200], "the peer holds results"),
+        ([LARGE, *[["push", ["pipeline", 1, ["a"]]]] * 100], "the peer holds results"),
     ],
     ids=["map", "places", "instructions", "results"],
 )

@@ -450,7 +450,6 @@ def test_chance_differs_between_isolates(python: Python) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "import workers\nawait workers.fetch('https://example.com')",
         "import socket\nsocket.create_connection(('example.com', 80))",
         "import urllib.request\nurllib.request.urlopen('http://example.com')",
     ],
